@@ -1,5 +1,6 @@
 # The builder of every derivation in graph.nix: unpacks $src if there is one, and runs $script with the host's own compiler
 # and tools, found in /usr/bin, and with the declared dependencies before them.
+# shellcheck shell=sh disable=SC2154  # deps, src and script are the derivation's
 set -eu
 
 # A daemon gives its builders PATH=/path-not-set and lets them see /bin, /usr and /lib of the host, no more.

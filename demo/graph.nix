@@ -25,7 +25,9 @@ let
     recursive = false;
   };
 
-  # A fixed output: whoever builds it fetches the archive, and only this hash will do.
+  # A fixed output: whoever builds it fetches the archive, and only this hash will do. The sandbox cuts every other build off
+  # the network, but leaves a fixed output in the host's network namespace, so that 127.0.0.1 is the host: a daemon in a network
+  # namespace of its own (a container, say) would not find the server there.
   fetch = name: derivation {
     name = sources.${name}.file;
     system = "builtin";
