@@ -1,0 +1,113 @@
+//! How a message is written: MessagePack with field names, in an envelope that names its kind and version.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The largest message, in bytes, that any process accepts: the broker's own limit.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Something that crosses a process boundary.
+pub trait Message: Serialize + DeserializeOwned {
+    /// Its name on the wire.
+    const KIND: &'static str;
+    /// The version this program writes, and the highest it reads. Say in a comment beside it why it grew.
+    const VERSION: u16 = 1;
+}
+
+/// The two ways to write a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// What Drover itself writes.
+    MessagePack,
+    /// What a person types; accepted where the header says so.
+    Json,
+}
+
+/// Why bytes are not the message that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// More than [`MAX_MESSAGE_BYTES`].
+    #[error("the message has {0} bytes, the limit is {MAX_MESSAGE_BYTES}")]
+    TooLarge(usize),
+    /// Another kind of message.
+    #[error("expected a message of kind {expected:?}, got {got:?}")]
+    Kind {
+        /// What was asked for.
+        expected: &'static str,
+        /// What was there.
+        got: String,
+    },
+    /// Written by a newer program.
+    #[error("{kind} of version {got}: this program reads up to {max}")]
+    Version {
+        /// The message's kind.
+        kind: &'static str,
+        /// Its version.
+        got: u16,
+        /// The newest version that is understood here.
+        max: u16,
+    },
+    /// Not MessagePack, or of another shape.
+    #[error("not a readable message: {0}")]
+    MessagePack(#[from] rmp_serde::decode::Error),
+    /// Not JSON, or of another shape.
+    #[error("not a readable message: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a, M> {
+    v: u16,
+    kind: &'a str,
+    body: &'a M,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    v: u16,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Incoming<M> {
+    body: M,
+}
+
+/// Writes a message as MessagePack.
+///
+/// # Panics
+/// Never for the messages of this crate: their maps have string keys and their sizes are known.
+#[allow(clippy::expect_used)]
+pub fn encode<M: Message>(message: &M) -> Bytes {
+    let envelope = Outgoing { v: M::VERSION, kind: M::KIND, body: message };
+    rmp_serde::to_vec_named(&envelope).expect("messages are plain data").into()
+}
+
+/// Reads a message, whose kind and version must fit.
+pub fn decode<M: Message>(bytes: &[u8], format: Format) -> Result<M, DecodeError> {
+    let head: Head = read(bytes, format)?;
+    if head.kind != M::KIND {
+        return Err(DecodeError::Kind { expected: M::KIND, got: head.kind });
+    }
+    if head.v > M::VERSION {
+        return Err(DecodeError::Version { kind: M::KIND, got: head.v, max: M::VERSION });
+    }
+    Ok(read::<Incoming<M>>(bytes, format)?.body)
+}
+
+/// Any message as JSON, for people: `{"v":…,"kind":…,"body":…}`. Bytes that only a machine reads are shown as hex.
+pub fn to_json(bytes: &[u8]) -> Result<serde_json::Value, DecodeError> {
+    let kind = read::<Head>(bytes, Format::MessagePack)?.kind;
+    crate::readable::to_json(&kind, bytes)
+}
+
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], format: Format) -> Result<T, DecodeError> {
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(DecodeError::TooLarge(bytes.len()));
+    }
+    match format {
+        Format::MessagePack => Ok(rmp_serde::from_slice(bytes)?),
+        Format::Json => Ok(serde_json::from_slice(bytes)?),
+    }
+}

@@ -1,0 +1,26 @@
+//! Every message that crosses a process boundary in Drover, and nothing else.
+//!
+//! The crate knows shapes, names and limits. It knows no subjects, no streams, no clock and no I/O: who may send
+//! a message, and where it travels, is said in `drover-nats`.
+
+pub mod ids;
+pub mod time;
+
+pub mod envelope;
+mod readable;
+
+pub mod cause;
+
+pub mod admin;
+pub mod agent;
+pub mod event;
+pub mod offer;
+pub mod publish;
+pub mod query;
+pub mod report;
+pub mod request;
+
+pub use cause::Cause;
+pub use envelope::{DecodeError, Format, Message, decode, encode};
+pub use ids::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, PublicationId, ReportId, StoreId, SubmissionId};
+pub use time::Timestamp;
