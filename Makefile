@@ -1,0 +1,31 @@
+# What people and CI type. Everything is built once, with the dev profile, in which dependencies and hashing are optimised.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.cache/tools:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench build
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+build: ## the programs: drover, drover-agent and the rest, in target/debug
+	cargo build --workspace --bins
+
+demo: ## real software through two agents, a cache and a third store; DEMO_NONCE=N chooses what hello says
+	demo/run
+
+test: ## all tests, with real NATS servers and store daemons where this machine has them
+	setup/install || echo "going on with what is here"
+	.ci/test
+
+check: ## formatting, lints, licences of dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
+	else echo "SKIPPED: licences of dependencies (cargo-deny is not installed)"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git grep -lE '^#!.*\b(ba)?sh\b'); \
+	else echo "SKIPPED: scripts (shellcheck is not installed)"; fi
+
+bench: ## overhead over the bare daemon; ends in lines "result NAME VALUE UNIT"
+	setup/install
+	cargo run --release --package drover-tests --bin bench
