@@ -1,0 +1,87 @@
+//! Bringing items into the store and out of it.
+
+use drover_store::StorePath;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::query::read_path_info;
+use super::{Connection, operation};
+use crate::wire::Request;
+use crate::{DaemonError, PathInfo};
+
+impl Connection {
+    /// Makes sure that a path is valid, by substitution where it is not; see
+    /// [`Options::substitute`](crate::Options::substitute). Ask only for what is available: daemons
+    /// remember what was not found.
+    ///
+    /// # Errors
+    /// [`DaemonError::Daemon`] when the path is not valid and nobody has it, or its signature is missing.
+    pub async fn ensure(&mut self, path: &StorePath) -> Result<(), DaemonError> {
+        let request = self.about(operation::ENSURE_PATH, path);
+        let channel = self.begin()?;
+        let outcome = channel.command(&request).await;
+        self.end(outcome)
+    }
+
+    /// Adds a text whose name follows from its content, such as a `.drv`, and says what it is called.
+    pub async fn add_text(&mut self, name: &str, contents: &[u8], references: &[StorePath]) -> Result<StorePath, DaemonError> {
+        let mut request = Request::new(operation::ADD_TO_STORE);
+        request.bytes(name).bytes("text:sha256");
+        request.list(references.iter().map(|path| self.store_dir().path(path)));
+        request.flag(false); // repair
+        let channel = self.begin()?;
+        let outcome = async {
+            channel.call_framed(request, contents).await?;
+            let path = channel.store_path().await?;
+            Ok(read_path_info(channel, path).await?.path)
+        }
+        .await;
+        self.end(outcome)
+    }
+
+    /// Adds an item from its nar. With `check_signatures` the daemon refuses what no key that it trusts
+    /// has signed; without, it must trust this user, or checks all the same.
+    ///
+    /// # Errors
+    /// [`DaemonError::Daemon`] when the daemon refuses it, [`DaemonError::Stream`] when `nar` fails.
+    pub async fn add_nar(
+        &mut self,
+        info: &PathInfo,
+        nar: impl AsyncRead + Unpin,
+        check_signatures: bool,
+    ) -> Result<(), DaemonError> {
+        let request = self.add_nar_request(info, check_signatures);
+        let channel = self.begin()?;
+        let outcome = channel.call_framed(request, nar).await;
+        self.end(outcome)
+    }
+
+    /// Writes the nar of a path to `out`. The protocol does not tell where a nar ends, so `nar_size` must
+    /// be the one that [`Connection::path_info`] gives.
+    ///
+    /// # Errors
+    /// [`DaemonError::Daemon`] when the path is not valid, [`DaemonError::Stream`] when `out` fails.
+    pub async fn nar(&mut self, path: &StorePath, nar_size: u64, mut out: impl AsyncWrite + Unpin) -> Result<(), DaemonError> {
+        let request = self.about(operation::NAR_FROM_PATH, path);
+        let channel = self.begin()?;
+        let outcome = async {
+            channel.call(&request).await?;
+            channel.input.copy(nar_size, &mut out).await
+        }
+        .await;
+        self.end(outcome)
+    }
+
+    fn add_nar_request(&self, info: &PathInfo, check_signatures: bool) -> Request {
+        let store = self.store_dir();
+        let mut request = self.about(operation::ADD_TO_STORE_NAR, &info.path);
+        request.bytes(info.deriver.as_ref().map(|path| store.path(path)).unwrap_or_default());
+        request.bytes(info.nar_hash.to_hex());
+        request.list(info.references.iter().map(|path| store.path(path)));
+        request.number(info.registered_unix_secs).number(info.nar_size).flag(info.ultimate);
+        request.list(info.signatures.iter().map(ToString::to_string));
+        request.bytes(info.content_address.as_ref().map(ToString::to_string).unwrap_or_default());
+        request.flag(false); // repair
+        request.flag(!check_signatures);
+        request
+    }
+}
