@@ -6,9 +6,8 @@
 #
 # The compiler is the host's (builder.sh says how), so this is not hermetic.
 {
-  # What demo/sources wrote: name → { version, file, sha256 }; and the folder it wrote to.
-  sources ? import ../.cache/sources/index.nix,
-  folder ? ../.cache/sources,
+  # The absolute path of what demo/sources wrote: archives, and index.nix with name → { version, file, sha256 }.
+  folder ? toString ../.cache/sources,
   # Where hello's archive is served, without the file's name.
   url ? "http://127.0.0.1:8000",
   # Part of every derivation: a fresh salt makes every build a fresh one.
@@ -17,11 +16,13 @@
   nonce ? "0",
 }:
 let
+  sources = import (/. + "${folder}/index.nix");
+
   # A path source: the archive enters the store by its content, which Nix checks against the hash.
   archive = name: builtins.path {
     inherit (sources.${name}) sha256;
     name = sources.${name}.file;
-    path = folder + "/${sources.${name}.file}";
+    path = /. + "${folder}/${sources.${name}.file}";
     recursive = false;
   };
 
@@ -93,8 +94,9 @@ rec {
     name = "drover-demo";
     deps = [ hello sed lua libpng zlib ];
     script = ''
-      mkdir -p $out/bin
+      mkdir -p $out/bin $out/share
       gcc $CFLAGS $CPPFLAGS ${./png-version.c} -o $out/bin/png-version $LDFLAGS -lpng -lz -lm
+      ln -s ${./png-version.c} $out/share/png-version.c # an output may refer to a source, which must then be there too
 
       cat > $out/bin/demo <<END
       #!/bin/sh
