@@ -85,9 +85,9 @@ impl Digest {
             n if n == nix32::encoded_len(size) => nix32::decode(text),
             _ => BASE64.decode(text).ok(),
         };
-        bytes
-            .and_then(|bytes| Self::new(algo, &bytes))
-            .ok_or_else(|| ParseError::new("a digest", text, "it is neither hexadecimal, nix-base32, nor base64 of that algorithm"))
+        bytes.and_then(|bytes| Self::new(algo, &bytes)).ok_or_else(|| {
+            ParseError::new("a digest", text, "it is neither hexadecimal, nix-base32, nor base64 of that algorithm")
+        })
     }
 
     /// The algorithm.

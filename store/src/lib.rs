@@ -34,10 +34,10 @@ mod narinfo;
 
 mod pack;
 
+pub use drv_path::DrvPath;
 pub use error::ParseError;
 pub use store_dir::StoreDir;
 pub use store_path::{HASH_PART_CHARS, MAX_NAME_BYTES, StorePath};
-pub use drv_path::DrvPath;
 
 pub use digest::{Digest, HashAlgo};
 pub use hash::{Sha256, Sha256Hasher};
