@@ -23,7 +23,7 @@ check: ## formatting, lints, licences of dependencies
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "SKIPPED: licences of dependencies (cargo-deny is not installed)"; fi
-	@if command -v shellcheck >/dev/null; then git ls-files | xargs awk 'FNR == 1 && /^#!.*sh$$/ || /shellcheck shell=/ { print FILENAME }' \
+	@if command -v shellcheck >/dev/null; then git ls-files | xargs awk 'FNR == 1 && /^#!.*sh$$/ || /^# shellcheck shell=/ { print FILENAME }' \
 	  | sort -u | xargs shellcheck -x; \
 	else echo "SKIPPED: scripts (shellcheck is not installed)"; fi
 
