@@ -1,7 +1,6 @@
 //! An offer of work, by core request on the agent's own subject, and its answer.
 
-use drover_store::pack::PackId;
-use drover_store::{DrvPath, StoreDir, StorePath};
+use drover_store::{DrvPath, PackId, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::{AttemptId, BuildId, Epoch, Generation, Message};

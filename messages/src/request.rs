@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_store::pack::PackId;
-use drover_store::{ContentAddress, DrvPath, Sha256, StoreDir, StorePath};
+use drover_store::{ContentAddress, DrvPath, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::{BuildId, Message, SubmissionId, Timestamp};
