@@ -1,0 +1,73 @@
+//! Headers: what a person sees of a message without reading its body, and what says how the body is written.
+
+use std::any::Any;
+
+use async_nats::HeaderMap;
+use drover_messages::{Format, Message};
+
+pub(crate) const CONTENT_TYPE: &str = "Content-Type";
+pub(crate) const KIND: &str = "Kind";
+/// Why a message was set aside.
+pub(crate) const REASON: &str = "Reason";
+/// Where a message that was set aside came from.
+pub(crate) const CAME_ON: &str = "Came-On";
+/// The place of a chunk in its log, in bytes.
+pub(crate) const OFFSET: &str = "Offset";
+/// How many bytes before this chunk were dropped.
+pub(crate) const GAP: &str = "Gap";
+/// The micro service protocol's own way to say that a request failed.
+pub(crate) const SERVICE_ERROR: &str = "Nats-Service-Error";
+
+const MESSAGE_PACK: &str = "application/msgpack";
+const JSON: &str = "application/json";
+
+/// The longest value, in bytes, of a header that carries words.
+const MAX_WORDS_BYTES: usize = 1024;
+
+pub(crate) fn of<M: Message + Any>(message: &M, format: Format) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, if format == Format::Json { JSON } else { MESSAGE_PACK });
+    headers.insert(KIND, format!("{}/{}", M::KIND, M::VERSION));
+    for (name, value) in crate::labels::of(message) {
+        headers.insert(name, words(&value));
+    }
+    headers
+}
+
+/// How the body is written: JSON where the header says so.
+pub(crate) fn format(headers: &HeaderMap) -> Format {
+    let json = headers.iter().any(|(name, values)| {
+        name.to_string().eq_ignore_ascii_case(CONTENT_TYPE) && values.iter().any(|value| value.as_str().starts_with(JSON))
+    });
+    if json { Format::Json } else { Format::MessagePack }
+}
+
+pub(crate) fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.as_str())
+}
+
+/// Words that fit into a header: one bounded line.
+pub(crate) fn words(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let end = (0..=MAX_WORDS_BYTES.min(line.len())).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+    line[..end].to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_believed_only_where_the_header_says_so_in_any_case() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(format(&headers), Format::MessagePack);
+        headers.insert("content-type", "application/json; charset=utf-8");
+        assert_eq!(format(&headers), Format::Json);
+    }
+
+    #[test]
+    fn words_become_one_bounded_line() {
+        assert_eq!(words("a\r\nb"), "a  b");
+        assert_eq!(words(&"ü".repeat(MAX_WORDS_BYTES)).len(), MAX_WORDS_BYTES);
+    }
+}

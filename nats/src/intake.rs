@@ -1,0 +1,124 @@
+//! A durable consumer as an endless stream of deliveries. It survives the broker's death, and the deletion of its
+//! consumer or stream: it waits until the scheduler has made them again. It makes nothing itself.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+
+use crate::bus::API_TIMEOUT;
+use crate::link::backoff;
+use crate::{Bus, Delivery, NatsError};
+
+/// How long one pull waits at the broker.
+const PULL_EXPIRES: Duration = Duration::from_secs(30);
+/// How often the broker says that it is there, while nothing comes.
+const PULL_HEARTBEAT: Duration = Duration::from_secs(5);
+/// The longest pause before it is looked again for a consumer that is not there: what it delays when it is back.
+const MAX_LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A consumer that is missing is complained of once in so many tries.
+const COMPLAIN_EVERY: usize = 30;
+
+/// What a consumer delivers.
+pub struct Intake {
+    source: Source,
+    state: State,
+}
+
+/// Which consumer, and how.
+#[derive(Clone)]
+struct Source {
+    bus: Bus,
+    stream: String,
+    consumer: String,
+    window: usize,
+}
+
+enum State {
+    /// Kept while nobody polls, so that a caller who polls rarely gets there all the same.
+    Opening(BoxFuture<'static, pull::Stream>),
+    Open(Box<pull::Stream>),
+}
+
+impl Intake {
+    /// Opens a consumer, which may not be there yet. `window` is how many messages are asked for at once; up to one and
+    /// a half of it may wait in this process, and time runs for them: ask for no more than is done soon.
+    pub fn open(bus: &Bus, stream: &str, consumer: &str, window: usize) -> Self {
+        let source = Source { bus: bus.clone(), stream: stream.into(), consumer: consumer.into(), window: window.max(1) };
+        Self { state: source.clone().opening(), source }
+    }
+
+    /// The next message. Nothing is lost when this is dropped before it is done.
+    pub async fn next(&mut self) -> Delivery {
+        loop {
+            match &mut self.state {
+                State::Opening(opening) => self.state = State::Open(Box::new(opening.await)),
+                State::Open(messages) => match messages.next().await {
+                    Some(Ok(message)) => {
+                        if let Some(delivery) = Delivery::new(&self.source.bus, message) {
+                            return delivery;
+                        }
+                    }
+                    Some(Err(error)) => self.reopen(&error.to_string()),
+                    None => self.reopen("it ended"),
+                },
+            }
+        }
+    }
+
+    /// The next message, and those that wait behind it: at most `max`. Never empty.
+    pub async fn next_batch(&mut self, max: usize) -> Vec<Delivery> {
+        let mut batch = vec![self.next().await];
+        while batch.len() < max {
+            match self.next().now_or_never() {
+                Some(delivery) => batch.push(delivery),
+                None => break,
+            }
+        }
+        batch
+    }
+
+    fn reopen(&mut self, why: &str) {
+        tracing::debug!(stream = self.source.stream, consumer = self.source.consumer, why, "opening the consumer again");
+        self.state = self.source.clone().opening();
+    }
+}
+
+impl Source {
+    fn opening(self) -> State {
+        State::Opening(
+            async move {
+                for attempt in 1.. {
+                    match self.pull().await {
+                        Ok(messages) => return messages,
+                        Err(error) => self.complain(attempt, &error),
+                    }
+                    tokio::time::sleep(backoff(attempt).min(MAX_LOOK_AGAIN)).await;
+                }
+                unreachable!("the attempts have no end")
+            }
+            .boxed(),
+        )
+    }
+
+    async fn pull(&self) -> Result<pull::Stream, NatsError> {
+        let what = || format!("opening the consumer {}/{}", self.stream, self.consumer);
+        let opened = async {
+            let consumer: PullConsumer =
+                self.bus.jetstream.get_consumer_from_stream(&self.consumer, &self.stream).await.map_err(|e| e.to_string())?;
+            let pulls = consumer.stream().max_messages_per_batch(self.window).expires(PULL_EXPIRES).heartbeat(PULL_HEARTBEAT);
+            pulls.messages().await.map_err(|e| e.to_string())
+        };
+        self.bus.within(API_TIMEOUT, what, opened).await
+    }
+
+    fn complain(&self, attempt: usize, error: &NatsError) {
+        let (stream, consumer) = (&self.stream, &self.consumer);
+        if attempt % COMPLAIN_EVERY == 2 {
+            tracing::warn!(stream, consumer, %error, "waiting for a consumer; the scheduler makes it when it runs");
+        } else {
+            tracing::debug!(stream, consumer, %error, "waiting for a consumer");
+        }
+    }
+}
