@@ -81,15 +81,16 @@ pub(crate) fn without_ansi(text: String) -> String {
 /// Skips what follows an escape character.
 fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match rest.next() {
-        Some('[') => {
-            rest.find(|c| ('@'..='~').contains(c));
-        }
-        Some(']') => {
-            if rest.find(|c| matches!(c, '\x07' | '\x1b')) == Some('\x1b') {
-                rest.next_if_eq(&'\\');
-            }
-        }
+        Some('[') => drop(rest.find(|c| ('@'..='~').contains(c))),
+        Some(']') => skip_operating_system_command(rest),
         _ => {}
+    }
+}
+
+/// Ends with a bell, or with an escape and a backslash.
+fn skip_operating_system_command(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    if rest.find(|c| matches!(c, '\x07' | '\x1b')) == Some('\x1b') {
+        rest.next_if_eq(&'\\');
     }
 }
 

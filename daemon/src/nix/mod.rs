@@ -10,6 +10,11 @@ mod options;
 mod query;
 mod transfer;
 
+#[cfg(test)]
+mod conversations;
+#[cfg(test)]
+mod scripted;
+
 pub use connection::{Connection, DaemonConfig};
 pub use options::Options;
 

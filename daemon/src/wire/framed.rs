@@ -23,8 +23,9 @@ pub(crate) enum Sent {
     SourceFailed(io::Error),
 }
 
-/// Sends `head`, then `source` as a framed stream, in writes of up to [`WRITE_BUFFER_BYTES`]. Ends early
-/// when `answered` is notified: the daemon has decided and wants no more.
+/// Sends `head`, then `source` as a framed stream, in writes of about [`WRITE_BUFFER_BYTES`], and
+/// smaller ones while the source has nothing ready. Ends early when `answered` is notified: the daemon
+/// has decided and wants no more.
 pub(crate) async fn send_framed(
     head: Vec<u8>,
     source: &mut (impl AsyncRead + Unpin),
@@ -34,30 +35,48 @@ pub(crate) async fn send_framed(
     let mut pending = head;
     let mut outcome = Sent::Done;
     loop {
-        let start = pending.len();
-        pending.extend_from_slice(&[0; 8]);
-        let chunk = tokio::select! {
-            biased;
-            () = answered.notified() => Ok(0),
-            read = read_chunk(source, &mut pending) => read,
+        let length = match next_chunk(source, &mut pending, answered).await {
+            Ok(length) => length,
+            Err(error) => {
+                outcome = Sent::SourceFailed(error);
+                Some(0)
+            }
         };
-        let length = chunk.unwrap_or_else(|error| {
-            outcome = Sent::SourceFailed(error);
-            0
-        });
-        pending.truncate(start + 8 + length);
-        pending[start..start + 8].copy_from_slice(&(length as u64).to_le_bytes());
-        if length == 0 || pending.len() >= WRITE_BUFFER_BYTES {
+        if length.is_none_or(|length| length == 0) || pending.len() >= WRITE_BUFFER_BYTES {
             out.write_all(&pending).await.map_err(DaemonError::Lost)?;
             pending.clear();
         }
-        if length == 0 {
+        if length == Some(0) {
             return Ok(outcome);
         }
     }
 }
 
-async fn read_chunk(source: &mut (impl AsyncRead + Unpin), pending: &mut Vec<u8>) -> io::Result<usize> {
+/// Appends the next chunk to `pending` and gives its length, 0 at the end; `None` when it would have to
+/// wait while something is pending that could be sent.
+async fn next_chunk(
+    source: &mut (impl AsyncRead + Unpin),
+    pending: &mut Vec<u8>,
+    answered: &Notify,
+) -> io::Result<Option<usize>> {
+    let start = pending.len();
+    pending.extend_from_slice(&[0; 8]);
+    let read = tokio::select! {
+        biased;
+        () = answered.notified() => Ok(Some(0)),
+        read = read_some(source, pending) => read.map(Some),
+        () = std::future::ready(()), if start > 0 => Ok(None),
+    };
+    match read {
+        Ok(None) => pending.truncate(start),
+        Ok(Some(length)) => pending[start..start + 8].copy_from_slice(&(length as u64).to_le_bytes()),
+        Err(_) => pending.truncate(start + 8),
+    }
+    read
+}
+
+/// Reads what is ready, to the end of `pending`. Nothing is lost when it is dropped while it waits.
+async fn read_some(source: &mut (impl AsyncRead + Unpin), pending: &mut Vec<u8>) -> io::Result<usize> {
     let room = WRITE_BUFFER_BYTES.saturating_sub(pending.len()).max(SMALLEST_READ_BYTES);
     pending.reserve(room);
     source.take(room as u64).read_buf(pending).await
@@ -81,6 +100,21 @@ mod tests {
         let mut out = Vec::new();
         send_framed(Vec::new(), &mut &data[..], &mut out, &Notify::new()).await.unwrap();
         assert!(unframe(&out) == data);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_slow_does_not_hold_back_what_is_there() {
+        let (mut pen, mut source) = tokio::io::duplex(64);
+        let (mut out, mut daemon) = tokio::io::duplex(64);
+        pen.write_all(b"abc").await.unwrap();
+        let answered = Notify::new();
+        let sending = send_framed(b"headhead".to_vec(), &mut source, &mut out, &answered);
+        let mut heard = [0; 19];
+        tokio::select! {
+            ended = sending => panic!("the source has not ended: {ended:?}"),
+            read = daemon.read_exact(&mut heard) => drop(read.unwrap()),
+        }
+        assert_eq!(&heard, b"headhead\x03\0\0\0\0\0\0\0abc");
     }
 
     #[tokio::test]
