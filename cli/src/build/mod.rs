@@ -1,0 +1,109 @@
+//! `drover build`: submits derivations with all that the farm lacks of them, and follows them where that is asked for.
+
+mod address;
+mod closure;
+mod follow;
+mod lacking;
+mod outcome;
+mod progress;
+pub(crate) mod roots;
+mod sources;
+mod submit;
+mod upload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use drover_daemon::DaemonConfig;
+use drover_messages::request::{Root, Submit};
+use drover_messages::{BuildId, SubmissionId, Timestamp};
+use drover_store::StoreDir;
+
+use crate::ask::Connection;
+use crate::exit::Exit;
+use crate::farm::{Farm, FarmArgs};
+use closure::Closure;
+use roots::Roots;
+
+/// Where a store daemon usually listens, below the store's state directory.
+const USUAL_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
+
+/// Build derivations on the farm.
+///
+/// Reads the closure of each .drv from the store on this machine, sends what the farm lacks, and prints the UUIDs of the
+/// submission and of each build: `submission UUID`, then `build UUID PATH`, one a line.
+#[derive(Debug, clap::Args)]
+#[command(after_help = crate::exit::HELP)]
+pub(crate) struct Args {
+    /// Derivations, by their whole paths
+    #[arg(value_name = "X.drv", required = true)]
+    drvs: Vec<String>,
+    /// Higher is sooner
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+    /// A word of yours about the submission, to find it by; can be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = roots::parse_tag)]
+    tags: Vec<(String, String)>,
+    /// Build only what is named: inputs that are missing get no builds of their own
+    #[arg(long)]
+    no_input_builds: bool,
+    /// Follow the builds until nothing is left that could change
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: give up after so many seconds. The builds go on
+    #[arg(long, value_name = "SECS", requires = "wait")]
+    timeout: Option<u64>,
+    /// The store directory, where the paths do not say it
+    #[arg(long, value_name = "DIR", env = "DROVER_STORE_DIR")]
+    store_dir: Option<StoreDir>,
+    /// The socket of the store daemon that knows the sources [default: the farm's, or Nix's usual one]
+    #[arg(long, value_name = "SOCKET", env = "DROVER_DAEMON_SOCKET")]
+    daemon_socket: Option<PathBuf>,
+}
+
+/// Runs it.
+pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
+    let tags = roots::tags(&args.tags)?;
+    let roots = roots::parse(&args.drvs, args.store_dir.clone())?;
+    let closure = read_closure(&roots).await?;
+    let connection = Connection::open(farm).await?;
+    let submission = SubmissionId::new();
+    let daemon = daemon(args, connection.access.farm.as_ref(), &roots.store_dir);
+    let sent = upload::send(&connection, submission, &roots.store_dir, &closure, daemon).await?;
+    let submit = Submit {
+        submission,
+        roots: roots.drvs.iter().map(|drv| Root { build: BuildId::derived(submission, drv), drv: drv.clone() }).collect(),
+        store_dir: roots.store_dir,
+        packs: sent.packs,
+        sources: sent.manifest,
+        priority: args.priority,
+        tags,
+        input_builds: !args.no_input_builds,
+        submitted_at: Timestamp::now(),
+    };
+    submit::publish(&connection, &submit).await?;
+    print_ids(&submit);
+    if args.wait {
+        return follow::run(&connection, &submit, &closure, args.timeout.map(Duration::from_secs)).await;
+    }
+    Ok(Exit::Success.into())
+}
+
+async fn read_closure(roots: &Roots) -> anyhow::Result<Closure> {
+    let (store_dir, drvs) = (roots.store_dir.clone(), roots.drvs.clone());
+    tokio::task::spawn_blocking(move || closure::read(&store_dir, &drvs)).await?
+}
+
+fn daemon(args: &Args, farm: Option<&Farm>, store_dir: &StoreDir) -> DaemonConfig {
+    let of_farm = farm.filter(|farm| farm.store_dir == *store_dir).and_then(|farm| farm.daemon_socket.clone());
+    let socket = args.daemon_socket.clone().or(of_farm).unwrap_or_else(|| USUAL_SOCKET.into());
+    DaemonConfig::new(socket, store_dir.clone())
+}
+
+fn print_ids(submit: &Submit) {
+    println!("submission {}", submit.submission);
+    for root in &submit.roots {
+        println!("build {} {}", root.build, submit.store_dir.path(root.drv.as_ref()));
+    }
+}

@@ -1,0 +1,257 @@
+//! Brings what the farm lacks of a closure to the bucket: derivations in packs, sources as compressed nars.
+//!
+//! All of it lies where only this submission points at, or under its own hash: what breaks off half-way harms nobody.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use drover_bucket::{Bucket, HashPart, Key};
+use drover_daemon::DaemonConfig;
+use drover_messages::request::{MAX_PACKS, Nar, SourceManifest, SourceNar};
+use drover_messages::{ClientId, SubmissionId, encode};
+use drover_store::nar::{HashingWriter, NarSummary, dump};
+use drover_store::{DrvPath, PackId, PackWriter, Sha256Hasher, StoreDir};
+use futures::{StreamExt, TryStreamExt, stream};
+use tempfile::SpooledTempFile;
+use tokio::task::spawn_blocking;
+
+use super::address::{self, Content};
+use super::closure::{self, Closure};
+use super::lacking::lacking;
+use super::progress::Upload as Progress;
+use super::sources::{self, Source};
+use crate::ask::Connection;
+use crate::exit::bad_input;
+
+/// zstd's level for nars: ten times faster than what compresses a fifth better.
+const ZSTD_LEVEL: i32 = 3;
+/// Sources that are dumped and uploaded at once.
+const SOURCES_AT_ONCE: usize = 4;
+/// A compressed nar larger than this waits for its upload in a file.
+const MAX_IN_MEMORY_BYTES: usize = 16 << 20;
+/// What is read of it at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What was brought to the bucket.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// With the derivations.
+    pub(crate) packs: Vec<PackId>,
+    /// The key of the list of sources, if there are any.
+    pub(crate) manifest: Option<String>,
+}
+
+/// Whose corner of the bucket it is.
+#[derive(Clone)]
+struct Corner {
+    bucket: Bucket,
+    client: ClientId,
+    submission: SubmissionId,
+    store_dir: StoreDir,
+}
+
+/// Sends what the farm lacks of the closure.
+pub(crate) async fn send(
+    connection: &Connection,
+    submission: SubmissionId,
+    store_dir: &StoreDir,
+    closure: &Closure,
+    daemon: DaemonConfig,
+) -> anyhow::Result<Sent> {
+    let lacks = lacking(connection, store_dir, &closure.drvs, &closure.sources).await;
+    let sources = sources::look_up(connection, daemon, lacks.sources).await?;
+    if lacks.drvs.is_empty() && sources.is_empty() {
+        return Ok(Sent::default());
+    }
+    let bucket = connection.bucket()?;
+    let corner = Corner { bucket, client: connection.client(), submission, store_dir: store_dir.clone() };
+    let progress = Progress::new(lacks.drvs.len() + sources.len());
+    let packs = send_drvs(&corner, lacks.drvs, &progress).await?;
+    let manifest = send_sources(&corner, sources, &progress).await?;
+    progress.done();
+    Ok(Sent { packs, manifest })
+}
+
+async fn send_drvs(corner: &Corner, drvs: BTreeSet<DrvPath>, progress: &Progress) -> anyhow::Result<Vec<PackId>> {
+    let mut packs = Vec::new();
+    let mut left: Vec<DrvPath> = drvs.into_iter().rev().collect();
+    while !left.is_empty() {
+        let before = left.len();
+        let store_dir = corner.store_dir.clone();
+        let (rest, bytes) = spawn_blocking(move || pack(&store_dir, left)).await??;
+        left = rest;
+        let id = PackId::of(&bytes);
+        corner.bucket.put_once(&Key::Pack(id), bytes).await.context("the bucket does not take the derivations")?;
+        progress.add(before - left.len());
+        packs.push(id);
+    }
+    if packs.len() > MAX_PACKS {
+        return Err(bad_input(format!("the closure fills more than {MAX_PACKS} packs: submit parts of it")));
+    }
+    Ok(packs)
+}
+
+/// Packs derivations from the end of the list until the pack is full; returns those that are left.
+fn pack(store_dir: &StoreDir, mut left: Vec<DrvPath>) -> anyhow::Result<(Vec<DrvPath>, Bytes)> {
+    let mut pack = PackWriter::new();
+    while let Some(drv) = left.pop() {
+        pack.push(&drv, closure::read_file(store_dir, &drv)?)?;
+        if pack.is_full() {
+            break;
+        }
+    }
+    Ok((left, pack.finish()?))
+}
+
+async fn send_sources(corner: &Corner, sources: Vec<Source>, progress: &Progress) -> anyhow::Result<Option<String>> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let sent = stream::iter(sources)
+        .map(|source| send_source(corner, source, progress))
+        .buffer_unordered(SOURCES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let key = Key::SourceManifest { client: corner.client, submission: corner.submission };
+    let manifest = encode(&SourceManifest { sources: sent });
+    corner.bucket.put_once(&key, manifest).await.context("the bucket does not take the list of sources")?;
+    Ok(Some(key.to_string()))
+}
+
+async fn send_source(corner: &Corner, source: Source, progress: &Progress) -> anyhow::Result<SourceNar> {
+    let on_disk = PathBuf::from(corner.store_dir.path(&source.path));
+    let packed = spawn_blocking({
+        let on_disk = on_disk.clone();
+        move || Packed::of(&on_disk)
+    });
+    let packed = packed.await?.map_err(|error| bad_input(format!("{}: {error}", on_disk.display())))?;
+    let ca = match source.ca {
+        Some(ca) => ca,
+        None => address::find(&corner.store_dir, &source.path, &source.references, &packed.content())
+            .ok_or_else(|| bad_input(format!("{} is no source: its name does not follow from its content", on_disk.display())))?,
+    };
+    let item = HashPart::from(&source.path);
+    let key = Key::SourceIncoming { client: corner.client, submission: corner.submission, item };
+    let nar = Nar {
+        key: key.to_string(),
+        nar_hash: packed.nar.sha256,
+        nar_size: packed.nar.size,
+        file_hash: packed.file.sha256,
+        file_size: packed.file.size,
+    };
+    put(&corner.bucket, &key, packed.bytes).await.with_context(|| format!("{} cannot be uploaded", on_disk.display()))?;
+    progress.add(1);
+    Ok(SourceNar { path: source.path, ca, references: source.references.into_iter().collect(), nar })
+}
+
+/// A compressed nar on its way.
+struct Packed {
+    nar: NarSummary,
+    file: NarSummary,
+    flat: Option<drover_store::Sha256>,
+    bytes: SpooledTempFile,
+}
+
+impl Packed {
+    fn of(on_disk: &Path) -> io::Result<Self> {
+        let compressed = HashingWriter::new(tempfile::spooled_tempfile(MAX_IN_MEMORY_BYTES));
+        let mut nar = HashingWriter::new(zstd::Encoder::new(compressed, ZSTD_LEVEL)?);
+        dump(on_disk, &mut nar)?;
+        let (encoder, nar) = nar.finish();
+        let (mut bytes, file) = encoder.finish()?.finish();
+        bytes.rewind()?;
+        Ok(Self { nar, file, flat: flat_hash(on_disk)?, bytes })
+    }
+
+    fn content(&self) -> Content {
+        Content { nar_hash: self.nar.sha256, flat_hash: self.flat }
+    }
+}
+
+/// The hash of a plain file's bytes.
+fn flat_hash(path: &Path) -> io::Result<Option<drover_store::Sha256>> {
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    struct Hash(Sha256Hasher);
+    impl Write for Hash {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hash = Hash(Sha256Hasher::new());
+    io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
+    Ok(Some(hash.0.finish()))
+}
+
+async fn put(bucket: &Bucket, key: &Key, mut bytes: SpooledTempFile) -> anyhow::Result<()> {
+    let mut upload = bucket.upload(key);
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        if (&mut bytes).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? == 0 {
+            break;
+        }
+        upload.write(chunk.into()).await?;
+    }
+    match upload.finish().await? {
+        drover_bucket::Put::Created => Ok(()),
+        drover_bucket::Put::Existed => Err(anyhow!("{key} is there already")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_store::Sha256;
+
+    use super::super::closure::tests::Store;
+    use super::*;
+
+    #[test]
+    fn a_pack_takes_all_derivations_when_they_fit() {
+        let store = Store::new();
+        let drvs = vec![store.drv("one", &[], &[]), store.drv("two", &[], &[])];
+        let (left, bytes) = pack(&store.store_dir, drvs.clone()).unwrap();
+        assert!(left.is_empty());
+        let pack = drover_store::Pack::open(bytes).unwrap();
+        assert!(drvs.iter().all(|drv| pack.get(drv).unwrap() == closure::read_file(&store.store_dir, drv).unwrap()));
+    }
+
+    #[tokio::test]
+    async fn an_uploaded_source_is_a_zstd_nar_of_the_hashes_that_are_told() {
+        let store = Store::new();
+        let path = store.source("setup.sh", "echo");
+        let corner = Corner {
+            bucket: Bucket::open("memory:///").unwrap(),
+            client: ClientId::new(),
+            submission: SubmissionId::new(),
+            store_dir: store.store_dir.clone(),
+        };
+        let source = Source { path: path.clone(), references: BTreeSet::new(), ca: None };
+        let sent = send_source(&corner, source, &Progress::new(1)).await.unwrap();
+        assert_eq!(sent.ca, drover_store::ContentAddress::Text(Sha256::of(b"echo")));
+        let bytes = corner.bucket.get(&sent.nar.key.parse().unwrap(), 1 << 20).await.unwrap();
+        assert_eq!((Sha256::of(&bytes), bytes.len() as u64), (sent.nar.file_hash, sent.nar.file_size));
+        let nar = zstd::decode_all(&bytes[..]).unwrap();
+        assert_eq!((Sha256::of(&nar), nar.len() as u64), (sent.nar.nar_hash, sent.nar.nar_size));
+    }
+
+    #[tokio::test]
+    async fn an_item_that_is_no_source_is_not_sent() {
+        let store = Store::new();
+        let path = drover_store::StorePath::from_parts(&[5; 20], "built").unwrap();
+        std::fs::write(store.store_dir.path(&path), "built").unwrap();
+        let bucket = Bucket::open("memory:///").unwrap();
+        let store_dir = store.store_dir.clone();
+        let corner = Corner { bucket, client: ClientId::new(), submission: SubmissionId::new(), store_dir };
+        let source = Source { path, references: BTreeSet::new(), ca: None };
+        let error = send_source(&corner, source, &Progress::new(1)).await.unwrap_err();
+        assert!(error.to_string().contains("is no source"), "{error}");
+    }
+}

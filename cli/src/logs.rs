@@ -1,0 +1,168 @@
+//! `drover logs`: the log of a build: the finished one from the bucket, else what its agent has said so far.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use drover_messages::query::{AttemptDetail, BuildAnswer, BuildDetail, StateName};
+use drover_messages::{AttemptId, BuildId};
+use drover_nats::{Filter, LogChunk, Replay, Subject, streams};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::ask::Connection;
+use crate::exit::{Exit, bad_input};
+use crate::farm::FarmArgs;
+use crate::sealed;
+
+/// How often to ask whether an attempt is over, while its log is followed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the last words of an attempt that is over may take to arrive.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Print the log of a build.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The build
+    #[arg(value_name = "BUILD")]
+    build: BuildId,
+    /// Of this attempt, in place of the last
+    #[arg(long, value_name = "UUID")]
+    attempt: Option<AttemptId>,
+    /// Wait for it to begin, and follow it to its end
+    #[arg(short, long)]
+    follow: bool,
+}
+
+/// Runs it.
+pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(farm).await?;
+    let attempt = match begun(&connection, args).await? {
+        Some(attempt) => attempt,
+        None => {
+            eprintln!("Nothing of {} was tried yet; -f waits for it.", args.build);
+            return Ok(Exit::Success.into());
+        }
+    };
+    if let Some(log) = &attempt.log {
+        sealed::copy(&connection.bucket()?, log, std::io::stdout().lock()).await?;
+        return Ok(Exit::Success.into());
+    }
+    live(&connection, args, attempt.attempt).await?;
+    Ok(Exit::Success.into())
+}
+
+/// The attempt whose log is asked for, once there is one.
+async fn begun(connection: &Connection, args: &Args) -> anyhow::Result<Option<AttemptDetail>> {
+    loop {
+        let build = detail(connection, args.build).await?;
+        let found = match args.attempt {
+            Some(wanted) => build.attempts.iter().find(|attempt| attempt.attempt == wanted),
+            None => build.attempts.last(),
+        };
+        match found {
+            Some(attempt) => return Ok(Some(attempt.clone())),
+            None if args.attempt.is_some() => return Err(bad_input(format!("{} has no such attempt", args.build))),
+            None if args.follow && !is_over(&build) => sleep(LOOK_EVERY).await,
+            None => return Ok(None),
+        }
+    }
+}
+
+async fn detail(connection: &Connection, build: BuildId) -> anyhow::Result<Box<BuildDetail>> {
+    match connection.build(build).await? {
+        BuildAnswer::Known(build) => Ok(build),
+        BuildAnswer::Unknown => Err(bad_input(format!("the scheduler knows no build {build}"))),
+    }
+}
+
+fn is_over(build: &BuildDetail) -> bool {
+    matches!(build.summary.state, StateName::Succeeded | StateName::Failed | StateName::Cancelled)
+}
+
+/// Whether this attempt will say nothing more.
+fn has_ended(build: &BuildDetail, attempt: AttemptId) -> bool {
+    let newest = build.attempts.last().is_some_and(|last| last.attempt == attempt);
+    let this = build.attempts.iter().find(|known| known.attempt == attempt);
+    !newest || is_over(build) || this.is_some_and(|this| this.log.is_some() || this.cause.is_some())
+}
+
+/// Prints what was said so far, and what is said from now on if that is wanted.
+async fn live(connection: &Connection, args: &Args, attempt: AttemptId) -> anyhow::Result<()> {
+    let mut log = Live { attempt, printed: 0 };
+    let mut replay = connection.bus.replay(streams::LOGS, Filter::LogsOfBuild(args.build)).await?;
+    while let Some(incoming) = replay.next_stored().await? {
+        log.print(&incoming)?;
+    }
+    while args.follow {
+        let look_at = Instant::now() + LOOK_EVERY;
+        log.print_until(&mut replay, look_at).await?;
+        if has_ended(&*detail(connection, args.build).await?, attempt) {
+            log.print_until(&mut replay, Instant::now() + LAST_WORDS_WITHIN).await?;
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A log as it comes: pieces may come twice, or with gaps.
+struct Live {
+    attempt: AttemptId,
+    /// Up to which byte of the log it is on the screen.
+    printed: u64,
+}
+
+impl Live {
+    async fn print_until(&mut self, replay: &mut Replay, until: Instant) -> anyhow::Result<()> {
+        while let Ok(incoming) = timeout_at(until, replay.next()).await {
+            self.print(&incoming?)?;
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, incoming: &drover_nats::Incoming) -> anyhow::Result<()> {
+        let ours = matches!(&incoming.subject, Subject::Log { attempt, .. } if *attempt == self.attempt);
+        if let Some(chunk) = LogChunk::of(incoming).filter(|_| ours) {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&self.fresh(&chunk))?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// What of a piece was not printed yet, with a word about what is missing before it.
+    fn fresh(&mut self, chunk: &LogChunk) -> Vec<u8> {
+        let end = chunk.offset + chunk.text.len() as u64;
+        let known = self.printed.saturating_sub(chunk.offset).min(chunk.text.len() as u64) as usize;
+        let mut text = Vec::new();
+        if chunk.offset > self.printed {
+            text.extend_from_slice(format!("\n[… {} bytes are missing …]\n", chunk.offset - self.printed).as_bytes());
+        }
+        text.extend_from_slice(&chunk.text[known..]);
+        self.printed = self.printed.max(end);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(offset: u64, text: &'static str) -> LogChunk {
+        LogChunk { offset, gap: 0, text: text.into() }
+    }
+
+    #[test]
+    fn a_piece_that_comes_twice_is_printed_once() {
+        let mut log = Live { attempt: AttemptId::new(), printed: 0 };
+        assert_eq!(log.fresh(&chunk(0, "one\n")), b"one\n");
+        assert_eq!(log.fresh(&chunk(0, "one\n")), b"");
+        assert_eq!(log.fresh(&chunk(2, "e\ntwo\n")), b"two\n");
+    }
+
+    #[test]
+    fn a_gap_is_told() {
+        let mut log = Live { attempt: AttemptId::new(), printed: 0 };
+        log.fresh(&chunk(0, "one\n"));
+        assert_eq!(log.fresh(&chunk(10, "two\n")), b"\n[\xe2\x80\xa6 6 bytes are missing \xe2\x80\xa6]\ntwo\n");
+    }
+}

@@ -1,0 +1,44 @@
+//! The key that the farm's substitutes are signed with: made once, the secret for the publish workers alone.
+
+use anyhow::Context;
+use drover_store::SecretKey;
+
+use super::folder::Folder;
+
+/// The secret, in Nix's own format.
+pub(crate) const SECRET: &str = "signing-key";
+/// The public half: what goes into `trusted-public-keys`.
+pub(crate) const PUBLIC: &str = "cache-key.pub";
+
+/// The public half of the farm's key, which is made if there is none.
+pub(crate) fn public(folder: &Folder) -> anyhow::Result<String> {
+    let name = format!("drover-{}", host_name());
+    let made = SecretKey::generate(&name)?;
+    let secret = folder.secret(SECRET, || made.to_file())?;
+    let key = SecretKey::parse(&secret).with_context(|| folder.path(SECRET).display().to_string())?;
+    let public = key.public().to_string();
+    folder.write(PUBLIC, &format!("{public}\n"))?;
+    Ok(public)
+}
+
+/// The host's name as a word that a key's name may hold.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let word: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '.').collect();
+    if word.is_empty() { "farm".into() } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_stays_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let first = public(&folder).unwrap();
+        assert!(first.starts_with("drover-"));
+        assert_eq!(public(&folder).unwrap(), first);
+        assert_eq!(std::fs::read_to_string(folder.path(PUBLIC)).unwrap().trim_end(), first);
+    }
+}

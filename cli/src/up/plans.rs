@@ -1,0 +1,135 @@
+//! The command lines of the farm's processes, each from the same few facts. It starts nothing.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use drover_store::StoreDir;
+
+use super::address::Addresses;
+use super::first_logins::{self, FirstLogins, Known};
+use super::folder::Folder;
+use super::key;
+use super::supervisor::Plan;
+
+/// The configuration of nats-server, in the farm's folder.
+pub(crate) const NATS_CONF: &str = "nats-server.conf";
+/// Written by the scheduler when it serves.
+pub(crate) const SCHEDULER_READY: &str = "run/scheduler.ready";
+
+/// What is known before anything is started.
+pub(crate) struct Facts<'a> {
+    pub(crate) folder: &'a Folder,
+    pub(crate) programs: Programs,
+    pub(crate) logins: FirstLogins,
+    pub(crate) addresses: Addresses,
+    pub(crate) store_dir: StoreDir,
+    pub(crate) daemon_socket: PathBuf,
+    pub(crate) systems: Vec<String>,
+    pub(crate) max_parallel_builds: u32,
+    pub(crate) public_key: String,
+}
+
+/// Where the programs are.
+pub(crate) struct Programs {
+    pub(crate) nats_server: PathBuf,
+    pub(crate) scheduler: PathBuf,
+    pub(crate) hook_worker: PathBuf,
+    pub(crate) cache: PathBuf,
+    /// Not needed where there are no agents.
+    pub(crate) agent: Option<PathBuf>,
+}
+
+impl Facts<'_> {
+    /// The broker's address, as clients write it.
+    pub(crate) fn nats_url(&self) -> String {
+        format!("nats://{}", self.addresses.nats)
+    }
+
+    /// The bucket's.
+    pub(crate) fn bucket(&self) -> String {
+        format!("file://{}", self.folder.path("bucket").display())
+    }
+
+    /// The substitute server's, for this farm's store directory.
+    pub(crate) fn cache_url(&self) -> String {
+        format!("http://{}/{}", self.addresses.cache, self.store_dir.slug())
+    }
+
+    fn plan(&self, name: &str, program: &PathBuf, args: Vec<OsString>) -> Plan {
+        Plan { name: name.into(), program: program.clone(), args }
+    }
+
+    /// How a process logs in.
+    fn login(&self, login: &Known) -> Vec<OsString> {
+        vec![
+            "--nats-url".into(),
+            self.nats_url().into(),
+            "--uuid".into(),
+            login.user.clone().into(),
+            "--password-file".into(),
+            self.folder.path(&login.password_file).into(),
+            "--bucket".into(),
+            self.bucket().into(),
+        ]
+    }
+
+    /// The broker.
+    pub(crate) fn nats_server(&self) -> Plan {
+        self.plan("nats-server", &self.programs.nats_server, vec!["-c".into(), self.folder.path(NATS_CONF).into()])
+    }
+
+    /// The scheduler.
+    pub(crate) fn scheduler(&self) -> Plan {
+        let mut args = self.login(&self.logins.scheduler);
+        args.extend(["--state-dir".into(), self.folder.path("scheduler").into()]);
+        args.extend(["--logins".into(), self.folder.path(first_logins::DIR).into()]);
+        args.extend(["--ready-file".into(), self.folder.path(SCHEDULER_READY).into()]);
+        self.plan("scheduler", &self.programs.scheduler, args)
+    }
+
+    /// The worker that verifies and publishes.
+    pub(crate) fn publish(&self) -> Plan {
+        let mut args = vec!["publish".into()];
+        args.extend(self.login(&self.logins.publish));
+        args.extend(["--signing-key".into(), self.folder.path(key::SECRET).into()]);
+        self.plan("publish", &self.programs.hook_worker, args)
+    }
+
+    /// The substitute server. It logs in nowhere.
+    pub(crate) fn cache(&self) -> Plan {
+        let args: Vec<OsString> = vec![
+            "--bucket".into(),
+            self.bucket().into(),
+            "--listen".into(),
+            self.addresses.cache.to_string().into(),
+            "--public-key".into(),
+            self.public_key.clone().into(),
+        ];
+        self.plan("cache", &self.programs.cache, args)
+    }
+
+    /// The agents of this machine.
+    pub(crate) fn agents(&self) -> Vec<Plan> {
+        let Some(program) = &self.programs.agent else { return Vec::new() };
+        let plan = |(n, login): (usize, &Known)| {
+            let name = format!("agent-{}", n + 1);
+            self.plan(&name, program, self.agent_args(login, &name))
+        };
+        self.logins.agents.iter().enumerate().map(plan).collect()
+    }
+
+    fn agent_args(&self, login: &Known, name: &str) -> Vec<OsString> {
+        let mut args = self.login(login);
+        args.extend(["--name".into(), name.into()]);
+        args.extend(["--state-dir".into(), self.folder.path("agents").join(name).into()]);
+        args.extend(["--daemon-socket".into(), self.daemon_socket.clone().into()]);
+        args.extend(["--store-dir".into(), self.store_dir.to_string().into()]);
+        args.extend(["--max-parallel-builds".into(), self.max_parallel_builds.to_string().into()]);
+        args.extend(["--substitute-url".into(), self.cache_url().into()]);
+        args.extend(["--trusted-public-key".into(), self.public_key.clone().into()]);
+        for system in &self.systems {
+            args.extend(["--system".into(), system.into()]);
+        }
+        args
+    }
+}
