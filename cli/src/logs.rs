@@ -93,15 +93,15 @@ async fn live(connection: &Connection, args: &Args, attempt: AttemptId) -> anyho
     while let Some(incoming) = replay.next_stored().await? {
         log.print(&incoming)?;
     }
-    while args.follow {
-        let look_at = Instant::now() + LOOK_EVERY;
-        log.print_until(&mut replay, look_at).await?;
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
+        log.print_until(&mut replay, Instant::now() + LOOK_EVERY).await?;
         if has_ended(&*detail(connection, args.build).await?, attempt) {
-            log.print_until(&mut replay, Instant::now() + LAST_WORDS_WITHIN).await?;
-            break;
+            return log.print_until(&mut replay, Instant::now() + LAST_WORDS_WITHIN).await;
         }
     }
-    Ok(())
 }
 
 /// A log as it comes: pieces may come twice, or with gaps.

@@ -112,7 +112,7 @@ pub(crate) mod tests {
                 args: Vec::new(),
                 env: BTreeMap::new(),
             };
-            let path = derivation.path(&self.store_dir, &format!("{name}.drv"));
+            let path = derivation.path(&self.store_dir, name).unwrap();
             std::fs::write(self.store_dir.path(path.as_ref()), derivation.write(&self.store_dir)).unwrap();
             path
         }

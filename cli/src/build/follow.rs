@@ -39,7 +39,7 @@ pub(crate) async fn run(
     timeout: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
     let mut follower = Follower::new(connection, submit, closure, timeout).await;
-    let ended = follower.to_the_end().await;
+    let ended = follower.until_the_end().await;
     follower.progress.done();
     match ended {
         Ended::Live(status) => {
@@ -94,7 +94,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    async fn to_the_end(&mut self) -> Ended {
+    async fn until_the_end(&mut self) -> Ended {
         loop {
             let asked_at = Instant::now();
             if let Some(ended) = self.ask().await {

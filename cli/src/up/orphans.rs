@@ -59,17 +59,23 @@ fn is_zombie(pid: Pid) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
-    fn sleeper(mark: &str) -> Child {
-        Command::new("/bin/sh").args(["-c", "sleep 60; :", mark]).spawn().unwrap()
+    /// A process with this among its arguments, which waits for its input to end.
+    fn waiting(mark: &str) -> Child {
+        let child = Command::new("/bin/sh").args(["-c", "read line", mark]).stdin(Stdio::piped()).spawn().unwrap();
+        // For a moment after its start the kernel shows no arguments.
+        while std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        child
     }
 
     fn left_behind(mark: impl Fn(&Path) -> String) -> (Vec<String>, Child) {
         let dir = tempfile::tempdir().unwrap();
-        let child = sleeper(&mark(dir.path()));
+        let child = waiting(&mark(dir.path()));
         std::fs::write(dir.path().join("server.pid"), format!("{}\n", child.id())).unwrap();
         (end(dir.path(), dir.path()), child)
     }

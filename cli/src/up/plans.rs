@@ -1,7 +1,7 @@
 //! The command lines of the farm's processes, each from the same few facts. It starts nothing.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use drover_store::StoreDir;
 
@@ -55,8 +55,8 @@ impl Facts<'_> {
         format!("http://{}/{}", self.addresses.cache, self.store_dir.slug())
     }
 
-    fn plan(&self, name: &str, program: &PathBuf, args: Vec<OsString>) -> Plan {
-        Plan { name: name.into(), program: program.clone(), args }
+    fn plan(&self, name: &str, program: &Path, args: Vec<OsString>) -> Plan {
+        Plan { name: name.into(), program: program.to_path_buf(), args }
     }
 
     /// How a process logs in.
