@@ -1,0 +1,164 @@
+//! Everything an operator can set, by flag and by environment variable.
+
+use std::path::PathBuf;
+
+use drover_messages::agent::MAX_SYSTEMS;
+use drover_nats::{NatsArgs, NatsError};
+use drover_store::StoreDir;
+
+use crate::AgentError;
+use crate::config::Config;
+
+/// Drover's agent: takes builds from the scheduler, lets the store daemon of this machine build them, and brings logs
+/// and outputs to the bucket.
+///
+/// It needs to be trusted by the daemon (trusted-users in nix.conf; root is by default) and to see its store. Start one
+/// for each store.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "drover-agent", version)]
+pub struct Args {
+    /// How to reach NATS.
+    #[command(flatten)]
+    pub nats: NatsArgs,
+
+    /// Where packs, logs and outputs lie: file:///path, s3://bucket/prefix, gs://…, az://…
+    #[arg(long, env = "DROVER_BUCKET", value_name = "URL")]
+    pub bucket: String,
+
+    /// A system to build for; more than one by repeating it, or with commas [default: this machine's]
+    #[arg(long = "system", env = "DROVER_AGENT_SYSTEMS", value_delimiter = ',', value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+
+    /// A feature that derivations may require, such as kvm; repeatable
+    #[arg(long = "feature", env = "DROVER_AGENT_FEATURES", value_delimiter = ',', value_name = "FEATURE")]
+    pub features: Vec<String>,
+
+    /// Builds that run at once
+    #[arg(long, env = "DROVER_AGENT_MAX_PARALLEL_BUILDS", default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=MAX_SLOTS))]
+    pub max_parallel_builds: u32,
+
+    /// Processors that a build is told to use [default: this machine's, shared among the builds that run at once]
+    #[arg(long, env = "DROVER_AGENT_CORES", value_name = "N")]
+    pub cores: Option<u64>,
+
+    /// The store daemon's socket
+    #[arg(long, env = "DROVER_AGENT_DAEMON_SOCKET", default_value = "/nix/var/nix/daemon-socket/socket", value_name = "PATH")]
+    pub daemon_socket: PathBuf,
+
+    /// The store that the daemon manages
+    #[arg(long, env = "DROVER_AGENT_STORE_DIR", default_value = "/nix/store", value_name = "DIR")]
+    pub store_dir: StoreDir,
+
+    /// Where inputs come from, such as drover-cache's address with the store's name behind it; repeatable
+    #[arg(long = "substitute-url", env = "DROVER_AGENT_SUBSTITUTE_URLS", value_delimiter = ',', value_name = "URL")]
+    pub substitute_urls: Vec<String>,
+
+    /// A key that signs them, name:base64; repeatable. Without one nothing is fetched but what needs no signature
+    #[arg(long = "trusted-public-key", env = "DROVER_AGENT_TRUSTED_PUBLIC_KEYS", value_delimiter = ',', value_name = "KEY")]
+    pub trusted_public_keys: Vec<String>,
+
+    /// Where the agent keeps what the scheduler has not settled yet
+    #[arg(long, env = "DROVER_AGENT_STATE_DIR", value_name = "DIR")]
+    pub state_dir: PathBuf,
+
+    /// What people call this agent [default: the host's name]
+    #[arg(long, env = "DROVER_AGENT_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// The longest log of one build, in bytes; what says more is stopped
+    #[arg(long, env = "DROVER_AGENT_MAX_LOG_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub max_log_bytes: u64,
+
+    /// After how many seconds a build is stopped; 0 for never
+    #[arg(long, env = "DROVER_AGENT_BUILD_TIMEOUT_SECS", default_value_t = 0, value_name = "SECS")]
+    pub build_timeout_secs: u64,
+
+    /// After how many seconds without a word a build is stopped; 0 for never
+    #[arg(long, env = "DROVER_AGENT_MAX_SILENT_SECS", default_value_t = 0, value_name = "SECS")]
+    pub max_silent_secs: u64,
+
+    /// With less free room in the store than this, in bytes, no builds are taken
+    #[arg(long, env = "DROVER_AGENT_MIN_FREE_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub min_free_bytes: u64,
+}
+
+/// The most builds at once of one agent.
+const MAX_SLOTS: i64 = 1024;
+
+impl Args {
+    /// What the agent runs with.
+    ///
+    /// # Errors
+    /// [`AgentError::Login`] where the password cannot be read or the login is no agent's.
+    pub fn config(self) -> Result<Config, AgentError> {
+        let login = self.nats.login("agent").map_err(AgentError::Login)?;
+        let agent = self.nats.uuid.parse().map_err(|_| {
+            let why = format!("an agent logs in with the UUID that `drover agent new` printed, not {:?}", self.nats.uuid);
+            AgentError::Login(NatsError::File { path: self.nats.password_file.clone(), why })
+        })?;
+        let mut systems = if self.systems.is_empty() { vec![host_system()] } else { self.systems };
+        systems.truncate(MAX_SYSTEMS);
+        let mut features = self.features;
+        features.truncate(MAX_SYSTEMS);
+        Ok(Config {
+            agent,
+            login,
+            name: self.name.unwrap_or_else(host_name),
+            bucket_url: self.bucket,
+            systems,
+            features,
+            slots: self.max_parallel_builds as usize,
+            cores: self.cores.unwrap_or_else(|| shared_cores(self.max_parallel_builds)),
+            daemon_socket: self.daemon_socket,
+            store_dir: self.store_dir,
+            substitute_urls: self.substitute_urls,
+            trusted_public_keys: self.trusted_public_keys,
+            state_dir: self.state_dir,
+            max_log_bytes: self.max_log_bytes,
+            build_timeout_secs: self.build_timeout_secs,
+            max_silent_secs: self.max_silent_secs,
+            min_free_bytes: self.min_free_bytes,
+        })
+    }
+}
+
+fn host_system() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "agent".into(), |name| name.trim().into())
+}
+
+/// A build is told a real number: `make -j0` does not mean "all".
+fn shared_cores(builds: u32) -> u64 {
+    let all = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    (all / u64::from(builds)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_can_be_set_by_the_environment_and_is_explained() {
+        for arg in Args::command().get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            assert!(arg.get_env().is_some() && arg.get_help().is_some(), "{}", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn lists_are_given_by_repetition_or_with_commas() {
+        let args = "drover-agent --uuid u --password-file p --bucket b --state-dir s --system a-linux --system b-linux,c-linux";
+        let args = Args::try_parse_from(args.split(' ')).unwrap();
+        assert_eq!(args.systems, ["a-linux", "b-linux", "c-linux"]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Hello and beats: the agent says what it holds, and hears what is to become of it.
+//!
+//! A scheduler that does not answer is asked again; the work goes on meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_messages::agent::{Beat, BeatAnswer, Hello};
+use drover_nats::{Bus, Link, RequestError, Subject};
+
+use crate::backoff::{Backoff, jittered};
+use crate::config::Config;
+use crate::disk::free_bytes;
+use crate::foreman::Foreman;
+use crate::store_id::store_id;
+
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a scheduler may ask for, in milliseconds between two beats.
+const BEAT_EVERY_MILLIS: std::ops::RangeInclusive<u64> = 50..=60_000;
+
+/// The agent's voice.
+pub struct Heart {
+    /// What it says of itself.
+    pub config: Arc<Config>,
+    /// Where it says it.
+    pub bus: Bus,
+    /// What it holds.
+    pub foreman: Arc<Foreman>,
+}
+
+impl Heart {
+    /// Says hello and beats, for ever.
+    pub async fn beat(&self) {
+        let mut link = self.bus.link();
+        loop {
+            link.mark_unchanged();
+            let mut answer = self.hello().await;
+            while !answer.hello {
+                let pause =
+                    Duration::from_millis(answer.beat_every_millis.clamp(*BEAT_EVERY_MILLIS.start(), *BEAT_EVERY_MILLIS.end()));
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.foreman.readiness.notified() => {}
+                    () = came_back(&mut link) => break,
+                }
+                match self.ask(&Subject::Beat { agent: self.config.agent }, &self.status()).await {
+                    Ok(heard) => answer = heard,
+                    Err(error) => self.unheard(&error, pause).await,
+                }
+            }
+        }
+    }
+
+    /// Says hello until it is heard.
+    async fn hello(&self) -> BeatAnswer {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.introduce().await {
+                Ok(answer) if !answer.hello => return answer,
+                Ok(_) => tracing::warn!("the scheduler wants another hello"),
+                Err(why) => tracing::debug!(why, "nobody heard hello"),
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn introduce(&self) -> Result<BeatAnswer, String> {
+        let store = store_id(&self.config.store_dir).map_err(|error| format!("{}: {error}", self.config.store_dir))?;
+        let hello = Hello {
+            name: self.config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            store_dir: self.config.store_dir.clone(),
+            store,
+            systems: self.config.systems.clone(),
+            features: self.config.features.clone(),
+            max_parallel_builds: self.config.slots as u32,
+            beat: self.status(),
+        };
+        self.ask(&Subject::Hello { agent: self.config.agent }, &hello).await.map_err(|error| error.to_string())
+    }
+
+    /// Asks, and obeys the answer.
+    async fn ask<M: drover_messages::Message + 'static>(
+        &self,
+        subject: &Subject,
+        message: &M,
+    ) -> Result<BeatAnswer, RequestError> {
+        let answer: BeatAnswer = self.bus.request(subject, message, ANSWER_TIMEOUT).await?;
+        let orders = answer.verdicts.iter().map(|verdict| (verdict.attempt, verdict.order));
+        self.foreman.obey(answer.generation, orders);
+        Ok(answer)
+    }
+
+    /// No answer: the scheduler is down, or starts. Agents that lost it together do not come back as one.
+    async fn unheard(&self, error: &RequestError, pause: Duration) {
+        tracing::debug!(%error, "nobody heard a beat");
+        tokio::time::sleep(jittered(pause)).await;
+    }
+
+    fn status(&self) -> Beat {
+        let (generation, not_ready, held) = self.foreman.status();
+        Beat {
+            generation,
+            load_percent: load_percent(),
+            store_free_bytes: free_bytes(Path::new(self.config.store_dir.as_str())),
+            not_ready,
+            held,
+        }
+    }
+}
+
+/// Ends when the broker is there again after it was gone.
+async fn came_back(link: &mut tokio::sync::watch::Receiver<Link>) {
+    loop {
+        if link.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if link.borrow_and_update().is_up() {
+            return;
+        }
+    }
+}
+
+/// The load average over a minute, in hundredths; 0 where it is not told.
+fn load_percent() -> u32 {
+    let told = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = told.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
+    (load * 100.0) as u32
+}

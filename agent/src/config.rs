@@ -1,0 +1,69 @@
+//! What an agent runs with, however it was told, and the two ways in which it talks to its daemon.
+
+use std::path::PathBuf;
+
+use drover_daemon::{DaemonConfig, Options};
+use drover_messages::AgentId;
+use drover_nats::Login;
+use drover_store::StoreDir;
+
+/// Settings of one agent; [`Args`](crate::Args) explains them.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // The fields are the flags.
+pub struct Config {
+    pub agent: AgentId,
+    pub login: Login,
+    pub name: String,
+    pub bucket_url: String,
+    pub systems: Vec<String>,
+    pub features: Vec<String>,
+    pub slots: usize,
+    pub cores: u64,
+    pub daemon_socket: PathBuf,
+    pub store_dir: StoreDir,
+    pub substitute_urls: Vec<String>,
+    pub trusted_public_keys: Vec<String>,
+    pub state_dir: PathBuf,
+    pub max_log_bytes: u64,
+    pub build_timeout_secs: u64,
+    pub max_silent_secs: u64,
+    pub min_free_bytes: u64,
+}
+
+impl Config {
+    /// The daemon.
+    pub fn daemon(&self) -> DaemonConfig {
+        DaemonConfig::new(&self.daemon_socket, self.store_dir.clone())
+    }
+
+    /// For connections that build and look things up. With substitution the daemon would fetch outputs that another
+    /// agent has just published, and a build would not be one.
+    pub fn building(&self) -> Options {
+        Options {
+            substitute: false,
+            cores: self.cores,
+            max_silent_secs: self.max_silent_secs,
+            build_timeout_secs: self.build_timeout_secs,
+            keep_failed: false,
+            overrides: remember_nothing().to_vec(),
+        }
+    }
+
+    /// For connections that fetch inputs, from our cache and signed by its keys only.
+    pub fn fetching(&self) -> Options {
+        let set = |name: &str, value: String| (name.to_owned(), value);
+        let mut overrides = remember_nothing().to_vec();
+        overrides.extend([
+            set("substituters", self.substitute_urls.join(" ")),
+            set("trusted-public-keys", self.trusted_public_keys.join(" ")),
+            set("require-sigs", "true".into()),
+        ]);
+        Options { substitute: true, overrides, ..Options::default() }
+    }
+}
+
+/// A daemon's process remembers which paths there were, and which not, for as long as the connection lives and longer.
+/// Our connections live long, and others change the store and the cache meanwhile.
+fn remember_nothing() -> [(String, String); 2] {
+    ["narinfo-cache-negative-ttl", "narinfo-cache-positive-ttl"].map(|name| (name.to_owned(), "0".to_owned()))
+}

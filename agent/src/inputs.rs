@@ -1,0 +1,112 @@
+//! The first stage, off the slot: all inputs are in the store, or it is known that they cannot be had.
+//!
+//! What the cache has is fetched by the store daemon. What it does not have yet must be here, built by an agent of this
+//! store. This knows nothing of derivations.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_daemon::DaemonError;
+use drover_messages::Cause;
+use drover_messages::offer::Input;
+use drover_store::StorePath;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::cause_of;
+use crate::daemon_pool::DaemonPool;
+use crate::failure::Failure;
+use crate::temp_roots::{Hold, TempRoots};
+
+/// How long one input may take to come, in seconds: some have many gigabytes.
+const FETCH_TIMEOUT_SECS: u64 = 3600;
+/// Inputs of one build that are fetched at once.
+const FETCHES_AT_ONCE: usize = 4;
+/// How often an input is asked for: a cache may be starting anew.
+const FETCH_TRIES: u32 = 3;
+/// Before another try, in seconds; doubled each time.
+const FETCH_PAUSE_SECS: u64 = 1;
+
+/// How inputs come.
+#[derive(Debug)]
+pub struct Inputs {
+    roots: TempRoots,
+    fetching: Arc<DaemonPool>,
+}
+
+impl Inputs {
+    /// `building` connections look into the store, `fetching` ones may substitute.
+    pub fn new(building: Arc<DaemonPool>, fetching: Arc<DaemonPool>) -> Self {
+        Self { roots: TempRoots::new(building), fetching }
+    }
+
+    /// Makes sure of all inputs. They stay in the store while the hold lives.
+    pub async fn gather(&self, inputs: &[Input]) -> Result<Hold, Failure> {
+        let paths: Vec<&StorePath> = inputs.iter().map(|input| &input.path).collect();
+        let (hold, missing) = self.hold(&paths).await?;
+        if missing.is_empty() {
+            return Ok(hold);
+        }
+        let absent: Vec<StorePath> =
+            inputs.iter().filter(|input| !input.available && missing.contains(&input.path)).map(|i| i.path.clone()).collect();
+        if !absent.is_empty() {
+            return Err(unavailable(absent, "the cache does not have them yet, and this store does not have them any more"));
+        }
+        let words = self.fetch_all(&missing).await?;
+        match self.hold(&paths).await? {
+            (hold, missing) if missing.is_empty() => Ok(hold),
+            (_, missing) => Err(unavailable(missing.into_iter().collect(), &words)),
+        }
+    }
+
+    /// Which inputs are gone after a build that failed: what was seen before is not believed.
+    pub async fn look_again(&self, inputs: &[Input]) -> Vec<StorePath> {
+        self.roots.forget();
+        let paths: Vec<&StorePath> = inputs.iter().map(|input| &input.path).collect();
+        self.roots.hold(&paths).await.map(|(_, missing)| missing.into_iter().collect()).unwrap_or_default()
+    }
+
+    async fn hold(&self, paths: &[&StorePath]) -> Result<(Hold, BTreeSet<StorePath>), Failure> {
+        self.roots.hold(paths).await.map_err(|error| Failure::of(cause_of::of_error(&error), &error))
+    }
+
+    /// Fetches what it can, and gives the daemon's words about the last that could not be.
+    async fn fetch_all(&self, missing: &BTreeSet<StorePath>) -> Result<String, Failure> {
+        let fetches = stream::iter(missing.clone()).map(|path| self.fetch(path)).buffer_unordered(FETCHES_AT_ONCE);
+        let refused = fetches.try_fold(String::new(), |before, words| async { Ok(words.unwrap_or(before)) });
+        refused.await.map_err(|error| Failure::of(cause_of::of_error(&error), &error))
+    }
+
+    /// Fetches one path. The daemon's refusal is no error here: whether the path came is looked up afterwards.
+    async fn fetch(&self, path: StorePath) -> Result<Option<String>, DaemonError> {
+        let mut tries = 1;
+        loop {
+            match self.fetch_once(&path).await {
+                Ok(()) => return Ok(None),
+                Err(DaemonError::Daemon(words)) if tries == FETCH_TRIES => return Ok(Some(words)),
+                Err(DaemonError::Daemon(words)) => tracing::info!(%path, words, "an input did not come; trying again"),
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(Duration::from_secs(FETCH_PAUSE_SECS << (tries - 1))).await;
+            tries += 1;
+        }
+    }
+
+    async fn fetch_once(&self, path: &StorePath) -> Result<(), DaemonError> {
+        loop {
+            let mut daemon = self.fetching.take().await?;
+            let limit = Duration::from_secs(FETCH_TIMEOUT_SECS);
+            match tokio::time::timeout(limit, daemon.ensure(path)).await {
+                Err(_) => return Err(DaemonError::Timeout { what: "an input", limit }),
+                Ok(Err(error)) if daemon.went_stale(&error) => {}
+                Ok(fetched) => return fetched,
+            }
+        }
+    }
+}
+
+fn unavailable(missing: Vec<StorePath>, why: &str) -> Failure {
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let message = format!("inputs cannot be had: {}: {why}", names.join(", "));
+    Failure::new(Cause::InputsUnavailable { missing }, message)
+}

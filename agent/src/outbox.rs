@@ -1,0 +1,145 @@
+//! Reports on their way to the stream RES: one after the other, each until the broker has it.
+//!
+//! A report that the broker has may be lost with the broker's disk; the scheduler then asks for it again. What a report
+//! says is not known here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use drover_messages::report::Report;
+use drover_messages::{AgentId, AttemptId};
+use drover_nats::{Bus, NatsError, Subject};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::backoff::Backoff;
+
+/// Reports that wait. Each is in it once, so that it is bounded by what the agent holds.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: Mutex<VecDeque<Report>>,
+    more: Notify,
+}
+
+impl Outbox {
+    /// Sends a report behind those that wait; one that waits already keeps its place.
+    pub fn push(&self, report: &Report) {
+        let mut queue = self.queue();
+        if queue.iter().all(|waiting| waiting.report != report.report) {
+            queue.push_back(report.clone());
+            self.more.notify_one();
+        }
+    }
+
+    /// Sends nothing more about an attempt.
+    pub fn withdraw(&self, attempt: AttemptId) {
+        self.queue().retain(|report| report.attempt != attempt);
+    }
+
+    /// Sends what is pushed, for ever.
+    pub async fn send_all(&self, bus: &Bus, agent: AgentId) {
+        let mut backoff = Backoff::default();
+        loop {
+            let Some(report) = self.first() else {
+                self.more.notified().await;
+                continue;
+            };
+            match send(bus, agent, &report).await {
+                Ok(()) => {
+                    self.sent(&report);
+                    backoff = Backoff::default();
+                }
+                Err(error) => {
+                    tracing::warn!(build = %report.build, attempt = %report.attempt, %error, "a report waits");
+                    if matches!(error, NatsError::Refused { .. }) {
+                        self.let_others_pass(report.attempt);
+                    }
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    fn first(&self) -> Option<Report> {
+        self.queue().front().cloned()
+    }
+
+    fn sent(&self, report: &Report) {
+        self.queue().retain(|waiting| waiting.report != report.report);
+    }
+
+    /// The broker does not like a report: those of its attempt go behind all others, in their order.
+    fn let_others_pass(&self, attempt: AttemptId) {
+        let mut queue = self.queue();
+        let (last, first): (VecDeque<_>, VecDeque<_>) = queue.drain(..).partition(|report| report.attempt == attempt);
+        *queue = first;
+        queue.extend(last);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Report>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Under a message id of its own each time: inside its window the broker would drop what it thinks it has.
+async fn send(bus: &Bus, agent: AgentId, report: &Report) -> Result<(), NatsError> {
+    let subject = Subject::Report { agent, build: report.build };
+    bus.publish(&subject, report, &Uuid::now_v7().to_string()).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_messages::report::{Failed, Outcome, Times};
+    use drover_messages::{BuildId, Cause, Epoch, Generation, ReportId};
+
+    use super::*;
+
+    fn report(attempt: AttemptId) -> Report {
+        let failed = Failed { cause: Cause::Killed, message: String::new(), times: Times::default(), log: None };
+        Report {
+            report: ReportId::new(),
+            attempt,
+            build: BuildId::new(),
+            epoch: Epoch { generation: Generation(1), n: 1 },
+            outcome: Outcome::Failed(failed),
+        }
+    }
+
+    fn waiting(outbox: &Outbox) -> Vec<ReportId> {
+        outbox.queue().iter().map(|report| report.report).collect()
+    }
+
+    #[test]
+    fn a_report_waits_once_however_often_it_is_asked_for() {
+        let outbox = Outbox::default();
+        let (one, two) = (report(AttemptId::new()), report(AttemptId::new()));
+        for report in [&one, &two, &one] {
+            outbox.push(report);
+        }
+        assert_eq!(waiting(&outbox), [one.report, two.report]);
+        outbox.sent(&one);
+        outbox.push(&one);
+        assert_eq!(waiting(&outbox), [two.report, one.report]);
+    }
+
+    #[test]
+    fn a_refused_report_does_not_hold_up_others_and_the_order_of_its_attempt_stays() {
+        let outbox = Outbox::default();
+        let attempt = AttemptId::new();
+        let (first, second, other) = (report(attempt), report(attempt), report(AttemptId::new()));
+        for report in [&first, &second, &other] {
+            outbox.push(report);
+        }
+        outbox.let_others_pass(attempt);
+        assert_eq!(waiting(&outbox), [other.report, first.report, second.report]);
+    }
+
+    #[test]
+    fn what_is_settled_is_not_sent() {
+        let outbox = Outbox::default();
+        let one = report(AttemptId::new());
+        outbox.push(&one);
+        outbox.withdraw(one.attempt);
+        assert_eq!(outbox.first(), None);
+    }
+}
