@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectStoreExt, PutMode, WriteMultipart};
 use uuid::Uuid;
 
 use crate::bucket::{bounded, timed};
@@ -70,28 +70,11 @@ impl Upload {
 
     /// Makes the object appear, if none is there.
     pub async fn finish(mut self) -> Result<Put, BucketError> {
-        let Some(Staged { path, writer }) = self.staged.take() else {
-            let bytes = std::mem::take(&mut self.held);
-            return self.put_held(bytes).await;
-        };
-        bounded(&self.name, writer.finish()).await?;
-        let put = self.publish(&path).await;
-        if let Err(error) = bounded(&self.name, self.bucket.store.delete(&path)).await {
-            tracing::warn!(%path, %error, "a staged object could not be deleted");
+        let (bucket, name) = (self.bucket.clone(), std::mem::take(&mut self.name));
+        match self.staged.take() {
+            Some(staged) => publish(&bucket, &name, staged).await,
+            None => put(&bucket, &name, std::mem::take(&mut self.held)).await,
         }
-        put
-    }
-
-    async fn put_held(&self, bytes: Vec<Bytes>) -> Result<Put, BucketError> {
-        let key = self.bucket.path(&self.name);
-        let options = object_store::PutMode::Create.into();
-        let payload = bytes.into_iter().collect();
-        created(&self.name, timed(&self.name, self.bucket.store.put_opts(&key, payload, options)).await?.map(drop))
-    }
-
-    async fn publish(&self, staged: &Path) -> Result<Put, BucketError> {
-        let key = self.bucket.path(&self.name);
-        created(&self.name, timed(&self.name, self.bucket.store.copy_if_not_exists(staged, &key)).await?)
     }
 
     /// Gives up, and waits until the store has thrown the parts away. Dropping does the same in the background.
@@ -108,6 +91,20 @@ impl Drop for Upload {
         let name = std::mem::take(&mut self.name);
         runtime.spawn(async move { discard(&name, staged.writer).await });
     }
+}
+
+async fn put(bucket: &Bucket, name: &str, bytes: Vec<Bytes>) -> Result<Put, BucketError> {
+    let (key, payload, options) = (bucket.path(name), bytes.into_iter().collect(), PutMode::Create.into());
+    created(name, timed(name, bucket.store.put_opts(&key, payload, options)).await?.map(drop))
+}
+
+async fn publish(bucket: &Bucket, name: &str, Staged { path, writer }: Staged) -> Result<Put, BucketError> {
+    bounded(name, writer.finish()).await?;
+    let copied = timed(name, bucket.store.copy_if_not_exists(&path, &bucket.path(name))).await;
+    if let Err(error) = bounded(name, bucket.store.delete(&path)).await {
+        tracing::warn!(%path, %error, "a staged object could not be deleted");
+    }
+    created(name, copied?)
 }
 
 async fn discard(name: &str, writer: WriteMultipart) {

@@ -1,1 +1,11 @@
-//! 
+//! What is to happen when something happened: the pools of hook workers; and `drover-cache`, which shows the world what
+//! the pool `publish` has made.
+//!
+//! `publish` is the only part of Drover that has the signing keys and writes below `cache/` in the bucket. It decides
+//! nothing about builds: it looks at bytes, and gives its word on them. `drover-cache` reads there, and has no keys.
+
+pub mod publish;
+
+pub mod cache;
+
+pub mod process;

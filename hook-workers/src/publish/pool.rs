@@ -1,0 +1,96 @@
+//! Requests from the broker, several at once, and the word on each back to it. The word is with the broker before the
+//! request is acknowledged: a worker that dies between the two leaves it to be done again.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_messages::publish::{Done, Publish};
+use drover_nats::streams::{ACK_WAIT, OWED, PUBLISH};
+use drover_nats::{Bus, Delivery, Intake, Subject};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{Fence, Publisher};
+
+/// How long a request waits that the farm could not serve, in seconds.
+pub const RETRY_SECS: u64 = 3;
+/// How long a worker that is told to stop goes on with what it has begun, in seconds.
+const DRAIN_SECS: u64 = 30;
+
+/// What all requests share.
+pub struct Pool {
+    /// Says it.
+    pub bus: Bus,
+    /// Does it.
+    pub publisher: Publisher,
+    /// Refuses the superseded.
+    pub fence: Fence,
+    /// How many requests are worked on at once.
+    pub concurrency: usize,
+}
+
+/// Serves requests until `shutdown`, then ends what was begun.
+pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(pool.concurrency));
+    let all = u32::try_from(pool.concurrency).unwrap_or(u32::MAX);
+    let mut intake = Intake::open(&pool.bus, OWED, PUBLISH, pool.concurrency);
+    let pool = Arc::new(pool);
+    tokio::pin!(shutdown);
+    loop {
+        let next = async {
+            let slot = slots.clone().acquire_owned().await;
+            (slot, intake.next().await)
+        };
+        tokio::select! {
+            (slot, delivery) = next => {
+                // The semaphore is never closed.
+                let Ok(slot) = slot else { return };
+                tokio::spawn(serve(pool.clone(), delivery, slot));
+            }
+            () = &mut shutdown => break,
+        }
+    }
+    if timeout(Duration::from_secs(DRAIN_SECS), slots.acquire_many(all)).await.is_err() {
+        tracing::warn!("stopped with requests unfinished; others will have them");
+    }
+}
+
+async fn serve(pool: Arc<Pool>, delivery: Delivery, _slot: OwnedSemaphorePermit) {
+    let Some((request, delivery)) = delivery.decode_or_set_aside::<Publish>().await else { return };
+    if !pool.fence.admits(request.generation) {
+        tracing::warn!(publication = %request.publication, generation = %request.generation, "asked by a superseded scheduler");
+        return delivery.ack().await;
+    }
+    match keep_alive(&delivery, settle(&pool, &request)).await {
+        Ok(()) => delivery.ack().await,
+        Err(error) => {
+            tracing::warn!(path = %request.path, error = format!("{error:#}"), "cannot publish now; it is tried again");
+            delivery.give_back(Duration::from_secs(RETRY_SECS)).await;
+        }
+    }
+}
+
+/// Comes to a verdict, and makes it known. An error is the farm's, never the request's.
+async fn settle(pool: &Pool, request: &Publish) -> anyhow::Result<()> {
+    let verdict = pool.publisher.publish(request).await?;
+    tracing::info!(path = %request.path, publication = %request.publication, ?verdict, "publication settled");
+    let publication = request.publication;
+    let subject = Subject::Done { pool: drover_nats::Pool::publish(), publication };
+    // Not the publication's own id: whoever asks again must be answered again.
+    let id = Uuid::now_v7().to_string();
+    pool.bus.publish(&subject, &Done { publication, verdict }, &id).await?;
+    Ok(())
+}
+
+/// Does work, and tells the broker of it while it lasts.
+async fn keep_alive<T>(delivery: &Delivery, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        match timeout(ACK_WAIT / 3, &mut work).await {
+            Ok(done) => return done,
+            Err(_) => delivery.progress().await,
+        }
+    }
+}
