@@ -1,6 +1,7 @@
 //! A durable consumer as an endless stream of deliveries. It survives the broker's death, and the deletion of its
 //! consumer or stream: it waits until the scheduler has made them again. It makes nothing itself.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{PullConsumer, pull};
@@ -24,6 +25,8 @@ const COMPLAIN_EVERY: usize = 30;
 pub struct Intake {
     source: Source,
     state: State,
+    /// Delivered before the consumer was opened again; thrown away they would come back a minute later only.
+    left: VecDeque<Delivery>,
 }
 
 /// Which consumer, and how.
@@ -46,12 +49,15 @@ impl Intake {
     /// a half of it may wait in this process, and time runs for them: ask for no more than is done soon.
     pub fn open(bus: &Bus, stream: &str, consumer: &str, window: usize) -> Self {
         let source = Source { bus: bus.clone(), stream: stream.into(), consumer: consumer.into(), window: window.max(1) };
-        Self { state: source.clone().opening(), source }
+        Self { state: source.clone().opening(), source, left: VecDeque::new() }
     }
 
     /// The next message. Nothing is lost when this is dropped before it is done.
     pub async fn next(&mut self) -> Delivery {
         loop {
+            if let Some(delivery) = self.left.pop_front() {
+                return delivery;
+            }
             match &mut self.state {
                 State::Opening(opening) => self.state = State::Open(Box::new(opening.await)),
                 State::Open(messages) => match messages.next().await {
@@ -80,6 +86,12 @@ impl Intake {
     }
 
     fn reopen(&mut self, why: &str) {
+        if let State::Open(messages) = &mut self.state {
+            // Further errors say no more than the first; the bound is for a stream that only errs.
+            for message in (0..2 * self.source.window).map_while(|_| messages.next().now_or_never().flatten()) {
+                self.left.extend(message.ok().and_then(|message| Delivery::new(&self.source.bus, message)));
+            }
+        }
         tracing::debug!(stream = self.source.stream, consumer = self.source.consumer, why, "opening the consumer again");
         self.state = self.source.clone().opening();
     }

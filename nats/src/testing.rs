@@ -1,6 +1,7 @@
 //! A real nats-server for tests: on a free loopback port, in a folder of its own, to be killed, robbed and started
 //! again.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub struct NatsServer {
     folder: tempfile::TempDir,
     port: u16,
     logins: Logins,
+    made: BTreeMap<Who, Login>,
     system: Login,
     child: Option<Child>,
 }
@@ -41,7 +43,7 @@ impl NatsServer {
         let password = logins.add(Who::System, "test").expect("the system's login");
         let port = free_port();
         let system = login(port, &Who::System, password);
-        let mut server = Self { program, folder, port, logins, system, child: None };
+        let mut server = Self { program, folder, port, logins, made: BTreeMap::new(), system, child: None };
         server.run();
         Some(server)
     }
@@ -61,14 +63,19 @@ impl NatsServer {
         &self.system
     }
 
-    /// Makes a login, and the server read it.
+    /// The login of somebody: made, and read by the server, when it is asked for first.
     ///
     /// # Panics
     /// When that does not go.
     pub async fn login(&mut self, who: Who) -> Login {
+        if let Some(made) = self.made.get(&who) {
+            return made.clone();
+        }
         let password = self.logins.add(who.clone(), "test").expect("a login");
         self.reload().await;
-        login(self.port, &who, password)
+        let login = login(self.port, &who, password);
+        self.made.insert(who, login.clone());
+        login
     }
 
     /// Ends a login, and cuts its connections.
@@ -76,6 +83,7 @@ impl NatsServer {
     /// # Panics
     /// When that does not go.
     pub async fn end_login(&mut self, who: &Who) {
+        self.made.remove(who);
         assert!(self.logins.remove(&who.user()).expect("logins"), "no login of {who}");
         self.reload().await;
     }
