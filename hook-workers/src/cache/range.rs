@@ -16,7 +16,8 @@ pub enum Wanted {
 
 /// Reads a header's value, for an object of `size` bytes.
 pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some((first, last)) = header.and_then(|value| value.strip_prefix("bytes=")).and_then(|range| range.split_once('-')) else {
+    let Some((first, last)) = header.and_then(|value| value.strip_prefix("bytes=")).and_then(|range| range.split_once('-'))
+    else {
         return Wanted::Whole;
     };
     let range = match (number(first), number(last)) {

@@ -22,15 +22,19 @@ pub struct Available {
 
 /// Two halves: when the young one is full it becomes the old one, and the old one is forgotten, but for what was
 /// asked for meanwhile.
-#[derive(Default)]
 struct Seen {
+    max_young: usize,
     young: HashSet<Item>,
     old: HashSet<Item>,
 }
 
 impl Seen {
+    fn new(max: usize) -> Self {
+        Self { max_young: max / 2, young: HashSet::new(), old: HashSet::new() }
+    }
+
     fn add(&mut self, item: Item) {
-        if self.young.len() >= MAX_REMEMBERED / 2 {
+        if self.young.len() >= self.max_young {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(item);
@@ -51,7 +55,7 @@ impl Seen {
 impl Available {
     /// Knows nothing yet.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, seen: Mutex::default() }
+        Self { bucket, seen: Mutex::new(Seen::new(MAX_REMEMBERED)) }
     }
 
     /// Remembers that the cache serves an item.
@@ -99,12 +103,12 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded_and_keeps_what_is_asked_for() {
-        let mut seen = Seen::default();
-        for n in 0..3 * MAX_REMEMBERED {
+        let mut seen = Seen::new(100);
+        for n in 0..1000 {
             seen.add(item(n));
             assert!(seen.has(&item(0)));
         }
-        assert!(seen.young.len() + seen.old.len() <= MAX_REMEMBERED);
+        assert!(seen.young.len() + seen.old.len() <= 100);
         assert!(!seen.has(&item(1)));
     }
 }

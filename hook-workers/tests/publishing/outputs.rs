@@ -86,7 +86,9 @@ async fn bytes_that_are_no_nar_are_refused_though_their_hashes_are_right() {
     let farm = Farm::new();
     let nar = file("hello");
     let behind = [&nar[..], b"more bytes"].concat();
-    for (bytes, because) in [(&b"not a nar at all"[..], "malformed"), (&nar[..nar.len() - 8], "nar has"), (&behind[..], "nar has")] {
+    for (bytes, because) in
+        [(&b"not a nar at all"[..], "malformed"), (&nar[..nar.len() - 8], "nar has"), (&behind[..], "nar has")]
+    {
         let request = farm.output(&path_of("hello"), bytes, &[], &[]).await;
         farm.assert_refused(&request, because).await;
     }
