@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::supervisor::Folders;
+use super::child::Folders;
 use crate::exit::bad_input;
 
 /// A farm's folder, locked for this process.
@@ -47,7 +47,7 @@ impl Folder {
 
     /// The log of a child.
     pub(crate) fn log(&self, child: &str) -> PathBuf {
-        self.path("log").join(format!("{child}.log"))
+        self.folders().log_file(child)
     }
 
     /// Writes a file that anybody who can enter the folder may read, whole or not at all.

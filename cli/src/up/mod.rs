@@ -1,6 +1,7 @@
 //! `drover up`: the whole farm on this machine, as one process tree.
 
 mod address;
+mod child;
 mod first_logins;
 mod folder;
 mod key;
@@ -67,7 +68,7 @@ pub(crate) struct Args {
     nats_server: Option<PathBuf>,
 }
 
-/// Runs it until it is told to stop. On the main thread of a single-threaded runtime, for [`Supervisor::keep`].
+/// Runs it until it is told to stop. On the main thread of a single-threaded runtime, for [`child::Child::start`].
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;

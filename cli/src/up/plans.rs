@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use drover_store::StoreDir;
 
 use super::address::Addresses;
+use super::child::Plan;
 use super::first_logins::{self, FirstLogins, Known};
 use super::folder::Folder;
 use super::key;
-use super::supervisor::Plan;
 
 /// The configuration of nats-server, in the farm's folder.
 pub(crate) const NATS_CONF: &str = "nats-server.conf";

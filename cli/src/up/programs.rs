@@ -50,12 +50,8 @@ pub(crate) fn nats_server(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 }
 
 fn usual_places() -> Vec<PathBuf> {
-    let mut places = vec![PathBuf::from(".cache/tools/nats-server")];
-    if let Some(home) = std::env::var_os("HOME") {
-        places.push(Path::new(&home).join(".local/share/drover/bin/nats-server"));
-    }
-    places.extend(in_path("nats-server"));
-    places
+    let at_home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/drover/bin/nats-server"));
+    drover_nats::server::find().into_iter().chain(at_home).chain(in_path("nats-server")).collect()
 }
 
 /// The path made absolute, if the program there is new enough.

@@ -1,24 +1,15 @@
-//! Keeps a handful of child processes running, and stops them in reverse order.
-//!
-//! It knows processes, log files and signals. It does not know what the children are, nor when they are ready.
-//!
-//! No child outlives `drover up`, even when that is killed with SIGKILL: where `setpriv` exists, the kernel is asked to
-//! kill the child when its parent is gone; and each child holds the end of a pipe on its standard input, at whose end
-//! Drover's own processes exit when `DROVER_EXIT_ON_STDIN_EOF=1`. What survived all the same is found by its pid file
-//! at the next start ([`super::orphans`]).
+//! Keeps a handful of child processes running, and stops them in reverse order. It does not know what they are, nor
+//! when they are ready.
 
-use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tokio::process::{Child, ChildStdin, Command};
+use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use super::child::{Child, Folders, Plan};
 
 /// The first delay before a child that died is started again; it doubles up to [`LONGEST_DELAY`].
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -26,31 +17,6 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// A child that ran for this long begins again with [`FIRST_DELAY`].
 const STEADY_AFTER: Duration = Duration::from_secs(60);
-/// After SIGTERM, before SIGKILL.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
-/// A log larger than this is set aside as `NAME.log.old` when its child is started.
-const MAX_LOG_BYTES: u64 = 64 << 20;
-
-/// A child process, before it runs.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// For people, and for its log and pid file.
-    pub(crate) name: String,
-    /// What to run.
-    pub(crate) program: PathBuf,
-    /// With which arguments.
-    pub(crate) args: Vec<OsString>,
-}
-
-/// Where the children's files go.
-#[derive(Debug, Clone)]
-pub(crate) struct Folders {
-    /// `NAME.log`: what they print.
-    pub(crate) log: PathBuf,
-    /// `NAME.pid`: their process ids.
-    pub(crate) run: PathBuf,
-}
-
 /// Tells the user, in one line.
 pub(crate) type Tell = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -88,10 +54,9 @@ impl Supervisor {
     }
 
     /// Starts a child, and keeps it running from now on. An error means that it could not be started at all.
-    ///
-    /// To be called on the main thread of a single-threaded runtime: the kernel's "parent" is the thread that started.
+    /// For where to call it see [`Child::start`].
     pub(crate) fn keep(&mut self, plan: Plan) -> io::Result<&Kept> {
-        let child = start(&plan, &self.folders)?;
+        let child = Child::start(&plan, &self.folders)?;
         let (orders, inbox) = mpsc::channel(8);
         let name = plan.name.clone();
         let keeper = Keeper { plan, folders: self.folders.clone(), tell: self.tell.clone(), inbox };
@@ -110,7 +75,7 @@ impl Supervisor {
         for kept in self.kept.into_iter().rev() {
             let _ = kept.orders.send(Order::Stop).await;
             let _ = kept.task.await;
-            let _ = std::fs::remove_file(pid_file(&self.folders, &kept.name));
+            let _ = std::fs::remove_file(self.folders.pid_file(&kept.name));
         }
     }
 }
@@ -123,12 +88,6 @@ struct Keeper {
     inbox: mpsc::Receiver<Order>,
 }
 
-/// A child that runs. `Child::wait` would close its standard input, so that is held apart.
-struct Running {
-    child: Child,
-    _stdin: Option<ChildStdin>,
-}
-
 /// What became of a child that was watched.
 enum Watched {
     Died(ExitStatus),
@@ -136,13 +95,13 @@ enum Watched {
 }
 
 impl Keeper {
-    async fn run(mut self, first: Running) {
-        let mut running = first;
+    async fn run(mut self, first: Child) {
+        let mut child = first;
         let mut delay = FIRST_DELAY;
         loop {
             let started = Instant::now();
-            match self.watch(&mut running.child).await {
-                Watched::ToStop => return stop(&mut running.child).await,
+            match self.watch(&mut child).await {
+                Watched::ToStop => return child.stop().await,
                 Watched::Died(status) => {
                     if started.elapsed() >= STEADY_AFTER {
                         delay = FIRST_DELAY;
@@ -150,8 +109,8 @@ impl Keeper {
                     self.told_death(status, delay);
                 }
             }
-            running = match self.start_again(&mut delay).await {
-                Some(running) => running,
+            child = match self.start_again(&mut delay).await {
+                Some(child) => child,
                 None => return,
             };
         }
@@ -160,9 +119,9 @@ impl Keeper {
     async fn watch(&mut self, child: &mut Child) -> Watched {
         loop {
             tokio::select! {
-                status = child.wait() => return Watched::Died(status.unwrap_or_default()),
+                status = child.wait() => return Watched::Died(status),
                 order = self.inbox.recv() => match order {
-                    Some(Order::Signal(signal)) => send(child, signal),
+                    Some(Order::Signal(signal)) => child.signal(signal),
                     Some(Order::Stop) | None => return Watched::ToStop,
                 },
             }
@@ -170,7 +129,7 @@ impl Keeper {
     }
 
     fn told_death(&self, status: ExitStatus, delay: Duration) {
-        let log = self.folders.log.join(format!("{}.log", self.plan.name));
+        let log = self.folders.log_file(&self.plan.name);
         (self.tell)(&format!(
             "{} ended ({status}); it is started again in {:.1} s. Its words: {}",
             self.plan.name,
@@ -180,7 +139,7 @@ impl Keeper {
     }
 
     /// Waits, and starts the child, as often as it takes; `None` when it is to stop meanwhile.
-    async fn start_again(&mut self, delay: &mut Duration) -> Option<Running> {
+    async fn start_again(&mut self, delay: &mut Duration) -> Option<Child> {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(*delay) => {}
@@ -190,79 +149,20 @@ impl Keeper {
                 },
             }
             *delay = (*delay * 2).min(LONGEST_DELAY);
-            match start(&self.plan, &self.folders) {
-                Ok(running) => return Some(running),
+            match Child::start(&self.plan, &self.folders) {
+                Ok(child) => return Some(child),
                 Err(error) => (self.tell)(&format!("{} cannot be started: {error}", self.plan.name)),
             }
         }
     }
 }
 
-fn start(plan: &Plan, folders: &Folders) -> io::Result<Running> {
-    let log = open_log(&folders.log.join(format!("{}.log", plan.name)))?;
-    let mut command = bound_to_us(plan);
-    command
-        .args(&plan.args)
-        .env("DROVER_EXIT_ON_STDIN_EOF", "1")
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        // A Ctrl-C in the terminal is for `up`, which stops its children in order.
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| named(error, &plan.program))?;
-    if let Some(pid) = child.id() {
-        std::fs::write(pid_file(folders, &plan.name), format!("{pid}\n"))?;
-    }
-    let stdin = child.stdin.take();
-    Ok(Running { child, _stdin: stdin })
-}
-
-/// The command, run through `setpriv` where that exists; it becomes the program, and its pid is the program's.
-fn bound_to_us(plan: &Plan) -> Command {
-    match super::programs::in_path("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(&plan.program);
-            command
-        }
-        None => Command::new(&plan.program),
-    }
-}
-
-fn open_log(path: &Path) -> io::Result<std::fs::File> {
-    if std::fs::metadata(path).is_ok_and(|log| log.len() > MAX_LOG_BYTES) {
-        std::fs::rename(path, path.with_extension("log.old"))?;
-    }
-    OpenOptions::new().create(true).append(true).open(path).map_err(|error| named(error, path))
-}
-
-fn named(error: io::Error, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// Where a child's pid stands.
-pub(crate) fn pid_file(folders: &Folders, name: &str) -> PathBuf {
-    folders.run.join(format!("{name}.pid"))
-}
-
-fn send(child: &Child, signal: Signal) {
-    // The id is there until the child was waited for: it cannot be another process's by now.
-    if let Some(pid) = child.id() {
-        let _ = kill(Pid::from_raw(pid as i32), signal);
-    }
-}
-
-async fn stop(child: &mut Child) {
-    send(child, Signal::SIGTERM);
-    if tokio::time::timeout(STOP_WITHIN, child.wait()).await.is_err() {
-        let _ = child.kill().await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
 
     use super::*;
 
