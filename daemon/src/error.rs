@@ -12,7 +12,8 @@ use crate::ProtocolVersion;
 /// [`BuildResult`](crate::BuildResult), not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The daemon refused the operation, in its own words. The connection can be used further.
+    /// The daemon refused the operation, in its own words. The connection can be used further, but for
+    /// one case of [`Connection::nar`](crate::Connection::nar).
     #[error("the store daemon says: {0}")]
     Daemon(String),
 

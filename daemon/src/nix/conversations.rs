@@ -172,19 +172,37 @@ async fn a_nar_is_added_with_all_that_is_known_about_it() {
     daemon.await.unwrap();
 }
 
+/// Not a whole nar, but one that begins like one.
+fn short_nar() -> Vec<u8> {
+    b"\x0d\0\0\0\0\0\0\0nix-archive-1\0\0\0\x01\0\0\0\0\0\0\0(\0\0\0\0\0\0\0".to_vec()
+}
+
 #[tokio::test]
 async fn a_nar_is_read_to_its_size_and_the_next_answer_follows() {
+    let nar = short_nar();
     let script = vec![
         Expect(vec![N(38), S(HELLO)]),
-        Say(vec![LAST, Raw(b"a nar".to_vec())]),
+        Say(vec![LAST, Raw(nar.clone())]),
         Expect(vec![N(1), S(LIBC)]),
         Say(vec![LAST, N(0)]),
     ];
     let (mut connection, daemon) = connection(script).await;
-    let mut nar = Vec::new();
-    connection.nar(&path(HELLO), 5, &mut nar).await.unwrap();
-    assert_eq!(nar, b"a nar");
+    let mut received = Vec::new();
+    connection.nar(&path(HELLO), nar.len() as u64, &mut received).await.unwrap();
+    assert_eq!(received, nar);
     assert!(!connection.is_valid(&path(LIBC)).await.unwrap());
+    drop(connection);
+    daemon.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_in_the_place_of_a_nar_is_not_taken_for_its_bytes() {
+    let script = vec![Expect(vec![N(38), S(HELLO)]), Say(then(vec![LAST, S("nix-archive-1")], error("no such file")))];
+    let (mut connection, daemon) = connection(script).await;
+    let mut received = Vec::new();
+    let refused = connection.nar(&path(HELLO), 400, &mut received).await.unwrap_err();
+    assert!(matches!(&refused, DaemonError::Daemon(why) if why == "no such file"), "{refused:?}");
+    assert!(received.is_empty() && !connection.is_usable());
     drop(connection);
     daemon.await.unwrap();
 }

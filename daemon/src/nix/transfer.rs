@@ -1,12 +1,18 @@
 //! Bringing items into the store and out of it.
 
 use drover_store::StorePath;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use super::channel::Channel;
 use super::query::read_path_info;
 use super::{Connection, operation};
-use crate::wire::Request;
+use crate::wire::{ERROR, Request, read_error};
 use crate::{DaemonError, PathInfo};
+
+/// The string `nix-archive-1` and the length of `(`.
+const NAR_BEGIN: &[u8; 32] = b"\x0d\0\0\0\0\0\0\0nix-archive-1\0\0\0\x01\0\0\0\0\0\0\0";
+/// What of it a daemon may write before it looks at the path.
+const NAR_MAGIC_BYTES: u64 = 24;
 
 impl Connection {
     /// Makes sure that a path is valid, by substitution where it is not; see
@@ -56,19 +62,19 @@ impl Connection {
     }
 
     /// Writes the nar of a path to `out`. The protocol does not tell where a nar ends, so `nar_size` must
-    /// be the one that [`Connection::path_info`] gives.
+    /// be the one that [`Connection::path_info`] gives, and the hash is the caller's to check.
     ///
     /// # Errors
-    /// [`DaemonError::Daemon`] when the path is not valid, [`DaemonError::Stream`] when `out` fails.
+    /// [`DaemonError::Daemon`] when the path is not valid: Nix 2.8 hangs up after that, so see
+    /// [`Connection::is_usable`]. [`DaemonError::Stream`] when `out` fails.
     pub async fn nar(&mut self, path: &StorePath, nar_size: u64, mut out: impl AsyncWrite + Unpin) -> Result<(), DaemonError> {
         let request = self.about(operation::NAR_FROM_PATH, path);
         let channel = self.begin()?;
-        let outcome = async {
-            channel.call(&request).await?;
-            channel.input.copy(nar_size, &mut out).await
+        if let Err(refusal) = channel.call(&request).await {
+            return self.end(Err(refusal));
         }
-        .await;
-        self.end(outcome)
+        receive_nar(channel, nar_size, &mut out).await?;
+        self.end(Ok(()))
     }
 
     fn add_nar_request(&self, info: &PathInfo, check_signatures: bool) -> Request {
@@ -84,4 +90,23 @@ impl Connection {
         request.flag(!check_signatures);
         request
     }
+}
+
+/// Where the first tag of a nar should be stands an error when the daemon found only after its answer
+/// that there is no such path: it has written the magic word by then.
+async fn receive_nar(channel: &mut Channel, nar_size: u64, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), DaemonError> {
+    let mut begin = Vec::with_capacity(NAR_BEGIN.len());
+    channel.input.copy(NAR_MAGIC_BYTES, &mut begin).await?;
+    let tag = channel.input.number().await?;
+    if tag == ERROR {
+        return Err(DaemonError::from_daemon(read_error(&mut channel.input).await?));
+    }
+    begin.extend(tag.to_le_bytes());
+    if begin != NAR_BEGIN {
+        return Err(DaemonError::protocol("what should be a nar does not begin like one"));
+    }
+    let rest = nar_size.checked_sub(NAR_BEGIN.len() as u64);
+    let rest = rest.ok_or_else(|| DaemonError::protocol(format!("a nar of {nar_size} bytes")))?;
+    out.write_all(NAR_BEGIN).await.map_err(DaemonError::Stream)?;
+    channel.input.copy(rest, out).await
 }

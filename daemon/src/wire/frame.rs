@@ -13,7 +13,8 @@ const NEXT: u64 = 0x6f6c_6d67;
 const READ: u64 = 0x6461_7461;
 const WRITE: u64 = 0x6461_7416;
 const LAST: u64 = 0x616c_7473;
-const ERROR: u64 = 0x6378_7470;
+/// Begins an error, here and where a daemon fails in the middle of an answer.
+pub(crate) const ERROR: u64 = 0x6378_7470;
 const START_ACTIVITY: u64 = 0x5354_5254;
 const STOP_ACTIVITY: u64 = 0x5354_4f50;
 const RESULT: u64 = 0x5253_4c54;
@@ -54,7 +55,8 @@ async fn message<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<String, 
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-async fn read_error<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<String, DaemonError> {
+/// Reads what follows [`ERROR`] and gives the message.
+pub(crate) async fn read_error<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<String, DaemonError> {
     input.clipped(MAX_LOG_TEXT_BYTES).await?; // the type, always "Error"
     input.number().await?; // the verbosity level
     input.clipped(MAX_LOG_TEXT_BYTES).await?; // a name, no longer used

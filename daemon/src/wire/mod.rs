@@ -9,7 +9,7 @@ mod framed;
 mod reader;
 mod request;
 
-pub(crate) use frame::{Frame, read_frame};
+pub(crate) use frame::{ERROR, Frame, read_error, read_frame};
 pub(crate) use framed::{Sent, send_framed};
 pub use reader::Reader;
 pub use request::Request;
