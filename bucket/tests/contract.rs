@@ -1,5 +1,6 @@
 //! What Drover asks of any store, run against each kind of store there is here: memory, a folder, and S3 where
 //! `DROVER_TEST_S3_URL` names a bucket.
+#![allow(clippy::unwrap_used)]
 
 use std::future::Future;
 

@@ -62,7 +62,7 @@ mod tests {
         let path = dir.path().join("key");
         std::fs::write(&path, SecretKey::generate("test-1").unwrap().to_file() + "\n").unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-        assert!(matches!(read_keys(&[path.clone()]), Err(KeyFileError::Exposed { .. })));
+        assert!(matches!(read_keys(std::slice::from_ref(&path)), Err(KeyFileError::Exposed { .. })));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         assert_eq!(read_keys(&[path]).unwrap()[0].name(), "test-1");
     }

@@ -3,51 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use drover_bucket::Key;
 use drover_hook_workers::publish::{Limits, Publisher};
-use drover_messages::publish::{Origin, Publish, PublishVerdict};
-use drover_messages::request::Nar;
-use drover_messages::{AgentId, AttemptId, BuildId, Generation, PublicationId};
-use drover_store::{SecretKey, Sha256, StoreDir, StorePath, nar};
+use drover_messages::publish::PublishVerdict;
+use drover_store::{SecretKey, StoreDir, StorePath};
 
+use crate::common::{dump, output, path_of};
 use crate::http::CacheServer;
 
-/// A path that no derivation makes: only a signature vouches for it.
-fn path(name: &str) -> StorePath {
-    let hash: [u8; 20] = Sha256::of(name.as_bytes()).as_bytes()[..20].try_into().unwrap();
-    StorePath::from_parts(&hash, name).unwrap()
-}
-
 async fn publish(server: &CacheServer, publisher: &Publisher, path: &StorePath, tree: &Path, references: &[StorePath]) {
-    let mut nar = Vec::new();
-    nar::dump(tree, &mut nar).unwrap();
-    let object = zstd::encode_all(&nar[..], 3).unwrap();
-    let (agent, attempt) = (AgentId::new(), AttemptId::new());
-    let key = Key::OutputIncoming { agent, attempt, upload: 0, item: path.into() };
-    let request = Publish {
-        publication: PublicationId::new(),
-        generation: Generation(1),
-        store_dir: StoreDir::nix(),
-        path: path.clone(),
-        references: references.to_vec(),
-        nar: Nar {
-            key: key.to_string(),
-            nar_hash: Sha256::of(&nar),
-            nar_size: nar.len() as u64,
-            file_hash: Sha256::of(&object),
-            file_size: object.len() as u64,
-        },
-        origin: Origin::Output {
-            agent,
-            build: BuildId::new(),
-            attempt,
-            deriver: self::path("hello.drv"),
-            system: "x86_64-linux".into(),
-            candidates: references.to_vec(),
-            ca: None,
-        },
-    };
-    server.bucket.put_once(&key, object.into()).await.unwrap();
+    let request = output(&server.bucket, path, &dump(tree), references, references).await;
     assert_eq!(publisher.publish(&request).await.unwrap(), PublishVerdict::Published);
 }
 
@@ -84,7 +48,7 @@ async fn nix_fetches_what_was_published_and_believes_the_farms_key_only() {
     let publisher = Publisher::new(server.bucket.clone(), vec![key.clone()], Limits { max_nar_bytes: 1 << 30 });
 
     let work = tempfile::tempdir().unwrap();
-    let (library, program) = (path("library"), path("program"));
+    let (library, program) = (path_of("library"), path_of("program"));
     std::fs::write(work.path().join("library"), vec![b'x'; 3_000_000]).unwrap();
     std::fs::create_dir(work.path().join("program")).unwrap();
     std::fs::write(work.path().join("program/needs"), StoreDir::nix().path(&library)).unwrap();

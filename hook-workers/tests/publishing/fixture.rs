@@ -1,16 +1,14 @@
 //! A farm without a broker: a bucket, a publisher, and things to publish.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use drover_bucket::{Bucket, Compression, Key};
 use drover_hook_workers::publish::{Limits, Publisher};
 use drover_messages::publish::{Origin, Publish, PublishVerdict};
-use drover_messages::request::Nar;
-use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Generation, PublicationId, SubmissionId};
-use drover_store::{ContentAddress, NarInfo, PublicKey, SecretKey, Sha256, StoreDir, StorePath, nar};
+use drover_messages::{ClientId, SubmissionId};
+use drover_store::{ContentAddress, NarInfo, PublicKey, SecretKey, Sha256, StoreDir, StorePath};
 
+use crate::common;
 use crate::failing_store::FailingStore;
 
 pub const MAX_NAR_BYTES: u64 = 100 << 20;
@@ -21,8 +19,6 @@ pub struct Farm {
     pub publisher: Publisher,
     pub public_key: PublicKey,
     secret_key: SecretKey,
-    agent: AgentId,
-    client: ClientId,
 }
 
 impl Farm {
@@ -37,8 +33,6 @@ impl Farm {
             bucket,
             publisher,
             secret_key,
-            agent: AgentId::new(),
-            client: ClientId::new(),
         }
     }
 
@@ -51,54 +45,17 @@ impl Farm {
         self.publisher.publish(request).await.unwrap()
     }
 
-    /// An output with these bytes as its nar, uploaded by the agent in an attempt of its own.
+    /// An output with these bytes as its nar, uploaded by an agent in an attempt of its own.
     pub async fn output(&self, path: &StorePath, nar: &[u8], references: &[&StorePath], candidates: &[&StorePath]) -> Publish {
-        let attempt = AttemptId::new();
-        let key = Key::OutputIncoming { agent: self.agent, attempt, upload: 0, item: path.into() };
-        let origin = Origin::Output {
-            agent: self.agent,
-            build: BuildId::new(),
-            attempt,
-            deriver: path_of("recipe.drv"),
-            system: "x86_64-linux".into(),
-            candidates: cloned(candidates),
-            ca: None,
-        };
-        self.request(path, nar, references, key, origin).await
+        common::output(&self.bucket, path, nar, &cloned(references), &cloned(candidates)).await
     }
 
-    /// A source with these bytes as its nar, uploaded by the client.
+    /// A source with these bytes as its nar, uploaded by a client.
     pub async fn source(&self, path: &StorePath, nar: &[u8], references: &[&StorePath], ca: ContentAddress) -> Publish {
-        let (client, submission) = (self.client, SubmissionId::new());
+        let (client, submission) = (ClientId::new(), SubmissionId::new());
         let key = Key::SourceIncoming { client, submission, item: path.into() };
-        self.request(path, nar, references, key, Origin::Source { client, submission, ca }).await
-    }
-
-    async fn request(&self, path: &StorePath, nar: &[u8], references: &[&StorePath], key: Key, origin: Origin) -> Publish {
-        Publish {
-            publication: PublicationId::new(),
-            generation: Generation(1),
-            store_dir: StoreDir::nix(),
-            path: path.clone(),
-            references: cloned(references),
-            nar: self.upload(key, nar).await,
-            origin,
-        }
-    }
-
-    async fn upload(&self, key: Key, nar: &[u8]) -> Nar {
-        let object = Bytes::from(zstd::encode_all(nar, 3).unwrap());
-        let uploaded = Nar {
-            key: key.to_string(),
-            nar_hash: Sha256::of(nar),
-            nar_size: nar.len() as u64,
-            file_hash: Sha256::of(&object),
-            file_size: object.len() as u64,
-        };
-        let mut upload = self.bucket.upload(&key);
-        upload.write(object).await.unwrap();
-        upload.finish().await.unwrap();
-        uploaded
+        let nar = common::upload(&self.bucket, &key, nar).await;
+        common::request(path, &cloned(references), nar, Origin::Source { client, submission, ca })
     }
 
     /// The narinfo that the cache serves for a path. Its signature must be the farm's, and its nar must be there and be
@@ -143,32 +100,4 @@ pub fn nar_key(request: &Publish) -> Key {
 
 fn cloned(paths: &[&StorePath]) -> Vec<StorePath> {
     paths.iter().map(|path| (*path).clone()).collect()
-}
-
-/// A store path of this name.
-pub fn path_of(name: &str) -> StorePath {
-    let hash: [u8; 20] = Sha256::of(name.as_bytes()).as_bytes()[..20].try_into().unwrap();
-    StorePath::from_parts(&hash, name).unwrap()
-}
-
-pub fn dump(path: &Path) -> Vec<u8> {
-    let mut nar = Vec::new();
-    nar::dump(path, &mut nar).unwrap();
-    nar
-}
-
-/// The nar of a plain file.
-pub fn file(contents: impl AsRef<[u8]>) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("file");
-    std::fs::write(&path, contents).unwrap();
-    dump(&path)
-}
-
-/// The nar of a directory with a file and a link in it.
-pub fn directory(contents: impl AsRef<[u8]>) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("file"), contents).unwrap();
-    std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
-    dump(dir.path())
 }

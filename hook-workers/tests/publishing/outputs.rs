@@ -4,7 +4,8 @@ use drover_messages::publish::{Origin, PublishVerdict};
 use drover_messages::{AgentId, AttemptId};
 use drover_store::{ContentAddress, Digest, FixedHash, HashAlgo, Sha256, StoreDir, StorePath};
 
-use crate::fixture::{Farm, MAX_NAR_BYTES, directory, file, path_of};
+use crate::common::{directory, file, path_of};
+use crate::fixture::{Farm, MAX_NAR_BYTES};
 
 #[tokio::test]
 async fn a_good_output_is_published_with_all_that_is_known_of_it() {

@@ -4,7 +4,8 @@ use drover_bucket::Key;
 use drover_messages::publish::PublishVerdict;
 use drover_store::StoreDir;
 
-use crate::fixture::{Farm, directory, file, nar_key, path_of};
+use crate::common::{directory, file, path_of};
+use crate::fixture::{Farm, nar_key};
 
 #[tokio::test]
 async fn what_is_asked_twice_is_done_once() {

@@ -6,7 +6,8 @@ use drover_messages::publish::{Origin, PublishVerdict};
 use drover_messages::{ClientId, SubmissionId};
 use drover_store::{ContentAddress, Digest, FixedHash, HashAlgo, Sha256, StoreDir, StorePath};
 
-use crate::fixture::{Farm, directory, dump, file, path_of};
+use crate::common::{directory, dump, file, path_of};
+use crate::fixture::Farm;
 
 fn flat(contents: &str) -> ContentAddress {
     let digest = Digest::new(HashAlgo::Sha256, Sha256::of(contents.as_bytes()).as_bytes()).unwrap();
