@@ -44,6 +44,18 @@ enum State {
     Open(Box<pull::Stream>),
 }
 
+impl Bus {
+    /// Messages that a consumer has not delivered, or that were not acknowledged. Not to be asked often: the broker
+    /// counts each time.
+    pub async fn unread(&self, stream: &str, consumer: &str) -> Result<u64, NatsError> {
+        let what = || format!("looking at the consumer {stream}/{consumer}");
+        let looked = self.jetstream.get_consumer_from_stream(consumer, stream);
+        let consumer: PullConsumer = self.within(API_TIMEOUT, what, looked).await?;
+        let info = consumer.cached_info();
+        Ok(info.num_pending + info.num_ack_pending as u64)
+    }
+}
+
 impl Intake {
     /// Opens a consumer, which may not be there yet. `window` is how many messages are asked for at once; up to one and
     /// a half of it may wait in this process, and time runs for them: ask for no more than is done soon.

@@ -58,8 +58,9 @@ impl Replay {
                     let gone = || NatsError::Timeout { what: format!("following {}", self.filter), within: API_TIMEOUT };
                     return incoming.ok_or_else(gone);
                 }
-                _ = self.link.wait_for(|link| !link.is_up()) => {
+                _ = self.link.changed() => {
                     self.bus.up().await;
+                    self.link.mark_unchanged();
                     self.stored = Some(1);
                 }
             }

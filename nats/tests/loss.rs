@@ -53,7 +53,9 @@ async fn after_a_kill_streams_and_intakes_go_on_where_they_were() {
     publish(&bus, ids[0]).await;
     let first = soon(intake.next()).await;
     assert_eq!(first.subject, done(ids[0]).0);
+    assert_eq!(bus.unread(RES, SCHEDULER).await.unwrap(), 1, "delivered, and not acknowledged");
     first.ack().await;
+    assert_eq!(bus.unread(RES, SCHEDULER).await.unwrap(), 0);
     publish(&bus, ids[1]).await;
 
     let up = times(&bus);
@@ -162,4 +164,22 @@ async fn a_stream_that_would_answer_offers_is_refused_by_name() {
 async fn publish(bus: &drover_nats::Bus, publication: PublicationId) {
     let (subject, message) = done(publication);
     bus.publish(&subject, &message, &publication.to_string()).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_follows_a_stream_misses_nothing_of_the_time_when_the_connection_was_gone() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let bus = scheduler(&mut server).await;
+    let (_, client) = client(&mut server).await;
+    let (agent, agents_bus) = agent(&mut server).await;
+    let (build, attempt) = (drover_messages::BuildId::new(), drover_messages::AttemptId::new());
+    let mut follower = client.replay(streams::LOGS, Filter::LogsOfBuild(build)).await.unwrap();
+    let up = (times(&bus), times(&client), times(&agents_bus));
+    server.kill();
+    server.run();
+    // The agent is back first, and writes while the client is still away.
+    back(&agents_bus, up.2).await;
+    agents_bus.log(agent, build, attempt).write(b"meanwhile");
+    let incoming = soon(follower.next()).await.unwrap();
+    assert_eq!(incoming.payload, "meanwhile");
 }
