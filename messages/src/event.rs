@@ -61,11 +61,6 @@ pub enum What {
         /// In words.
         why: String,
     },
-    /// A build waits for nothing but a slot.
-    BuildReady {
-        /// Which.
-        build: BuildId,
-    },
     /// A build was given to an agent.
     BuildLeased {
         /// Which.

@@ -1,1 +1,24 @@
-//! 
+//! The scheduler: a thin shell around `drover-scheduler-core`.
+//!
+//! One thread holds the state and does one thing in one order ([`reign`]): take what came in, let the core decide,
+//! commit, carry out, acknowledge. Everything else here brings things to that thread, or carries them away.
+
+pub mod args;
+
+mod book;
+mod clock;
+mod reign;
+mod work;
+
+mod calls;
+mod effects;
+mod intake;
+mod logins;
+mod overthrow;
+mod planning;
+mod questions;
+mod summaries;
+mod telling;
+mod upkeep;
+
+pub mod run;

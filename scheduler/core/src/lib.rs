@@ -1,1 +1,55 @@
-//! 
+//! The scheduler's decisions, as a pure state machine.
+//!
+//! [`Core::advance`] takes the time and an [`Input`], decides ([`step`]) and returns [`Outcome`]: the changes that it
+//! applied, the events to tell and the effects to carry out. [`State::apply`] alone mutates, here, at start-up and in
+//! tests. There is no clock in this crate, no randomness, no I/O, and no order that hangs on a hash map: the same
+//! inputs give the same outcome anywhere.
+//!
+//! Memory holds what is open. What is finished lives in the shell's database and is *recalled* when it matters again.
+
+pub mod limits;
+pub mod time;
+
+pub mod attempt;
+pub mod build;
+pub mod item;
+pub mod owed;
+pub mod submission;
+
+pub mod agent;
+
+pub mod change;
+pub mod input;
+pub mod outcome;
+
+mod graph;
+mod queue;
+pub mod state;
+
+pub mod plan;
+pub mod step;
+
+pub use attempt::{Attempt, AttemptEvent, AttemptState};
+pub use build::{Build, BuildEvent, BuildState, Lease, Place};
+pub use change::{Change, Learned};
+pub use input::Input;
+pub use item::{Item, ItemEvent, ItemState};
+pub use limits::Limits;
+pub use outcome::{Effect, Outcome};
+pub use owed::Publication;
+pub use state::State;
+pub use step::Core;
+pub use submission::{Submission, SubmissionState};
+pub use time::{Heard, Now};
+
+/// A transition that the tables do not have. A bug in the core, or two inputs that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} in state {state} cannot take {event}")]
+pub struct Illegal {
+    /// Build, item or attempt.
+    pub what: &'static str,
+    /// The state, in words.
+    pub state: String,
+    /// The event, in words.
+    pub event: String,
+}

@@ -1,0 +1,59 @@
+//! An agent, as the scheduler hears it.
+
+use std::collections::BTreeSet;
+
+use drover_messages::agent::Hello;
+use drover_messages::{AttemptId, BuildId};
+use drover_store::StoreDir;
+use std::collections::BTreeMap;
+
+use crate::build::Recipe;
+use crate::time::Heard;
+
+/// An agent. It lives in memory only: after a start the agents say hello again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// How it introduced itself.
+    pub hello: Hello,
+    /// When it was last heard.
+    pub heard: Heard,
+    /// Whether offers reach it, as far as is known.
+    pub alive: bool,
+    /// Why it takes no builds, by its own word.
+    pub not_ready: Option<String>,
+    /// The attempts that take its slots, or the places beyond them.
+    pub leases: BTreeMap<AttemptId, Held>,
+}
+
+/// What is known of a lease beyond what is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The build it tries.
+    pub build: BuildId,
+    /// When it was offered last, while there is no answer.
+    pub unanswered_since: Option<Heard>,
+    /// The agent accepted it, and its last beat did not name it.
+    pub missed: bool,
+}
+
+impl Agent {
+    /// Whether it could build this, were it idle.
+    pub fn fits(&self, recipe: &Recipe) -> bool {
+        self.fits_class(&recipe.store_dir, &recipe.system, &recipe.features)
+    }
+
+    /// Whether it could build such a thing, were it idle.
+    pub fn fits_class(&self, store_dir: &StoreDir, system: &str, features: &BTreeSet<String>) -> bool {
+        *store_dir == self.hello.store_dir
+            && (system == "builtin" || self.hello.systems.iter().any(|s| s == system))
+            && features.iter().all(|f| self.hello.features.contains(f))
+    }
+
+    /// How many offers more it would take.
+    pub fn room(&self, beyond_slots: u32) -> u32 {
+        if !self.alive || self.not_ready.is_some() {
+            return 0;
+        }
+        (self.hello.max_parallel_builds + beyond_slots).saturating_sub(self.leases.len() as u32)
+    }
+}

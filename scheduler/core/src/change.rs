@@ -1,0 +1,169 @@
+//! What can change. A step returns changes; applying them is the only way anything mutates.
+
+use drover_messages::agent::{Beat, Hello};
+use drover_messages::report::{SealedLog, Times};
+use drover_messages::{AgentId, AttemptId, BuildId, PublicationId};
+use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempt, AttemptEvent};
+use crate::build::{Build, BuildEvent};
+use crate::item::{Item, ItemEvent};
+use crate::owed::Publication;
+use crate::submission::Submission;
+use crate::time::Heard;
+
+/// One change. The recorded ones enter the database; the passing ones are gone with the process, on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A submission is entered, or is another now.
+    Submission(Submission),
+    /// A build is entered.
+    BuildCreated(Box<Build>),
+    /// Something befell a build.
+    Build {
+        /// Which.
+        build: BuildId,
+        /// What.
+        event: BuildEvent,
+    },
+    /// A try begins.
+    AttemptStarted {
+        /// Of which build.
+        build: BuildId,
+        /// The try.
+        attempt: Attempt,
+    },
+    /// Something befell an attempt.
+    Attempt {
+        /// Of which build.
+        build: BuildId,
+        /// Which.
+        attempt: AttemptId,
+        /// What.
+        event: AttemptEvent,
+    },
+    /// An agent told where the time of an attempt went, and where its log is.
+    Told {
+        /// Of which build.
+        build: BuildId,
+        /// Which.
+        attempt: AttemptId,
+        /// Where the time went.
+        times: Times,
+        /// Its finished log.
+        log: Option<SealedLog>,
+        /// The store had the outputs already.
+        already_valid: bool,
+    },
+    /// Something befell an item.
+    Item {
+        /// Its store directory.
+        store_dir: StoreDir,
+        /// Which.
+        path: StorePath,
+        /// What.
+        event: ItemEvent,
+    },
+    /// A publication is owed.
+    Owed(Box<Publication>),
+    /// A publication is owed no more.
+    OwedDone(PublicationId),
+
+    /// A derivation was read and found to be what its name says.
+    Learned(Learned),
+
+    /// A finished build, or an item, comes back from the database.
+    Recalled {
+        /// Builds, as they were recorded.
+        builds: Vec<Build>,
+        /// Items, as they were recorded; known ones are left alone.
+        items: Vec<(StorePath, Item)>,
+    },
+    /// An agent introduced itself.
+    AgentHello {
+        /// Which.
+        agent: AgentId,
+        /// How.
+        hello: Box<Hello>,
+        /// When.
+        heard: Heard,
+    },
+    /// An agent beat.
+    AgentBeat {
+        /// Which.
+        agent: AgentId,
+        /// What it said.
+        beat: Box<Beat>,
+        /// When.
+        heard: Heard,
+    },
+    /// Offers do not reach an agent.
+    AgentAway {
+        /// Which.
+        agent: AgentId,
+    },
+    /// An agent was not heard for longer than a lease.
+    AgentLost {
+        /// Which.
+        agent: AgentId,
+    },
+    /// An offer went out.
+    Offered {
+        /// To whom.
+        agent: AgentId,
+        /// For which attempt.
+        attempt: AttemptId,
+        /// When.
+        heard: Heard,
+    },
+    /// An offer was accepted.
+    Accepted {
+        /// By whom.
+        agent: AgentId,
+        /// For which attempt.
+        attempt: AttemptId,
+    },
+    /// A publication was asked for.
+    Asked {
+        /// Which.
+        publication: PublicationId,
+        /// When; nothing if the question was lost.
+        heard: Option<Heard>,
+    },
+    /// Everything that was queued before this start has been read.
+    CaughtUp,
+}
+
+/// A derivation that was verified: where it lies, and by what those that need it can be verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// Its store directory.
+    pub store_dir: StoreDir,
+    /// Its name.
+    pub drv: DrvPath,
+    /// The pack that holds it.
+    pub pack: PackId,
+    /// Its hash modulo fixed outputs.
+    pub modulo: Sha256,
+}
+
+impl Change {
+    /// Whether it is recorded. The others say what is true of this process only.
+    pub fn is_recorded(&self) -> bool {
+        use Change::*;
+        !matches!(
+            self,
+            Recalled { .. }
+                | AgentHello { .. }
+                | AgentBeat { .. }
+                | AgentAway { .. }
+                | AgentLost { .. }
+                | Offered { .. }
+                | Accepted { .. }
+                | Asked { .. }
+                | CaughtUp
+        )
+    }
+}

@@ -1,0 +1,481 @@
+//! What follows from what: which builds wait for which items, and what a change of one means for the others.
+//!
+//! Nothing here is recorded. A completion costs the builds that need what it made, and no more.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::{BuildId, PublicationId, StoreId};
+use drover_store::{StoreDir, StorePath};
+
+use crate::agent::Held;
+use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
+use crate::item::{Item, ItemState};
+use crate::owed::Publication;
+use crate::queue::Rank;
+use crate::state::{Owed, State, Turn};
+
+/// A build, and what is derived of it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) build: Build,
+    pub(crate) urgency: i32,
+    needs: Needs,
+    /// Whether its inputs count it among their dependents.
+    linked: bool,
+}
+
+/// The inputs of a build that are not available.
+#[derive(Debug, Default)]
+struct Needs {
+    missing: u32,
+    blocked: BTreeMap<StorePath, BuildId>,
+    at: BTreeMap<StoreId, u32>,
+}
+
+/// An item, and what is derived of it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) item: Item,
+    pub(crate) producers: BTreeSet<BuildId>,
+    pub(crate) dependents: BTreeSet<BuildId>,
+    /// Publications that wait for it.
+    pub(crate) awaiting: BTreeSet<PublicationId>,
+    offers: Offers,
+}
+
+/// What an item means to those that need it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Offers {
+    available: bool,
+    at: BTreeSet<StoreId>,
+    blocked_by: Option<BuildId>,
+}
+
+impl Needs {
+    fn add(&mut self, path: &StorePath, offers: &Offers) {
+        if offers.available {
+            return;
+        }
+        self.missing += 1;
+        for store in &offers.at {
+            *self.at.entry(store.clone()).or_default() += 1;
+        }
+        if let Some(by) = offers.blocked_by {
+            self.blocked.insert(path.clone(), by);
+        }
+    }
+
+    fn take(&mut self, path: &StorePath, offers: &Offers) {
+        if offers.available {
+            return;
+        }
+        self.missing -= 1;
+        for store in &offers.at {
+            if let Some(count) = self.at.get_mut(store) {
+                *count -= 1;
+            }
+        }
+        self.at.retain(|_, count| *count > 0);
+        self.blocked.remove(path);
+    }
+
+    fn inputs(&self) -> Inputs {
+        if let Some(by) = self.blocked.values().next() {
+            return Inputs::BlockedBy(*by);
+        }
+        if self.missing == 0 {
+            return Inputs::AtHand(Place::Anywhere);
+        }
+        let stores: BTreeSet<StoreId> =
+            self.at.iter().filter(|(_, count)| **count == self.missing).map(|(store, _)| store.clone()).collect();
+        if stores.is_empty() { Inputs::Missing(self.missing) } else { Inputs::AtHand(Place::Stores(stores)) }
+    }
+}
+
+/// Something that may mean something else now.
+enum Affected {
+    Item(StorePath),
+    Build(BuildId),
+}
+
+impl State {
+    /// Enters a build that was not there.
+    pub(crate) fn enter(&mut self, build: Build) -> Vec<Turn> {
+        let (id, submission) = (build.id, build.submission);
+        if self.builds.contains_key(&id) {
+            return Vec::new();
+        }
+        self.next_seq = self.next_seq.max(build.seq + 1);
+        self.members.entry(submission).or_default().insert(id);
+        let products: Vec<StorePath> = build.products().cloned().collect();
+        for path in &products {
+            self.item_entry(&build.recipe.store_dir, path).producers.insert(id);
+        }
+        if let BuildState::Deferred { until, .. } = &build.state {
+            self.deferred.insert((*until, id));
+        }
+        if let BuildState::Ready(place) = &build.state {
+            // It is queued when its inputs say so, not because a record does.
+            let missing = matches!(place, Place::Stores(_)) as u32;
+            let build = Build { state: BuildState::Waiting { missing }, ..build };
+            return self.enter_node(id, build, products);
+        }
+        self.enter_node(id, build, products)
+    }
+
+    fn enter_node(&mut self, id: BuildId, build: Build, products: Vec<StorePath>) -> Vec<Turn> {
+        let urgency = build.priority;
+        self.builds.insert(id, Node { build, urgency, needs: Needs::default(), linked: false });
+        self.link(id);
+        self.inherit(id);
+        let affected = products.into_iter().map(Affected::Item).chain([Affected::Build(id)]).collect();
+        self.settle(affected)
+    }
+
+    /// Sets the state that its table gave, and derives what follows.
+    pub(crate) fn set_state(&mut self, id: BuildId, next: BuildState) -> Vec<Turn> {
+        self.replace_state(id, next);
+        let Some(node) = self.builds.get(&id) else { return Vec::new() };
+        let products = node.build.products().cloned().map(Affected::Item);
+        let affected = products.chain([Affected::Build(id)]).collect();
+        self.settle(affected)
+    }
+
+    /// Keeps the queue, the delays, the links and the agents' leases in step with a build's state.
+    fn replace_state(&mut self, id: BuildId, next: BuildState) {
+        let Some(node) = self.builds.get_mut(&id) else { return };
+        let rank = Rank::new(node.urgency, node.build.seq, id);
+        let before = std::mem::replace(&mut node.build.state, next);
+        match &before {
+            BuildState::Ready(place) => self.ready.remove(&node.build.recipe, place, rank),
+            BuildState::Deferred { until, .. } => {
+                self.deferred.remove(&(*until, id));
+            }
+            BuildState::Leased(lease) => {
+                let agent = self.agents.get_mut(&lease.agent);
+                agent.map(|agent| agent.leases.remove(&lease.attempt));
+            }
+            _ => {}
+        }
+        match &node.build.state {
+            BuildState::Ready(place) => self.ready.insert(&node.build.recipe, place, rank),
+            BuildState::Deferred { until, .. } => {
+                self.deferred.insert((*until, id));
+            }
+            BuildState::Leased(lease) => {
+                let held = Held { build: id, unanswered_since: None, missed: false };
+                let agent = self.agents.get_mut(&lease.agent);
+                agent.map(|agent| agent.leases.insert(lease.attempt, held));
+            }
+            _ => {}
+        }
+        if is_open(&node.build.state) { self.link(id) } else { self.unlink(id) }
+    }
+
+    /// What its inputs make of an open build.
+    pub(crate) fn inputs_of(&self, id: BuildId) -> Inputs {
+        let Some(node) = self.builds.get(&id) else { return Inputs::Missing(0) };
+        let inputs = node.needs.inputs();
+        match inputs {
+            Inputs::AtHand(_) if !self.is_live(node.build.submission) => Inputs::Missing(node.needs.missing),
+            inputs => inputs,
+        }
+    }
+
+    /// What the inputs of a finished build would make of it, were it open again.
+    pub(crate) fn inputs_if_reopened(&self, build: &Build) -> Inputs {
+        let mut needs = Needs::default();
+        for path in &build.recipe.inputs {
+            let unknown = Offers::default();
+            needs.add(path, self.items.get(path).map_or(&unknown, |entry| &entry.offers));
+        }
+        needs.inputs()
+    }
+
+    /// The item's entry, made as wanted if there was none.
+    pub(crate) fn item_entry(&mut self, store_dir: &StoreDir, path: &StorePath) -> &mut Entry {
+        self.items
+            .entry(path.clone())
+            .or_insert_with(|| Entry::new(Item { store_dir: store_dir.clone(), state: ItemState::Wanted }))
+    }
+
+    /// Derives what follows from an item's new state.
+    pub(crate) fn item_changed(&mut self, path: &StorePath) -> Vec<Turn> {
+        self.settle(vec![Affected::Item(path.clone())])
+    }
+
+    /// Derives what follows for these builds.
+    pub(crate) fn builds_changed(&mut self, builds: Vec<BuildId>) -> Vec<Turn> {
+        self.settle(builds.into_iter().map(Affected::Build).collect())
+    }
+
+    /// Takes builds and items back from the database.
+    pub(crate) fn recall(&mut self, builds: &[Build], items: &[(StorePath, Item)]) -> Vec<Turn> {
+        for (path, item) in items {
+            if !self.items.contains_key(path) {
+                self.items.insert(path.clone(), Entry::new(item.clone()));
+                self.refresh_offers(path);
+            }
+        }
+        builds.iter().flat_map(|build| self.enter(build.clone())).collect()
+    }
+
+    /// Takes a build out of memory, with the items that nothing else in memory cares for.
+    pub(crate) fn forget(&mut self, id: BuildId) {
+        self.unlink(id);
+        let Some(node) = self.builds.remove(&id) else { return };
+        for path in node.build.products() {
+            if let Some(entry) = self.items.get_mut(path) {
+                entry.producers.remove(&id);
+            }
+        }
+        for path in node.build.products().chain(&node.build.recipe.inputs) {
+            self.forget_idle(path);
+        }
+        let members = self.members.entry(node.build.submission).or_default();
+        members.remove(&id);
+        if members.is_empty() && self.is_live(node.build.submission) {
+            self.members.remove(&node.build.submission);
+            self.submissions.remove(&node.build.submission);
+        }
+    }
+
+    /// Takes an item out of memory, if nothing in memory cares for it.
+    pub(crate) fn forget_idle(&mut self, path: &StorePath) {
+        if self.items.get(path).is_some_and(Entry::is_idle) {
+            self.items.remove(path);
+        }
+    }
+
+    /// Whether something open needs what the build makes.
+    pub(crate) fn is_needed(&self, build: &Build) -> bool {
+        build.products().filter_map(|path| self.items.get(path)).any(|entry| !entry.dependents.is_empty())
+    }
+
+    fn link(&mut self, id: BuildId) {
+        let Some(node) = self.builds.get_mut(&id) else { return };
+        if node.linked || !is_open(&node.build.state) {
+            return;
+        }
+        node.linked = true;
+        let mut needs = Needs::default();
+        let (store_dir, inputs) = (node.build.recipe.store_dir.clone(), node.build.recipe.inputs.clone());
+        for path in &inputs {
+            let entry = self.item_entry(&store_dir, path);
+            entry.dependents.insert(id);
+            needs.add(path, &entry.offers);
+        }
+        if let Some(node) = self.builds.get_mut(&id) {
+            node.needs = needs;
+        }
+    }
+
+    fn unlink(&mut self, id: BuildId) {
+        let Some(node) = self.builds.get_mut(&id) else { return };
+        if !std::mem::take(&mut node.linked) {
+            return;
+        }
+        node.needs = Needs::default();
+        for path in &node.build.recipe.inputs {
+            if let Some(entry) = self.items.get_mut(path) {
+                entry.dependents.remove(&id);
+            }
+        }
+    }
+
+    /// Hands a build's urgency down to what it needs, as far as it raises anything there; and takes what those that
+    /// need it have.
+    fn inherit(&mut self, id: BuildId) {
+        let Some(node) = self.builds.get(&id) else { return };
+        let dependents = node.build.products().filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.dependents);
+        let highest = dependents.filter_map(|dependent| self.urgency(*dependent)).max();
+        let mut raised = vec![(id, highest.unwrap_or(node.urgency).max(node.urgency))];
+        while let Some((id, urgency)) = raised.pop() {
+            self.set_urgency(id, urgency);
+            let Some(node) = self.builds.get(&id) else { continue };
+            let inputs = node.build.recipe.inputs.iter().filter(|_| node.linked);
+            let producers = inputs.filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers);
+            raised.extend(producers.filter(|p| self.urgency(**p).is_some_and(|u| u < urgency)).map(|p| (*p, urgency)));
+        }
+    }
+
+    fn set_urgency(&mut self, id: BuildId, urgency: i32) {
+        let Some(node) = self.builds.get_mut(&id) else { return };
+        let before = Rank::new(node.urgency, node.build.seq, id);
+        node.urgency = urgency;
+        if let BuildState::Ready(place) = &node.build.state {
+            self.ready.remove(&node.build.recipe, place, before);
+            self.ready.insert(&node.build.recipe, place, Rank::new(urgency, node.build.seq, id));
+        }
+    }
+
+    /// Follows a change through items and builds until nothing more follows.
+    fn settle(&mut self, mut affected: Vec<Affected>) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        while let Some(next) = affected.pop() {
+            match next {
+                Affected::Item(path) => affected.extend(self.refresh_offers(&path).into_iter().map(Affected::Build)),
+                Affected::Build(id) => {
+                    let Some(turn) = self.refresh_build(id) else { continue };
+                    let products = self.builds.get(&id).into_iter().flat_map(|node| node.build.products());
+                    affected.extend(products.cloned().map(Affected::Item));
+                    turns.push(turn);
+                }
+            }
+        }
+        turns
+    }
+
+    /// Tells those that need an item what it means to them now; returns them, if it means something else.
+    fn refresh_offers(&mut self, path: &StorePath) -> Vec<BuildId> {
+        let Some(entry) = self.items.get(path) else { return Vec::new() };
+        let now = self.offers_of(entry);
+        let Some(entry) = self.items.get_mut(path) else { return Vec::new() };
+        if entry.offers == now {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut entry.offers, now.clone());
+        let dependents: Vec<BuildId> = entry.dependents.iter().copied().collect();
+        for id in &dependents {
+            if let Some(node) = self.builds.get_mut(id) {
+                node.needs.take(path, &before);
+                node.needs.add(path, &now);
+            }
+        }
+        if before.available != now.available {
+            self.reference_changed(path, now.available);
+        }
+        dependents
+    }
+
+    fn offers_of(&self, entry: &Entry) -> Offers {
+        let at = entry.item.state.stores().cloned().unwrap_or_default();
+        let wanted = matches!(entry.item.state, ItemState::Wanted | ItemState::Lost);
+        let blocked_by = if wanted { self.hopeless_behind(&entry.producers) } else { None };
+        Offers { available: entry.item.state.is_available(), at, blocked_by }
+    }
+
+    /// The failed build behind which all of these stand, if none of them may still succeed.
+    fn hopeless_behind(&self, producers: &BTreeSet<BuildId>) -> Option<BuildId> {
+        let states = producers.iter().filter_map(|id| self.builds.get(id)).map(|node| &node.build);
+        let mut culprit = None;
+        for build in states {
+            if build.state.is_hopeful() {
+                return None;
+            }
+            culprit = Some(match build.state {
+                BuildState::Blocked { by } => by,
+                _ => build.id,
+            });
+        }
+        culprit
+    }
+
+    /// Moves a build whose state follows from its inputs.
+    fn refresh_build(&mut self, id: BuildId) -> Option<Turn> {
+        let node = self.builds.get(&id)?;
+        if !node.build.state.follows_inputs() {
+            return None;
+        }
+        let next = node.build.state.next(BuildEvent::Inputs(self.inputs_of(id))).ok()?;
+        if next == node.build.state {
+            return None;
+        }
+        let blocked_by = match next {
+            BuildState::Blocked { by } => Some(by),
+            _ => None,
+        };
+        self.replace_state(id, next);
+        Some(Turn { build: id, blocked_by })
+    }
+}
+
+impl State {
+    /// Enters a publication that is owed.
+    pub(crate) fn owe(&mut self, publication: Publication) {
+        let id = publication.id;
+        if self.owed.contains_key(&id) {
+            return;
+        }
+        let mut missing_references = 0;
+        for reference in publication.references.iter().filter(|r| **r != publication.path) {
+            if let Some(entry) = self.items.get_mut(reference)
+                && !entry.item.state.is_available()
+            {
+                missing_references += 1;
+                entry.awaiting.insert(id);
+            }
+        }
+        let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| &entry.dependents);
+        let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
+        let urgency = dependents.filter_map(|d| self.urgency(*d)).chain(own).max().unwrap_or(0);
+        let seq = self.owed.len() as u64 + self.next_seq;
+        self.owed.insert(id, Owed { publication, seq, urgency, missing_references, asked: None });
+        self.queue_debt(id);
+    }
+
+    /// Makes a publication askable, if nothing speaks against it.
+    pub(crate) fn queue_debt(&mut self, id: PublicationId) {
+        let Some(owed) = self.owed.get(&id) else { return };
+        let lives = owed.publication.submission().is_none_or(|submission| self.is_live(submission));
+        if owed.missing_references == 0 && owed.asked.is_none() && lives {
+            self.askable.insert((Reverse(owed.urgency), owed.seq, id));
+        }
+    }
+
+    pub(crate) fn settle_debt(&mut self, id: PublicationId) {
+        self.set_asked(id, None);
+        let Some(owed) = self.owed.remove(&id) else { return };
+        self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
+        for reference in &owed.publication.references {
+            if let Some(entry) = self.items.get_mut(reference) {
+                entry.awaiting.remove(&id);
+            }
+        }
+    }
+
+    pub(crate) fn set_asked(&mut self, id: PublicationId, at: Option<crate::Heard>) {
+        let Some(owed) = self.owed.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut owed.asked, at) {
+            self.asked.remove(&(before, id));
+        }
+        self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
+        match at {
+            Some(at) => {
+                self.asked.insert((at, id));
+            }
+            None => self.queue_debt(id),
+        }
+    }
+
+    fn reference_changed(&mut self, path: &StorePath, available: bool) {
+        let Some(entry) = self.items.get(path) else { return };
+        let waiting: Vec<PublicationId> = entry.awaiting.iter().copied().collect();
+        for id in waiting {
+            let Some(owed) = self.owed.get_mut(&id) else { continue };
+            if available {
+                owed.missing_references = owed.missing_references.saturating_sub(1);
+            } else {
+                owed.missing_references += 1;
+            }
+            self.queue_debt(id);
+        }
+    }
+}
+
+impl Entry {
+    fn new(item: Item) -> Self {
+        let (producers, dependents, awaiting) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { item, producers, dependents, awaiting, offers: Offers::default() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.producers.is_empty() && self.dependents.is_empty() && self.awaiting.is_empty()
+    }
+}
+
+/// Whether a build in this state still needs its inputs.
+fn is_open(state: &BuildState) -> bool {
+    !matches!(state, BuildState::Succeeded { .. } | BuildState::Failed { .. } | BuildState::Cancelled)
+}

@@ -1,0 +1,117 @@
+//! What the shell tells the core.
+
+use drover_messages::agent::{Beat, Hello};
+use drover_messages::offer::OfferAnswer;
+use drover_messages::publish::Done;
+use drover_messages::report::Report;
+use drover_messages::request::SourceNar;
+use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId};
+use drover_store::{StoreDir, StorePath};
+
+use crate::build::Build;
+use crate::change::Learned;
+use crate::item::Item;
+use crate::plan::Planned;
+use crate::submission::Submission;
+
+/// Something to decide about. Who sent it has been read from the subject, never from the payload.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Builds and items come back from the database, for the input that follows needs them.
+    Recall {
+        /// Builds, as they were recorded.
+        builds: Vec<Build>,
+        /// Items, as they were recorded.
+        items: Vec<(StorePath, Item)>,
+    },
+    /// Derivations were verified.
+    Learn(Vec<Learned>),
+    /// A submission is about to be planned.
+    Enter(Submission),
+    /// Some of its sources.
+    AddSources {
+        /// Of which submission.
+        submission: SubmissionId,
+        /// Those that are not available; what one refers to comes before it.
+        sources: Vec<SourceNar>,
+    },
+    /// Some of its builds.
+    AddBuilds {
+        /// Of which submission.
+        submission: SubmissionId,
+        /// What is planned; what one needs comes before it.
+        builds: Vec<Planned>,
+    },
+    /// All of it was entered: it lives from now on.
+    GoLive {
+        /// Which.
+        submission: SubmissionId,
+    },
+    /// It cannot be taken up.
+    Reject {
+        /// The submission; it may have been entered before.
+        submission: Submission,
+        /// In words.
+        why: String,
+    },
+    /// An agent introduces itself.
+    Hello {
+        /// Which.
+        agent: AgentId,
+        /// How.
+        hello: Box<Hello>,
+    },
+    /// An agent beats.
+    Beat {
+        /// Which.
+        agent: AgentId,
+        /// What it says.
+        beat: Box<Beat>,
+    },
+    /// An agent reports.
+    Report {
+        /// Which.
+        agent: AgentId,
+        /// What.
+        report: Box<Report>,
+    },
+    /// An offer was answered, or not.
+    Answered {
+        /// By whom.
+        agent: AgentId,
+        /// Of which build.
+        build: BuildId,
+        /// For which attempt.
+        attempt: AttemptId,
+        /// How.
+        answer: Answer,
+    },
+    /// The pool `publish` is done with something.
+    Published(Done),
+    /// The bucket was asked for items that somebody misses.
+    Confirmed {
+        /// Their store directory.
+        store_dir: StoreDir,
+        /// Each, and whether the cache has it.
+        items: Vec<(StorePath, bool)>,
+    },
+    /// The stream of publications was made anew: what was asked is forgotten.
+    QuestionsLost,
+    /// Everything that was queued before this start has been read.
+    CaughtUp,
+    /// Time has passed.
+    Tick,
+    /// Give work to whom has room. Comes last in a batch.
+    Dispatch,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The agent said this.
+    Said(OfferAnswer),
+    /// Nobody listens on its subject.
+    NobodyThere,
+    /// No answer in time.
+    Silence,
+}

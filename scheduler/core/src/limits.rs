@@ -1,0 +1,63 @@
+//! Every bound and delay of the core, with its unit.
+
+/// What an operator may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// An agent that was not heard for so long has lost its leases.
+    pub lease_millis: u64,
+    /// How often agents beat.
+    pub beat_every_millis: u64,
+    /// Offers beyond the slots of an agent.
+    pub offers_beyond_slots: u32,
+    /// An offer without an answer is sent again after so long.
+    pub offer_again_millis: u64,
+    /// Publications that may be asked for at once.
+    pub asked_at_once: usize,
+    /// A publication without a word is asked for again after so long.
+    pub ask_again_millis: u64,
+    /// The first delay after a failure of the farm; it doubles each time.
+    pub retry_first_millis: u64,
+    /// The longest such delay.
+    pub retry_longest_millis: u64,
+    /// So many failed downloads end a build as a failed download.
+    pub downloads: u32,
+    /// Attempts that a build remembers; the oldest settled ones go first.
+    pub attempts_remembered: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease_millis: 60_000,
+            beat_every_millis: 10_000,
+            offers_beyond_slots: 1,
+            offer_again_millis: 5_000,
+            asked_at_once: 64,
+            ask_again_millis: 60_000,
+            retry_first_millis: 1_000,
+            retry_longest_millis: 300_000,
+            downloads: 4,
+            attempts_remembered: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// The delay after the `nth` failure of the farm in a row, counted from one.
+    pub fn retry_delay_millis(&self, nth: u32) -> u64 {
+        let doubled = self.retry_first_millis.saturating_mul(1 << nth.saturating_sub(1).min(20));
+        doubled.min(self.retry_longest_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_their_bound() {
+        let limits = Limits::default();
+        let delays: Vec<u64> = [1, 2, 3, 40].map(|n| limits.retry_delay_millis(n)).into();
+        assert_eq!(delays, [1_000, 2_000, 4_000, 300_000]);
+    }
+}

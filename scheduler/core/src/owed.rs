@@ -1,0 +1,42 @@
+//! A publication that the scheduler owes: it asks until it is told that it is done.
+
+use drover_messages::publish::Origin;
+use drover_messages::request::Nar;
+use drover_messages::{AttemptId, BuildId, PublicationId, SubmissionId};
+use drover_store::{StoreDir, StorePath};
+use serde::{Deserialize, Serialize};
+
+/// A publication that is not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Its id.
+    pub id: PublicationId,
+    /// The store directory of all paths.
+    pub store_dir: StoreDir,
+    /// What is to become available.
+    pub path: StorePath,
+    /// What must be available before.
+    pub references: Vec<StorePath>,
+    /// The unverified bytes.
+    pub nar: Nar,
+    /// Who made it.
+    pub origin: Origin,
+}
+
+impl Publication {
+    /// The attempt whose output it is, and its build.
+    pub fn attempt(&self) -> Option<(BuildId, AttemptId)> {
+        match &self.origin {
+            Origin::Output { build, attempt, .. } => Some((*build, *attempt)),
+            Origin::Source { .. } => None,
+        }
+    }
+
+    /// The submission that brought it, if it is a source.
+    pub fn submission(&self) -> Option<SubmissionId> {
+        match &self.origin {
+            Origin::Source { submission, .. } => Some(*submission),
+            Origin::Output { .. } => None,
+        }
+    }
+}

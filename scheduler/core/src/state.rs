@@ -1,0 +1,317 @@
+//! What is open, in memory, and the one way to change it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::{AgentId, AttemptId, BuildId, Generation, PublicationId, SubmissionId};
+use drover_store::StorePath;
+
+use crate::Illegal;
+use crate::agent::{Agent, Held};
+use crate::attempt::Attempt;
+use crate::build::{Build, BuildEvent, BuildState};
+use crate::change::Change;
+use crate::graph::{Entry, Node};
+use crate::item::{Item, ItemState};
+use crate::owed::Publication;
+use crate::queue::Queue;
+use crate::submission::{Submission, SubmissionState};
+use crate::time::Heard;
+
+/// Everything open. Counters, queues and links are made from what is recorded, never stored.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(crate) generation: Generation,
+    pub(crate) next_epoch: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) caught_up: bool,
+    pub(crate) submissions: BTreeMap<SubmissionId, Submission>,
+    pub(crate) members: BTreeMap<SubmissionId, BTreeSet<BuildId>>,
+    pub(crate) builds: BTreeMap<BuildId, Node>,
+    pub(crate) items: BTreeMap<StorePath, Entry>,
+    pub(crate) owed: BTreeMap<PublicationId, Owed>,
+    pub(crate) askable: BTreeSet<(std::cmp::Reverse<i32>, u64, PublicationId)>,
+    pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
+    pub(crate) deferred: BTreeSet<(Heard, BuildId)>,
+    pub(crate) agents: BTreeMap<AgentId, Agent>,
+    /// Agents that hold something by the records, and have not said hello since this time.
+    pub(crate) unheard: BTreeMap<AgentId, Heard>,
+    pub(crate) ready: Queue,
+}
+
+/// A publication that is owed, and what is derived of it.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) publication: Publication,
+    pub(crate) seq: u64,
+    pub(crate) urgency: i32,
+    pub(crate) missing_references: usize,
+    pub(crate) asked: Option<Heard>,
+}
+
+/// A build whose state followed from something else that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) build: BuildId,
+    pub(crate) blocked_by: Option<BuildId>,
+}
+
+impl State {
+    /// The state of a scheduler that starts its reign, with nothing in it.
+    pub fn new(generation: Generation) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    /// Mutates, and does nothing else. What follows from the change is derived here as well.
+    pub(crate) fn apply(&mut self, change: &Change) -> Result<Vec<Turn>, Illegal> {
+        match change {
+            Change::Submission(submission) => Ok(self.put_submission(submission.clone())),
+            Change::BuildCreated(build) => Ok(self.enter(build.as_ref().clone())),
+            Change::Build { build, event } => self.befall(*build, event.clone()),
+            Change::AttemptStarted { build, attempt } => self.start(*build, attempt.clone()),
+            Change::Attempt { build, attempt, event } => {
+                let attempt = self.attempt_mut(*build, *attempt)?;
+                attempt.state = attempt.state.next(event.clone())?;
+                Ok(Vec::new())
+            }
+            Change::Told { build, attempt, times, log, already_valid } => {
+                let attempt = self.attempt_mut(*build, *attempt)?;
+                (attempt.times, attempt.already_valid) = (Some(*times), *already_valid);
+                attempt.log = log.clone();
+                Ok(Vec::new())
+            }
+            Change::Item { store_dir, path, event } => {
+                let entry = self.item_entry(store_dir, path);
+                entry.item.state = entry.item.state.next(event.clone())?;
+                Ok(self.item_changed(path))
+            }
+            Change::Owed(publication) => {
+                self.owe(publication.as_ref().clone());
+                Ok(Vec::new())
+            }
+            Change::OwedDone(id) => {
+                self.settle_debt(*id);
+                Ok(Vec::new())
+            }
+            passing => Ok(self.apply_passing(passing)),
+        }
+    }
+
+    fn apply_passing(&mut self, change: &Change) -> Vec<Turn> {
+        match change {
+            Change::Recalled { builds, items } => return self.recall(builds, items),
+            Change::AgentHello { agent, hello, heard } => {
+                let leases = self.agents.remove(agent).map(|known| known.leases).unwrap_or_else(|| self.leases_of(*agent));
+                let not_ready = hello.beat.not_ready.clone();
+                let hello = hello.as_ref().clone();
+                self.unheard.remove(agent);
+                self.agents.insert(*agent, Agent { hello, heard: *heard, alive: true, not_ready, leases });
+            }
+            Change::AgentBeat { agent, beat, heard } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    (known.heard, known.alive, known.not_ready) = (*heard, true, beat.not_ready.clone());
+                    for (attempt, held) in &mut known.leases {
+                        held.missed = held.unanswered_since.is_none() && !beat.held.iter().any(|h| h.attempt == *attempt);
+                    }
+                }
+            }
+            Change::AgentAway { agent } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.alive = false;
+                }
+            }
+            Change::Offered { agent, attempt, heard } => self.set_unanswered(*agent, *attempt, Some(*heard)),
+            Change::Accepted { agent, attempt } => self.set_unanswered(*agent, *attempt, None),
+            Change::Asked { publication, heard } => self.set_asked(*publication, *heard),
+            Change::AgentLost { agent } => {
+                self.agents.remove(agent);
+                self.unheard.remove(agent);
+            }
+            Change::CaughtUp => self.caught_up = true,
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn put_submission(&mut self, submission: Submission) -> Vec<Turn> {
+        let id = submission.id;
+        let lives = matches!(submission.state, SubmissionState::Live { .. });
+        self.submissions.insert(id, submission);
+        if !lives {
+            return Vec::new();
+        }
+        let members: Vec<BuildId> = self.members.get(&id).into_iter().flatten().copied().collect();
+        let sources: Vec<PublicationId> =
+            self.owed.values().filter(|o| o.publication.submission() == Some(id)).map(|o| o.publication.id).collect();
+        for publication in sources {
+            self.queue_debt(publication);
+        }
+        self.builds_changed(members)
+    }
+
+    /// Something befell a build, by its table.
+    fn befall(&mut self, id: BuildId, event: BuildEvent) -> Result<Vec<Turn>, Illegal> {
+        let node = self.node(id)?;
+        let next = node.build.state.next(event.clone())?;
+        let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
+        match event {
+            BuildEvent::Defer(..) => node.build.farm_failures += 1,
+            BuildEvent::Succeed(_) => node.build.farm_failures = 0,
+            _ => {}
+        }
+        Ok(self.set_state(id, next))
+    }
+
+    fn start(&mut self, id: BuildId, attempt: Attempt) -> Result<Vec<Turn>, Illegal> {
+        self.next_epoch = self.next_epoch.max(attempt.epoch.n + 1);
+        let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
+        node.build.attempts.push(attempt);
+        let spare = node.build.attempts.len().saturating_sub(crate::Limits::default().attempts_remembered);
+        if spare > 0 {
+            let oldest = node.build.attempts.iter().position(|a| a.state.is_settled());
+            oldest.map(|at| node.build.attempts.remove(at));
+        }
+        Ok(Vec::new())
+    }
+
+    fn attempt_mut(&mut self, build: BuildId, attempt: AttemptId) -> Result<&mut Attempt, Illegal> {
+        let node = self.builds.get_mut(&build).ok_or_else(|| unknown(build))?;
+        node.build.attempts.iter_mut().find(|a| a.id == attempt).ok_or_else(|| unknown(attempt))
+    }
+
+    fn set_unanswered(&mut self, agent: AgentId, attempt: AttemptId, since: Option<Heard>) {
+        let held = self.agents.get_mut(&agent).and_then(|agent| agent.leases.get_mut(&attempt));
+        if let Some(held) = held {
+            held.unanswered_since = since;
+        }
+    }
+
+    /// The leases that are recorded for an agent, when it says hello for the first time in this process. They count as
+    /// offered and not answered: offered again, they are answered the same.
+    fn leases_of(&self, agent: AgentId) -> BTreeMap<AttemptId, Held> {
+        let leased = self.builds.values().filter_map(|node| Some((node.build.id, node.build.state.lease()?)));
+        let of_agent = leased.filter(|(_, lease)| lease.agent == agent);
+        of_agent
+            .map(|(build, lease)| (lease.attempt, Held { build, unanswered_since: Some(Heard::default()), missed: false }))
+            .collect()
+    }
+
+    pub(crate) fn node(&self, id: BuildId) -> Result<&Node, Illegal> {
+        self.builds.get(&id).ok_or_else(|| unknown(id))
+    }
+
+    /// Whether the builds of a submission may be offered.
+    pub fn is_live(&self, submission: SubmissionId) -> bool {
+        self.submissions.get(&submission).is_none_or(|s| matches!(s.state, SubmissionState::Live { .. }))
+    }
+
+    /// Takes what is finished out of memory, once it is recorded: succeeded builds of which everything is available,
+    /// failed ones behind which nothing waits, and items that nothing open needs.
+    pub fn forget_finished(&mut self, builds: impl IntoIterator<Item = BuildId>, items: impl IntoIterator<Item = StorePath>) {
+        for id in builds {
+            if self.build(id).is_some_and(|build| self.is_finished(build)) {
+                self.forget(id);
+            }
+        }
+        for path in items {
+            self.forget_idle(&path);
+        }
+    }
+
+    /// Whether nothing more is to be done about a build that is in memory.
+    pub fn is_finished(&self, build: &Build) -> bool {
+        match build.state {
+            BuildState::Succeeded { .. } => self.is_all_available(build),
+            BuildState::Failed { .. } | BuildState::Cancelled => !self.is_needed(build),
+            _ => false,
+        }
+    }
+
+    /// Whether everything that the build makes can be fetched.
+    pub fn is_all_available(&self, build: &Build) -> bool {
+        build.products().all(|path| self.item(path).is_some_and(ItemState::is_available))
+    }
+
+    /// An open build.
+    pub fn build(&self, id: BuildId) -> Option<&Build> {
+        self.builds.get(&id).map(|node| &node.build)
+    }
+
+    /// All builds in memory, in order of their ids.
+    pub fn builds(&self) -> impl DoubleEndedIterator<Item = &Build> {
+        self.builds.values().map(|node| &node.build)
+    }
+
+    /// The builds in memory of a submission.
+    pub fn builds_of(&self, submission: SubmissionId) -> impl Iterator<Item = &Build> {
+        let members = self.members.get(&submission).into_iter().flatten();
+        members.filter_map(|id| self.build(*id))
+    }
+
+    /// The priority in force: a build's own, or the highest of those that need it.
+    pub fn urgency(&self, id: BuildId) -> Option<i32> {
+        self.builds.get(&id).map(|node| node.urgency)
+    }
+
+    /// A submission in memory.
+    pub fn submission(&self, id: SubmissionId) -> Option<&Submission> {
+        self.submissions.get(&id)
+    }
+
+    /// How the farm has an item, if something open cares.
+    pub fn item(&self, path: &StorePath) -> Option<&ItemState> {
+        self.items.get(path).map(|entry| &entry.item.state)
+    }
+
+    /// An item as it is to be recorded.
+    pub fn recorded_item(&self, path: &StorePath) -> Option<&Item> {
+        self.items.get(path).map(|entry| &entry.item)
+    }
+
+    /// All agents heard since the start.
+    pub fn agents(&self) -> impl Iterator<Item = (AgentId, &Agent)> {
+        self.agents.iter().map(|(id, agent)| (*id, agent))
+    }
+
+    /// Publications that are owed.
+    pub fn owed(&self) -> impl Iterator<Item = &Publication> {
+        self.owed.values().map(|owed| &owed.publication)
+    }
+
+    /// Fills an empty state with what was recorded, through the same function that changes it while it runs.
+    pub fn remember(
+        &mut self,
+        submissions: Vec<Submission>,
+        builds: Vec<Build>,
+        items: Vec<(StorePath, Item)>,
+        owed: Vec<Publication>,
+    ) {
+        let submissions = submissions.into_iter().map(Change::Submission);
+        let recalled = Change::Recalled { builds, items };
+        let owed = owed.into_iter().map(|publication| Change::Owed(Box::new(publication)));
+        for change in submissions.chain([recalled]).chain(owed) {
+            // These three kinds have no table that could refuse them.
+            let _ = self.apply(&change);
+        }
+    }
+
+    /// A publication that is owed.
+    pub fn publication(&self, id: PublicationId) -> Option<&Publication> {
+        self.owed.get(&id).map(|owed| &owed.publication)
+    }
+
+    /// From now on, agents that hold something by the records are waited for.
+    pub fn begin_reign(&mut self, heard: Heard) {
+        let holders: BTreeSet<AgentId> =
+            self.builds().flat_map(|build| &build.attempts).filter(|a| !a.state.is_settled()).map(|a| a.agent).collect();
+        self.unheard = holders.into_iter().map(|agent| (agent, heard)).collect();
+    }
+
+    /// The place in the order of making that the next build gets.
+    pub fn set_next_seq(&mut self, seq: u64) {
+        self.next_seq = self.next_seq.max(seq);
+    }
+}
+
+fn unknown(id: impl std::fmt::Display) -> Illegal {
+    Illegal { what: "the state", state: "without it".into(), event: id.to_string() }
+}

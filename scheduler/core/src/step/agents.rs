@@ -1,0 +1,186 @@
+//! Agents: how they are heard, what they hold, and what becomes of it.
+
+use drover_messages::agent::{Beat, Held, Hello, Order, Phase, Verdict};
+use drover_messages::event::What;
+use drover_messages::offer::{OfferAnswer, Refusal};
+use drover_messages::{AgentId, AttemptId, BuildId, Cause, StoreId};
+
+use super::Step;
+use crate::attempt::{Attempt, AttemptEvent, AttemptState};
+use crate::build::{Build, BuildEvent, BuildState, Lease};
+use crate::change::Change;
+use crate::input::Answer;
+use crate::item::ItemEvent;
+use crate::outcome::Effect;
+
+impl<'a> Step<'a> {
+    pub(super) fn hello(&mut self, id: AgentId, hello: Hello) {
+        if self.state.agents.get(&id).is_none_or(|known| !known.alive) {
+            self.event(What::AgentJoined { agent: id, name: hello.name.clone() });
+        }
+        let (beat, store) = (hello.beat.clone(), hello.store.clone());
+        self.change(Change::AgentHello { agent: id, hello: Box::new(hello), heard: self.now.heard });
+        for (build, attempt) in self.kept_by(id) {
+            if !beat.held.iter().any(|held| held.attempt == attempt.id) {
+                self.lose_outputs(build, attempt, "the agent came back without what it had built");
+            }
+        }
+        self.heard(id, beat, &store);
+    }
+
+    pub(super) fn beat(&mut self, id: AgentId, beat: Beat) {
+        match self.state.agents.get(&id) {
+            Some(agent) => self.heard(id, beat, &agent.hello.store),
+            None => self.out.hello = true,
+        }
+    }
+
+    fn heard(&mut self, id: AgentId, beat: Beat, store: &StoreId) {
+        if beat.generation > self.state.generation {
+            return self.effect(Effect::Abdicate(beat.generation));
+        }
+        for held in &beat.held {
+            if let Some(order) = self.order(id, held, store) {
+                self.out.verdicts.push(Verdict { attempt: held.attempt, order });
+            }
+        }
+        let leases = self.state.agents.get(&id).into_iter().flat_map(|agent| &agent.leases);
+        let dropped = leases.filter(|(attempt, lease)| lease.missed && !beat.held.iter().any(|h| h.attempt == **attempt));
+        for (attempt, lease) in dropped {
+            if let Some(build) = self.state.build(lease.build) {
+                self.void(build, *attempt, Cause::AgentLost, "the agent does not hold it any more".into());
+            }
+        }
+        self.change(Change::AgentBeat { agent: id, beat: Box::new(beat), heard: self.now.heard });
+    }
+
+    /// What is to become of an attempt that an agent holds; nothing, if all is as it should be.
+    fn order(&mut self, agent: AgentId, held: &Held, store: &StoreId) -> Option<Order> {
+        let stop = if held.phase < Phase::Built { Order::Abort } else { Order::Settled };
+        let Some(build) = self.state.build(held.build) else {
+            return self.state.caught_up.then_some(stop);
+        };
+        let Some(attempt) = build.attempt(held.attempt) else {
+            return match self.adopt(agent, held, store, build) {
+                false => Some(stop),
+                true => (held.phase >= Phase::Built).then_some(Order::ReportAgain),
+            };
+        };
+        if attempt.agent != agent {
+            return Some(stop);
+        }
+        match (&attempt.state, held.phase) {
+            (AttemptState::Running, Phase::Accepted | Phase::Building) => None,
+            (AttemptState::Running, _) | (AttemptState::Built, Phase::Uploaded) => Some(Order::ReportAgain),
+            (AttemptState::Unloaded, Phase::Uploaded) => Some(Order::UploadAgain),
+            (AttemptState::Built | AttemptState::Uploaded | AttemptState::Unloaded, _) => None,
+            (AttemptState::Published | AttemptState::Superseded, _) => Some(stop),
+            (AttemptState::Ended { cause: Cause::Aborted, .. }, _) | (AttemptState::Ended { .. }, Phase::Failed) => Some(stop),
+            (AttemptState::Ended { .. }, _) if is_finished(build) => Some(stop),
+            (AttemptState::Ended { .. }, Phase::Built | Phase::Uploaded) => Some(Order::ReportAgain),
+            (AttemptState::Ended { .. }, _) => {
+                self.attempt_event(build.id, attempt.id, AttemptEvent::Resume);
+                self.lease_again(build, attempt.clone());
+                None
+            }
+        }
+    }
+
+    /// An attempt of an earlier reign that is not recorded, because the state is older than it: take it on as it is.
+    fn adopt(&mut self, agent: AgentId, held: &Held, store: &StoreId, build: &Build) -> bool {
+        let earlier = held.epoch.generation < self.state.generation;
+        if !earlier || is_finished(build) || held.phase == Phase::Failed || held.drv != build.recipe.drv {
+            return false;
+        }
+        let attempt = Attempt {
+            id: held.attempt,
+            agent,
+            store: store.clone(),
+            epoch: held.epoch,
+            state: AttemptState::Running,
+            times: None,
+            log: None,
+            already_valid: false,
+        };
+        self.change(Change::AttemptStarted { build: build.id, attempt: attempt.clone() });
+        self.lease_again(build, attempt);
+        true
+    }
+
+    /// Gives the lease to an attempt that is under way, unless another has it: then both go on, and the first wins.
+    fn lease_again(&mut self, build: &Build, attempt: Attempt) {
+        if build.state.lease().is_none() {
+            let until = self.now.heard.plus_millis(self.limits.lease_millis);
+            let lease = Lease { attempt: attempt.id, agent: attempt.agent, epoch: attempt.epoch, until };
+            self.build_event(build.id, BuildEvent::Lease(lease));
+        }
+    }
+
+    pub(super) fn answered(&mut self, agent: AgentId, build: BuildId, attempt: AttemptId, answer: Answer) {
+        let why = match answer {
+            Answer::Said(OfferAnswer::Accepted) => return self.change(Change::Accepted { agent, attempt }),
+            Answer::Silence => return,
+            Answer::Said(OfferAnswer::Refused(Refusal::Superseded(generation))) => {
+                return self.effect(Effect::Abdicate(generation));
+            }
+            Answer::Said(OfferAnswer::Refused(Refusal::Full)) => "it has no room".into(),
+            Answer::Said(OfferAnswer::Refused(Refusal::Draining)) => "it is about to stop".into(),
+            Answer::Said(OfferAnswer::Refused(Refusal::NotReady(why))) => why,
+            Answer::NobodyThere => "nobody answers on its subject".into(),
+        };
+        self.change(Change::AgentAway { agent });
+        let Some(build) = self.state.build(build) else { return };
+        if build.attempt(attempt).is_some_and(|known| known.state == AttemptState::Running) {
+            self.void(build, attempt, Cause::Refused, why);
+        }
+    }
+
+    /// An agent was silent for too long: its leases are void, and what only its store has is lost.
+    pub(super) fn lose_agent(&mut self, id: AgentId) {
+        let running = self.state.builds().filter_map(|build| Some((build, build.state.lease()?)));
+        for (build, lease) in running.filter(|(_, lease)| lease.agent == id) {
+            self.void(build, lease.attempt, Cause::AgentLost, "it was not heard for longer than a lease".into());
+        }
+        for (build, attempt) in self.kept_by(id) {
+            self.lose_outputs(build, attempt, "the agent was lost before it had uploaded them");
+        }
+        self.change(Change::AgentLost { agent: id });
+        self.event(What::AgentLost { agent: id });
+    }
+
+    /// Attempts whose outputs only this agent can bring.
+    fn kept_by(&self, id: AgentId) -> Vec<(&'a Build, &'a Attempt)> {
+        let state = self.state;
+        let attempts = state.builds().flat_map(|build| build.attempts.iter().map(move |attempt| (build, attempt)));
+        let kept = |attempt: &Attempt| matches!(attempt.state, AttemptState::Built | AttemptState::Unloaded);
+        attempts.filter(|(_, attempt)| attempt.agent == id && kept(attempt)).collect()
+    }
+
+    pub(super) fn lose_outputs(&mut self, build: &Build, attempt: &Attempt, why: &str) {
+        self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::AgentLost, why.into()));
+        let mut lost = false;
+        for path in build.products() {
+            lost |= self
+                .state
+                .item(path)
+                .is_some_and(|state| state.stores().is_some_and(|at| at.iter().all(|s| *s == attempt.store)));
+            self.item_event(build, path, ItemEvent::Forget(attempt.store.clone()));
+        }
+        if lost && matches!(build.state, BuildState::Succeeded { attempt: by } if by == attempt.id) {
+            self.reopen(build);
+        }
+    }
+
+    /// A build that was done is wanted again.
+    pub(super) fn reopen(&mut self, build: &Build) {
+        let item = build.products().next().cloned();
+        self.build_event(build.id, BuildEvent::Reopen(self.inputs_of(build)));
+        if let Some(item) = item {
+            self.event(What::BuildReopened { build: build.id, item });
+        }
+    }
+}
+
+fn is_finished(build: &Build) -> bool {
+    matches!(build.state, BuildState::Succeeded { .. } | BuildState::Failed { .. } | BuildState::Cancelled)
+}

@@ -1,0 +1,158 @@
+//! Decisions: what an input means, given the state and the time. One kind of input a file.
+
+mod agents;
+mod dispatch;
+mod publications;
+mod reports;
+mod submissions;
+mod tick;
+
+use drover_messages::event::What;
+use drover_messages::{AttemptId, BuildId, Cause};
+use drover_store::StorePath;
+
+use crate::attempt::AttemptEvent;
+use crate::build::{Build, BuildEvent, BuildState, Inputs};
+use crate::change::Change;
+use crate::input::Input;
+use crate::item::ItemEvent;
+use crate::limits::Limits;
+use crate::outcome::{Effect, Outcome};
+use crate::state::State;
+use crate::time::Now;
+
+/// The scheduler's mind.
+#[derive(Debug)]
+pub struct Core {
+    state: State,
+    limits: Limits,
+}
+
+impl Core {
+    /// A mind with this memory.
+    pub fn new(state: State, limits: Limits) -> Self {
+        Self { state, limits }
+    }
+
+    /// What it knows.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Its memory, for the shell to fill at start-up and to relieve of what is finished.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// The bounds it keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Decides, and applies what it decided.
+    pub fn advance(&mut self, now: Now, input: Input) -> Outcome {
+        let decided = step(&self.state, &self.limits, now, input);
+        let mut outcome = Outcome { changes: Vec::with_capacity(decided.changes.len()), ..decided };
+        for change in decided.changes {
+            match self.state.apply(&change) {
+                Ok(turns) => {
+                    outcome.changes.push(change);
+                    let blocked = turns.into_iter().filter_map(|turn| Some((turn.build, turn.blocked_by?)));
+                    outcome.events.extend(blocked.map(|(build, by)| What::BuildBlocked { build, by }));
+                }
+                Err(illegal) => outcome.illegal.push(illegal),
+            }
+        }
+        outcome
+    }
+}
+
+/// Decides, and does nothing else.
+pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
+    let mut step = Step { state, limits, now, out: Outcome::default() };
+    match input {
+        Input::Recall { builds, items } => step.change(Change::Recalled { builds, items }),
+        Input::Learn(drvs) => step.out.changes.extend(drvs.into_iter().map(Change::Learned)),
+        Input::Enter(submission) => step.enter(submission),
+        Input::AddSources { submission, sources } => step.add_sources(submission, sources),
+        Input::AddBuilds { submission, builds } => step.add_builds(submission, builds),
+        Input::GoLive { submission } => step.go_live(submission),
+        Input::Reject { submission, why } => step.reject(submission, why),
+        Input::Hello { agent, hello } => step.hello(agent, *hello),
+        Input::Beat { agent, beat } => step.beat(agent, *beat),
+        Input::Report { agent, report } => step.report(agent, *report),
+        Input::Answered { agent, build, attempt, answer } => step.answered(agent, build, attempt, answer),
+        Input::Published(done) => step.published(done),
+        Input::Confirmed { store_dir, items } => step.confirmed(&store_dir, items),
+        Input::QuestionsLost => step.questions_lost(),
+        Input::CaughtUp => step.change(Change::CaughtUp),
+        Input::Tick => step.tick(),
+        Input::Dispatch => step.dispatch(),
+    }
+    step.out
+}
+
+/// A decision in the making.
+struct Step<'a> {
+    state: &'a State,
+    limits: &'a Limits,
+    now: Now,
+    out: Outcome,
+}
+
+impl Step<'_> {
+    fn change(&mut self, change: Change) {
+        self.out.changes.push(change);
+    }
+
+    fn event(&mut self, what: What) {
+        self.out.events.push(what);
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.out.effects.push(effect);
+    }
+
+    fn build_event(&mut self, build: BuildId, event: BuildEvent) {
+        self.change(Change::Build { build, event });
+    }
+
+    fn attempt_event(&mut self, build: BuildId, attempt: AttemptId, event: AttemptEvent) {
+        self.change(Change::Attempt { build, attempt, event });
+    }
+
+    fn item_event(&mut self, build: &Build, path: &StorePath, event: ItemEvent) {
+        self.change(Change::Item { store_dir: build.recipe.store_dir.clone(), path: path.clone(), event });
+    }
+
+    /// What its inputs make of a build, as far as this step has not changed them.
+    fn inputs_of(&self, build: &Build) -> Inputs {
+        match build.state {
+            BuildState::Succeeded { .. } => self.state.inputs_if_reopened(build),
+            _ => self.state.inputs_of(build.id),
+        }
+    }
+
+    /// An attempt came to nothing by the farm's fault. If it held the lease, the build is tried again: at once where
+    /// nothing was tried, later where something failed.
+    fn void(&mut self, build: &Build, attempt: AttemptId, cause: Cause, message: String) {
+        let Some(known) = build.attempt(attempt) else { return };
+        self.attempt_event(build.id, attempt, AttemptEvent::End(cause.clone(), message.clone()));
+        let agent = known.agent;
+        self.event(What::AttemptVoid { build: build.id, attempt, agent, cause: cause.clone(), message });
+        if build.state.lease().is_none_or(|lease| lease.attempt != attempt) {
+            return;
+        }
+        let event = match cause {
+            Cause::Refused => BuildEvent::Void(self.inputs_of(build)),
+            cause => self.deferral(build, cause),
+        };
+        self.build_event(build.id, event);
+    }
+
+    /// A later try, after a delay that grows with each failure of the farm.
+    fn deferral(&self, build: &Build, cause: Cause) -> BuildEvent {
+        let delay = self.limits.retry_delay_millis(build.farm_failures + 1);
+        BuildEvent::Defer(self.now.heard.plus_millis(delay), cause)
+    }
+}

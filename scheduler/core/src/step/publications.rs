@@ -1,0 +1,129 @@
+//! The pool's word on what is owed, and what the bucket says of items that somebody misses.
+
+use drover_messages::Cause;
+use drover_messages::event::What;
+use drover_messages::publish::{Done, PublishVerdict};
+use drover_store::{StoreDir, StorePath};
+
+use super::Step;
+use crate::attempt::{Attempt, AttemptEvent, AttemptState};
+use crate::build::{Build, BuildState};
+use crate::change::Change;
+use crate::item::{ItemEvent, ItemState};
+use crate::outcome::Effect;
+use crate::owed::Publication;
+use crate::state::State;
+
+impl<'a> Step<'a> {
+    pub(super) fn published(&mut self, done: Done) {
+        let state: &'a State = self.state;
+        let Some(owed) = state.owed.get(&done.publication) else { return };
+        let publication = &owed.publication;
+        match done.verdict {
+            PublishVerdict::Published | PublishVerdict::AlreadyThere => self.available(publication),
+            PublishVerdict::Refused { why } => self.refused(publication, why),
+            PublishVerdict::NarMissing => self.nar_missing(publication),
+            PublishVerdict::ReferencesMissing { missing } => {
+                self.effect(Effect::Confirm { store_dir: publication.store_dir.clone(), paths: missing });
+            }
+        }
+    }
+
+    fn available(&mut self, publication: &Publication) {
+        self.change(Change::OwedDone(publication.id));
+        self.publish_item(&publication.store_dir, &publication.path);
+        let others = || self.state.owed().filter(|other| other.id != publication.id);
+        if let Some((build, attempt)) = self.maker(publication)
+            && matches!(attempt.state, AttemptState::Uploaded)
+            && !build.products().any(|p| others().any(|o| o.path == *p && o.attempt() == publication.attempt()))
+        {
+            self.attempt_event(build.id, attempt.id, AttemptEvent::Publish);
+        }
+    }
+
+    fn publish_item(&mut self, store_dir: &StoreDir, path: &StorePath) {
+        let (store_dir, path) = (store_dir.clone(), path.clone());
+        if self.state.item(&path).is_none_or(|state| !state.is_available()) {
+            self.event(What::ItemAvailable { store_dir: store_dir.clone(), path: path.clone() });
+        }
+        self.change(Change::Item { store_dir, path, event: ItemEvent::Publish });
+    }
+
+    /// The bytes are no good. If nobody else has made the item available, it is lost, and its build tried again later.
+    fn refused(&mut self, publication: &Publication, why: String) {
+        self.change(Change::OwedDone(publication.id));
+        let (store_dir, path) = (publication.store_dir.clone(), publication.path.clone());
+        self.event(What::PublicationRefused { store_dir: store_dir.clone(), path: path.clone(), why: why.clone() });
+        let available = self.state.item(&path).is_some_and(ItemState::is_available);
+        if !available {
+            self.change(Change::Item { store_dir, path, event: ItemEvent::Lose });
+        }
+        let Some((build, attempt)) = self.maker(publication) else { return };
+        if attempt.state != AttemptState::Uploaded {
+            return;
+        }
+        self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::PublicationRefused, why));
+        if !available && matches!(build.state, BuildState::Succeeded { .. }) {
+            self.build_event(build.id, self.deferral(build, Cause::PublicationRefused));
+        }
+    }
+
+    /// The uploaded bytes are gone. Its agent brings them again, if it is there; nobody can bring a source but its owner.
+    fn nar_missing(&mut self, publication: &Publication) {
+        self.change(Change::OwedDone(publication.id));
+        let Some((build, attempt)) = self.maker(publication) else {
+            let why = "its uploaded nar is gone; submit it again".into();
+            return self.refused(publication, why);
+        };
+        if attempt.state != AttemptState::Uploaded {
+            return;
+        }
+        if self.state.agents.contains_key(&attempt.agent) || self.state.unheard.contains_key(&attempt.agent) {
+            self.attempt_event(build.id, attempt.id, AttemptEvent::Unload);
+            self.item_event(build, &publication.path, ItemEvent::Unload);
+        } else {
+            self.lose_outputs(build, attempt, "its uploads are gone, and so is the agent");
+        }
+    }
+
+    /// The build and the attempt that made what is published.
+    fn maker(&self, publication: &Publication) -> Option<(&'a Build, &'a Attempt)> {
+        let (build, attempt) = publication.attempt()?;
+        let build = self.state.build(build)?;
+        Some((build, build.attempt(attempt)?))
+    }
+
+    /// What the bucket says decides: a suspicion alone changes nothing.
+    pub(super) fn confirmed(&mut self, store_dir: &StoreDir, items: Vec<(StorePath, bool)>) {
+        for (path, there) in items {
+            let known = self.state.item(&path).is_some_and(ItemState::is_available);
+            match (known, there) {
+                (true, false) => self.lose_item(store_dir, &path),
+                (false, true) => self.publish_item(store_dir, &path),
+                _ => {}
+            }
+        }
+    }
+
+    /// An item that was available is gone: the build that makes it is wanted again.
+    fn lose_item(&mut self, store_dir: &StoreDir, path: &StorePath) {
+        self.event(What::ItemLost { store_dir: store_dir.clone(), path: path.clone() });
+        let (dir, item) = (store_dir.clone(), path.clone());
+        self.change(Change::Item { store_dir: dir, path: item, event: ItemEvent::Lose });
+        let state: &'a State = self.state;
+        let producers = state.items.get(path).into_iter().flat_map(|entry| &entry.producers);
+        let builds: Vec<&Build> = producers.filter_map(|id| state.build(*id)).collect();
+        if builds.iter().any(|build| !matches!(build.state, BuildState::Succeeded { .. })) {
+            return;
+        }
+        if let Some(build) = builds.last() {
+            self.reopen(build);
+        }
+    }
+
+    pub(super) fn questions_lost(&mut self) {
+        for (_, publication) in &self.state.asked {
+            self.out.changes.push(Change::Asked { publication: *publication, heard: None });
+        }
+    }
+}

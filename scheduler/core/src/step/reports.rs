@@ -1,0 +1,142 @@
+//! Reports of agents. A success is never thrown away; a failure counts only from the lease in force.
+
+use drover_messages::agent::Abort;
+use drover_messages::cause::Blame;
+use drover_messages::event::What;
+use drover_messages::publish::Origin;
+use drover_messages::report::{Built, Failed, Outcome, Report, Times, Uploaded};
+use drover_messages::{AgentId, Cause, PublicationId};
+use drover_store::StorePath;
+
+use super::Step;
+use crate::attempt::{Attempt, AttemptEvent, AttemptState};
+use crate::build::{Build, BuildEvent, BuildState};
+use crate::change::Change;
+use crate::item::ItemEvent;
+use crate::outcome::Effect;
+use crate::owed::Publication;
+
+impl Step<'_> {
+    pub(super) fn report(&mut self, agent: AgentId, report: Report) {
+        let Some(build) = self.state.build(report.build) else { return };
+        let Some(attempt) = build.attempt(report.attempt).filter(|attempt| attempt.agent == agent) else { return };
+        match report.outcome {
+            Outcome::Built(built) => self.built(build, attempt, built),
+            Outcome::Uploaded(uploaded) => self.uploaded(build, attempt, uploaded),
+            Outcome::Failed(failed) => self.failed(build, attempt, failed),
+        }
+    }
+
+    fn built(&mut self, build: &Build, attempt: &Attempt, built: Built) {
+        if !built.outputs.iter().eq(build.recipe.outputs.iter().map(|(name, product)| (name, &product.path))) {
+            let message = "it reported outputs that are not those of the derivation".into();
+            return self.void(build, attempt.id, Cause::PublicationRefused, message);
+        }
+        if !matches!(attempt.state, AttemptState::Running | AttemptState::Ended { .. }) {
+            return;
+        }
+        if self.succeed(build, attempt, built.times, built.already_valid) {
+            let (build, attempt) = (build.id, attempt.id);
+            let Built { times, log, already_valid, .. } = built;
+            self.change(Change::Told { build, attempt, times, log, already_valid });
+        }
+    }
+
+    /// The attempt made the outputs: it wins, if no other has won before.
+    fn succeed(&mut self, build: &Build, attempt: &Attempt, times: Times, already_valid: bool) -> bool {
+        if matches!(build.state, BuildState::Succeeded { .. } | BuildState::Failed { .. } | BuildState::Cancelled) {
+            self.attempt_event(build.id, attempt.id, AttemptEvent::Supersede);
+            return false;
+        }
+        self.attempt_event(build.id, attempt.id, AttemptEvent::Build);
+        self.build_event(build.id, BuildEvent::Succeed(attempt.id));
+        for path in build.products() {
+            self.item_event(build, path, ItemEvent::Build(attempt.store.clone()));
+        }
+        for other in build.attempts.iter().filter(|a| a.id != attempt.id && a.state == AttemptState::Running) {
+            self.attempt_event(build.id, other.id, AttemptEvent::Supersede);
+            let abort = Abort { generation: self.state.generation, attempt: other.id };
+            self.effect(Effect::Abort { agent: other.agent, abort });
+        }
+        self.event(What::BuildSucceeded {
+            build: build.id,
+            attempt: attempt.id,
+            agent: attempt.agent,
+            drv: build.recipe.drv.clone(),
+            build_millis: times.build_micros / 1000,
+            already_valid,
+        });
+        true
+    }
+
+    fn uploaded(&mut self, build: &Build, attempt: &Attempt, uploaded: Uploaded) {
+        let told = uploaded.outputs.iter().map(|output| &output.path).collect::<std::collections::BTreeSet<_>>();
+        if told != build.products().collect() {
+            let message = "it uploaded outputs that are not those of the derivation".into();
+            return self.void(build, attempt.id, Cause::PublicationRefused, message);
+        }
+        let wins = match attempt.state {
+            AttemptState::Built | AttemptState::Unloaded => true,
+            AttemptState::Running | AttemptState::Ended { .. } => self.succeed(build, attempt, Times::default(), false),
+            AttemptState::Uploaded | AttemptState::Published | AttemptState::Superseded => false,
+        };
+        if !wins {
+            return;
+        }
+        self.attempt_event(build.id, attempt.id, AttemptEvent::Upload);
+        for output in uploaded.outputs {
+            let ca = build.recipe.outputs.get(&output.name).and_then(|product| product.ca);
+            self.item_event(build, &output.path, ItemEvent::Upload(Some(attempt.store.clone())));
+            self.change(Change::Owed(Box::new(Publication {
+                id: PublicationId::of_output(attempt.id, &output.path),
+                store_dir: build.recipe.store_dir.clone(),
+                path: output.path,
+                references: output.references,
+                nar: output.nar,
+                origin: Origin::Output {
+                    agent: attempt.agent,
+                    build: build.id,
+                    attempt: attempt.id,
+                    deriver: StorePath::from(build.recipe.drv.clone()),
+                    system: build.recipe.system.clone(),
+                    candidates: build.recipe.inputs.iter().chain(build.products()).cloned().collect(),
+                    ca,
+                },
+            })));
+        }
+    }
+
+    fn failed(&mut self, build: &Build, attempt: &Attempt, failed: Failed) {
+        if attempt.state != AttemptState::Running {
+            return;
+        }
+        let in_force = build.state.lease().is_some_and(|lease| lease.attempt == attempt.id);
+        let (times, log) = (failed.times, failed.log.clone());
+        self.change(Change::Told { build: build.id, attempt: attempt.id, times, log, already_valid: false });
+        if !in_force {
+            return self.attempt_event(build.id, attempt.id, AttemptEvent::End(failed.cause, failed.message));
+        }
+        if failed.cause.blame() == Blame::Derivation || self.is_last_download(build, &failed.cause) {
+            return self.fail(build, attempt, failed);
+        }
+        if let Cause::InputsUnavailable { missing } = &failed.cause {
+            let (store_dir, paths) = (build.recipe.store_dir.clone(), missing.clone());
+            self.effect(Effect::Confirm { store_dir, paths });
+        }
+        self.void(build, attempt.id, failed.cause, failed.message);
+    }
+
+    fn fail(&mut self, build: &Build, attempt: &Attempt, failed: Failed) {
+        let Failed { cause, message, .. } = failed;
+        self.attempt_event(build.id, attempt.id, AttemptEvent::End(cause.clone(), message.clone()));
+        self.build_event(build.id, BuildEvent::Fail(attempt.id, cause.clone()));
+        let (id, agent, drv) = (build.id, attempt.agent, build.recipe.drv.clone());
+        self.event(What::BuildFailed { build: id, attempt: attempt.id, agent, drv, cause, message });
+    }
+
+    /// Whether so many downloads failed that the build ends as a failed download.
+    fn is_last_download(&self, build: &Build, cause: &Cause) -> bool {
+        let failed = |a: &&Attempt| matches!(a.state, AttemptState::Ended { cause: Cause::DownloadFailed, .. });
+        *cause == Cause::DownloadFailed && build.attempts.iter().filter(failed).count() as u32 + 1 >= self.limits.downloads
+    }
+}

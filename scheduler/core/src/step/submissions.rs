@@ -1,0 +1,93 @@
+//! Submissions: entered bit by bit, then brought to life.
+
+use drover_messages::event::What;
+use drover_messages::publish::Origin;
+use drover_messages::request::SourceNar;
+use drover_messages::{PublicationId, SubmissionId};
+
+use super::Step;
+use crate::build::{Build, BuildState};
+use crate::change::Change;
+use crate::item::ItemEvent;
+use crate::owed::Publication;
+use crate::plan::Planned;
+use crate::submission::{Submission, SubmissionState};
+
+impl Step<'_> {
+    pub(super) fn enter(&mut self, submission: Submission) {
+        if self.state.submission(submission.id).is_none() {
+            self.change(Change::Submission(Submission { state: SubmissionState::Planning, ..submission }));
+        }
+    }
+
+    pub(super) fn add_sources(&mut self, id: SubmissionId, sources: Vec<SourceNar>) {
+        let Some(submission) = self.state.submission(id).cloned() else { return };
+        for source in sources {
+            if self.state.item(&source.path).is_some_and(|state| state.is_available()) {
+                continue;
+            }
+            let (store_dir, path) = (submission.store_dir.clone(), source.path.clone());
+            self.change(Change::Item { store_dir, path, event: ItemEvent::Upload(None) });
+            self.change(Change::Owed(Box::new(Publication {
+                id: PublicationId::of_source(id, &source.path),
+                store_dir: submission.store_dir.clone(),
+                path: source.path,
+                references: source.references,
+                nar: source.nar,
+                origin: Origin::Source { client: submission.client, submission: id, ca: source.ca },
+            })));
+        }
+    }
+
+    /// Roots always get a build of their own; an input gets one where none is under way.
+    pub(super) fn add_builds(&mut self, id: SubmissionId, planned: Vec<Planned>) {
+        let Some(submission) = self.state.submission(id).cloned() else { return };
+        let mut seq = self.state.next_seq;
+        for planned in planned {
+            let known = self.state.build(planned.id).is_some();
+            if known || (!planned.root && self.is_under_way(&planned)) {
+                continue;
+            }
+            self.change(Change::BuildCreated(Box::new(Build {
+                id: planned.id,
+                submission: id,
+                root: planned.root,
+                seq,
+                created_at: self.now.wall,
+                priority: submission.priority,
+                state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
+                recipe: planned.recipe,
+                attempts: Vec::new(),
+                farm_failures: 0,
+            })));
+            seq += 1;
+        }
+    }
+
+    /// Whether living builds that may still succeed make all that this one would make.
+    fn is_under_way(&self, planned: &Planned) -> bool {
+        planned.recipe.outputs.values().all(|product| {
+            let producers = self.state.items.get(&product.path).into_iter().flat_map(|entry| &entry.producers);
+            let mut living = producers.filter_map(|id| self.state.build(*id)).filter(|b| self.state.is_live(b.submission));
+            living.any(|build| build.state.is_hopeful())
+        })
+    }
+
+    pub(super) fn go_live(&mut self, id: SubmissionId) {
+        let Some(submission) = self.state.submission(id).cloned() else { return };
+        if submission.state != SubmissionState::Planning {
+            return;
+        }
+        let builds = self.state.members.get(&id).map_or(0, |members| members.len() as u64);
+        let client = submission.client;
+        self.change(Change::Submission(Submission { state: SubmissionState::Live { builds }, ..submission }));
+        self.event(What::SubmissionAccepted { submission: id, client, builds });
+    }
+
+    pub(super) fn reject(&mut self, submission: Submission, why: String) {
+        let (id, client) = (submission.id, submission.client);
+        let state = SubmissionState::Rejected { why: why.clone() };
+        self.change(Change::Submission(Submission { state, ..submission }));
+        self.event(What::SubmissionRejected { submission: id, client, why });
+    }
+}

@@ -1,0 +1,56 @@
+//! What time brings: delays end, silent agents are lost, unanswered questions are asked again.
+
+use drover_messages::AgentId;
+
+use super::Step;
+use crate::build::BuildEvent;
+use crate::change::Change;
+use crate::outcome::Effect;
+
+impl Step<'_> {
+    pub(super) fn tick(&mut self) {
+        self.end_delays();
+        self.lose_silent_agents();
+        self.offer_again();
+        self.ask_again();
+    }
+
+    fn end_delays(&mut self) {
+        for (_, id) in self.state.deferred.iter().take_while(|(until, _)| *until <= self.now.heard) {
+            let inputs = self.state.inputs_of(*id);
+            self.out.changes.push(Change::Build { build: *id, event: BuildEvent::Due(inputs) });
+        }
+    }
+
+    fn lose_silent_agents(&mut self) {
+        let known = self.state.agents.iter().map(|(id, agent)| (*id, agent.heard));
+        let unheard = self.state.unheard.iter().map(|(id, since)| (*id, *since));
+        let silent = |heard: &crate::Heard| self.now.heard.millis_since(*heard) > self.limits.lease_millis;
+        let lost: Vec<AgentId> = known.chain(unheard).filter(|(_, heard)| silent(heard)).map(|(id, _)| id).collect();
+        for id in lost {
+            self.lose_agent(id);
+        }
+    }
+
+    fn offer_again(&mut self) {
+        let (now, after) = (self.now.heard, self.limits.offer_again_millis);
+        for (id, agent) in self.state.agents.iter().filter(|(_, agent)| agent.alive) {
+            for (attempt, held) in &agent.leases {
+                let overdue = held.unanswered_since.is_some_and(|since| now.millis_since(since) >= after);
+                let Some(build) = self.state.build(held.build).filter(|_| overdue) else { continue };
+                let Some(known) = build.attempt(*attempt) else { continue };
+                let offer = self.offer(build, known.id, known.epoch);
+                self.effect(Effect::Offer { agent: *id, offer: Box::new(offer) });
+                self.change(Change::Offered { agent: *id, attempt: *attempt, heard: now });
+            }
+        }
+    }
+
+    fn ask_again(&mut self) {
+        let (now, after) = (self.now.heard, self.limits.ask_again_millis);
+        let overdue = self.state.asked.iter().take_while(|(at, _)| now.millis_since(*at) >= after);
+        for (_, publication) in overdue {
+            self.out.changes.push(Change::Asked { publication: *publication, heard: None });
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the scheduler can be told at its start.
+
+use std::path::PathBuf;
+
+use drover_nats::{NatsArgs, Pool};
+use drover_scheduler_core::Limits;
+
+/// Decide what to build next, and where. One runs in a farm; a second that starts takes over.
+#[derive(Debug, clap::Parser)]
+#[command(name = "drover-scheduler", version)]
+pub struct Args {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub nats: NatsArgs,
+    /// The farm's bucket: file:///PATH, s3://BUCKET/PREFIX, gs://…, az://…
+    #[arg(long, env = "DROVER_BUCKET", value_name = "URL")]
+    pub bucket: String,
+    /// Where the state is kept
+    #[arg(long, env = "DROVER_SCHEDULER_STATE_DIR", value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// The folder with the logins that nats-server's configuration includes; without it, none can be made here
+    #[arg(long, env = "DROVER_LOGINS", value_name = "DIR")]
+    pub logins: Option<PathBuf>,
+    /// A file to write once the farm is served
+    #[arg(long, env = "DROVER_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// A hook pool that reads events; may be repeated
+    #[arg(long = "hook-pool", env = "DROVER_HOOK_POOLS", value_delimiter = ',', value_name = "NAME")]
+    pub hook_pools: Vec<Pool>,
+    /// An agent that was not heard for so long has lost its leases
+    #[arg(long, env = "DROVER_LEASE_SECS", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub lease_secs: u64,
+    /// How often agents beat
+    #[arg(long, env = "DROVER_BEAT_SECS", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub beat_secs: u64,
+}
+
+impl Args {
+    /// The core's bounds, as far as they can be set.
+    pub fn limits(&self) -> Limits {
+        Limits { lease_millis: self.lease_secs * 1000, beat_every_millis: self.beat_secs * 1000, ..Limits::default() }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a new reign begins with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::{BuildId, SubmissionId};
+use drover_scheduler_core::{Build, Heard, Item, Publication, Submission};
+use drover_store::StorePath;
+use redb::{ReadableDatabase, ReadableTable};
+use uuid::Uuid;
+
+use super::tables::*;
+use super::{Book, BookError, decode};
+
+/// Everything open, as it was recorded.
+pub(crate) struct Memory {
+    pub(crate) heard: Heard,
+    pub(crate) told: u64,
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) builds: Vec<Build>,
+    pub(crate) items: Vec<(StorePath, Item)>,
+    pub(crate) owed: Vec<Publication>,
+}
+
+impl Book {
+    /// Reads what is open, and nothing else.
+    pub(crate) fn remember(&self) -> Result<Memory, BookError> {
+        let open = self.open_builds()?;
+        let mut builds = Vec::with_capacity(open.len());
+        for id in open {
+            builds.extend(self.build(id)?);
+        }
+        builds.sort_by_key(|build| build.seq);
+        let owed = self.owed()?;
+        let asked: BTreeSet<SubmissionId> =
+            builds.iter().map(|build| build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
+        let mut submissions = Vec::new();
+        for id in asked {
+            submissions.extend(self.submission(id)?);
+        }
+        let of_builds = builds.iter().flat_map(|build| build.products().chain(&build.recipe.inputs));
+        let of_owed = owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path]));
+        let items = self.items(of_builds.chain(of_owed))?.into_iter().collect();
+        let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
+        Ok(Memory { heard, told, submissions, builds, items, owed })
+    }
+
+    fn open_builds(&self) -> Result<Vec<BuildId>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(OPEN)?;
+        let mut ids = Vec::new();
+        for row in table.iter()? {
+            let (id, _) = row?;
+            ids.push(BuildId::from_uuid(Uuid::from_bytes(id.value())));
+        }
+        Ok(ids)
+    }
+
+    fn owed(&self) -> Result<Vec<Publication>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(OWED)?;
+        let mut owed = Vec::new();
+        for row in table.iter()? {
+            let (_, publication) = row?;
+            owed.push(decode("a publication", publication.value())?);
+        }
+        Ok(owed)
+    }
+
+    /// The items of these paths that are recorded.
+    pub(crate) fn items<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<BTreeMap<StorePath, Item>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(ITEMS)?;
+        let mut items = BTreeMap::new();
+        for path in paths {
+            if items.contains_key(path) {
+                continue;
+            }
+            if let Some(row) = table.get(path.to_string().as_str())? {
+                items.insert(path.clone(), decode("an item", row.value())?);
+            }
+        }
+        Ok(items)
+    }
+
+    fn meta(&self, key: &str) -> Result<u64, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(META)?;
+        let value = table.get(key)?;
+        Ok(value.map_or(0, |value| value.value()))
+    }
+}

@@ -1,0 +1,94 @@
+//! Single rows, and pages of them.
+
+use drover_messages::{BuildId, SubmissionId};
+use drover_scheduler_core::{Build, Learned, Submission};
+use drover_store::{DrvPath, StorePath};
+use redb::ReadableDatabase;
+use uuid::Uuid;
+
+use super::tables::*;
+use super::{Book, BookError, Record, decode};
+
+/// The least and the greatest id.
+const FIRST: [u8; 16] = [0; 16];
+const LAST: [u8; 16] = [0xff; 16];
+
+impl Book {
+    pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(BUILDS)?;
+        let row = table.get(id.uuid().into_bytes())?;
+        row.map(|row| decode("a build", row.value())).transpose()
+    }
+
+    pub(crate) fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(SUBMISSIONS)?;
+        let row = table.get(id.uuid().into_bytes())?;
+        row.map(|row| decode("a submission", row.value())).transpose()
+    }
+
+    pub(crate) fn learned(&self, drv: &DrvPath) -> Result<Option<Learned>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(DRVS)?;
+        let row = table.get(drv.to_string().as_str())?;
+        row.map(|row| decode("a derivation", row.value())).transpose()
+    }
+
+    /// The builds that make an item, oldest first.
+    pub(crate) fn makers(&self, path: &StorePath) -> Result<Vec<BuildId>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(MAKERS)?;
+        let path = path.to_string();
+        let rows = table.range((path.as_str(), FIRST)..=(path.as_str(), LAST))?;
+        rows.map(|row| {
+            let (key, _) = row?;
+            Ok(BuildId::from_uuid(Uuid::from_bytes(key.value().1)))
+        })
+        .collect()
+    }
+
+    /// Builds before `before`, newest first, as far as `take` lets them.
+    pub(crate) fn builds_before(
+        &self,
+        submission: Option<SubmissionId>,
+        before: Option<BuildId>,
+        mut take: impl FnMut(Build) -> bool,
+    ) -> Result<(), BookError> {
+        let read = self.database.begin_read()?;
+        let builds = read.open_table(BUILDS)?;
+        let end = before.map_or(LAST, |id| id.uuid().into_bytes());
+        let Some(submission) = submission else {
+            for row in builds.range(FIRST..end)?.rev() {
+                let (_, row) = row?;
+                if !take(decode("a build", row.value())?) {
+                    break;
+                }
+            }
+            return Ok(());
+        };
+        let members = read.open_table(MEMBERS)?;
+        let of = submission.uuid().into_bytes();
+        for row in members.range((of, FIRST)..(of, end))?.rev() {
+            let (key, _) = row?;
+            let Some(row) = builds.get(key.value().1)? else { continue };
+            if !take(decode("a build", row.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records after that number, oldest first, at most so many.
+    pub(crate) fn records_after(&self, number: u64, most: usize) -> Result<Vec<(u64, Record)>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(RECORDS)?;
+        let rows = table.range(number + 1..)?;
+        rows.take(most)
+            .map(|row| {
+                let (number, record) = row?;
+                Ok((number.value(), decode("a record", record.value())?))
+            })
+            .collect()
+    }
+}

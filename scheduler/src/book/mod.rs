@@ -1,0 +1,85 @@
+//! The truth: what is recorded, in redb. It knows tables and bytes; what they mean is the core's.
+
+mod load;
+mod lookup;
+mod tables;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use drover_messages::event::What;
+use drover_messages::{Generation, Timestamp};
+use drover_scheduler_core::{Change, Heard};
+use redb::Database;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::Memory;
+pub(crate) use write::Page;
+
+/// Pages of the database that are kept in memory, in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// The state as it is recorded.
+#[derive(Clone)]
+pub(crate) struct Book {
+    database: Arc<Database>,
+}
+
+/// What can go wrong with it. All of it ends the process: what is not recorded did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BookError {
+    #[error("the state in {path} is in use: another scheduler runs on it")]
+    InUse { path: String },
+    #[error("the state cannot be read or written: {0}")]
+    Redb(redb::Error),
+    #[error("a row of the state cannot be read, {what}: {source}")]
+    Row { what: &'static str, source: rmp_serde::decode::Error },
+    #[error("a row of the state cannot be written: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
+}
+
+/// redb has one error for each of its verbs; all mean the same to us.
+macro_rules! from_redb {
+    ($($error:ident),+) => {
+        $(impl From<redb::$error> for BookError {
+            fn from(error: redb::$error) -> Self {
+                Self::Redb(error.into())
+            }
+        })+
+    };
+}
+
+from_redb!(DatabaseError, TransactionError, TableError, StorageError, CommitError);
+
+/// What one commit appends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) generation: Generation,
+    pub(crate) heard: Heard,
+    pub(crate) wall: Timestamp,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) events: Vec<What>,
+}
+
+impl Book {
+    pub(crate) fn open(folder: &Path) -> Result<Self, BookError> {
+        let path = folder.join("state.redb");
+        let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create(&path);
+        let database = opened.map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => BookError::InUse { path: path.display().to_string() },
+            error => error.into(),
+        })?;
+        let book = Self { database: Arc::new(database) };
+        book.make_tables()?;
+        Ok(book)
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BookError> {
+    Ok(rmp_serde::to_vec_named(value)?)
+}
+
+fn decode<T: serde::de::DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BookError> {
+    rmp_serde::from_slice(bytes).map_err(|source| BookError::Row { what, source })
+}

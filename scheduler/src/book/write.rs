@@ -1,0 +1,154 @@
+//! One commit: a record, and the rows that its changes touch, as the core has them now.
+
+use std::collections::BTreeSet;
+
+use drover_messages::{BuildId, PublicationId, SubmissionId};
+use drover_scheduler_core::{Change, State};
+use drover_store::StorePath;
+use redb::{ReadableTable, WriteTransaction};
+
+use super::tables::*;
+use super::{Book, BookError, Record, encode};
+
+/// Records that are kept after they were told, for a broker that lost its streams.
+const RECORDS_KEPT: u64 = 10_000;
+/// Records that one commit throws away at most.
+const RECORDS_PRUNED: usize = 64;
+
+/// What a commit touches.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) builds: BTreeSet<BuildId>,
+    pub(crate) items: BTreeSet<StorePath>,
+    submissions: BTreeSet<SubmissionId>,
+    owed: BTreeSet<PublicationId>,
+}
+
+impl Page {
+    /// What these changes touch.
+    pub(crate) fn of(changes: &[Change]) -> Self {
+        let mut page = Self::default();
+        for change in changes {
+            match change {
+                Change::Submission(submission) => drop(page.submissions.insert(submission.id)),
+                Change::BuildCreated(build) => {
+                    page.builds.insert(build.id);
+                    page.items.extend(build.products().cloned());
+                }
+                Change::Build { build, .. }
+                | Change::AttemptStarted { build, .. }
+                | Change::Attempt { build, .. }
+                | Change::Told { build, .. } => drop(page.builds.insert(*build)),
+                Change::Item { path, .. } => drop(page.items.insert(path.clone())),
+                Change::Owed(publication) => drop(page.owed.insert(publication.id)),
+                Change::OwedDone(id) => drop(page.owed.insert(*id)),
+                _ => {}
+            }
+        }
+        page
+    }
+}
+
+impl Book {
+    /// Commits. `told` is the number of the last record that was told to the broker. Returns the record's number.
+    pub(crate) fn commit(&self, record: &Record, page: &Page, state: &State, told: u64) -> Result<u64, BookError> {
+        let transaction = self.database.begin_write()?;
+        let number = write_all(&transaction, record, page, state, told)?;
+        transaction.commit()?;
+        Ok(number)
+    }
+}
+
+fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, told: u64) -> Result<u64, BookError> {
+    write_builds(t, page, state)?;
+    write_items(t, page, state)?;
+    write_submissions(t, page, state)?;
+    write_owed(t, page, state)?;
+    write_learned(t, &record.changes)?;
+    write_record(t, record, told)
+}
+
+fn write_builds(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    if page.builds.is_empty() {
+        return Ok(());
+    }
+    let mut builds = t.open_table(BUILDS)?;
+    let mut open = t.open_table(OPEN)?;
+    let mut members = t.open_table(MEMBERS)?;
+    let mut makers = t.open_table(MAKERS)?;
+    for build in page.builds.iter().filter_map(|id| state.build(*id)) {
+        let id = build.id.uuid().into_bytes();
+        let known = builds.insert(id, encode(build)?.as_slice())?.is_some();
+        if !known {
+            members.insert((build.submission.uuid().into_bytes(), id), ())?;
+            for path in build.products() {
+                makers.insert((path.to_string().as_str(), id), ())?;
+            }
+        }
+        if state.is_finished(build) {
+            open.remove(id)?;
+        } else {
+            open.insert(id, ())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_items(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    let mut items = t.open_table(ITEMS)?;
+    for path in &page.items {
+        if let Some(item) = state.recorded_item(path) {
+            items.insert(path.to_string().as_str(), encode(item)?.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    let mut submissions = t.open_table(SUBMISSIONS)?;
+    for submission in page.submissions.iter().filter_map(|id| state.submission(*id)) {
+        submissions.insert(submission.id.uuid().into_bytes(), encode(submission)?.as_slice())?;
+    }
+    Ok(())
+}
+
+fn write_owed(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    let mut owed = t.open_table(OWED)?;
+    for id in &page.owed {
+        let key = id.uuid().into_bytes();
+        match state.publication(*id) {
+            Some(publication) => owed.insert(key, encode(publication)?.as_slice()).map(drop),
+            None => owed.remove(key).map(drop),
+        }?;
+    }
+    Ok(())
+}
+
+fn write_learned(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    let mut drvs = t.open_table(DRVS)?;
+    for change in changes {
+        if let Change::Learned(learned) = change {
+            drvs.insert(learned.drv.to_string().as_str(), encode(learned)?.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_record(t: &WriteTransaction, record: &Record, told: u64) -> Result<u64, BookError> {
+    let mut meta = t.open_table(META)?;
+    let mut records = t.open_table(RECORDS)?;
+    let last = meta.get(LAST_RECORD)?.map_or(0, |value| value.value());
+    let number = last + 1;
+    records.insert(number, encode(record)?.as_slice())?;
+    for (key, value) in [(LAST_RECORD, number), (HEARD, record.heard.0), (TOLD, told)] {
+        meta.insert(key, value)?;
+    }
+    for _ in 0..RECORDS_PRUNED {
+        let oldest = records.first()?.map(|(number, _)| number.value());
+        match oldest.filter(|oldest| oldest + RECORDS_KEPT < told) {
+            Some(oldest) => records.remove(oldest).map(drop)?,
+            None => break,
+        }
+    }
+    Ok(number)
+}

@@ -1,0 +1,104 @@
+//! The scheduler as a NATS micro service: agents that say hello and beat, people who ask.
+
+use drover_messages::agent::{Beat, BeatAnswer, Hello};
+use drover_messages::{AgentId, Generation};
+use drover_nats::service::{About, Asked, Service};
+use drover_nats::{Admin, Bus, Filter, Incoming, NatsError, Subject};
+use drover_scheduler_core::{Input, Outcome};
+
+use crate::logins::Office;
+use crate::questions;
+use crate::work::Desk;
+
+/// What every answer to a beat says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Here {
+    pub(crate) generation: Generation,
+    pub(crate) beat_every_millis: u64,
+}
+
+/// Starts to listen.
+pub(crate) async fn start(bus: &Bus) -> Result<Service, NatsError> {
+    let about = About {
+        name: "drover-scheduler",
+        version: env!("CARGO_PKG_VERSION"),
+        description: "decides what is built next, and where",
+    };
+    let asked = [
+        Asked { name: "hello", filter: Filter::Hellos, description: "agents introduce themselves" },
+        Asked { name: "beat", filter: Filter::Beats, description: "agents say that they are alive, and what they hold" },
+        Asked { name: "query", filter: Filter::Queries, description: "how builds, submissions and agents do" },
+        Asked { name: "admin", filter: Filter::Administration, description: "logins" },
+    ];
+    Service::start(bus, &about, &asked).await
+}
+
+/// Serves for ever.
+pub(crate) async fn serve(
+    mut service: Service,
+    desk: Desk,
+    here: Here,
+    questions: questions::Desk,
+    office: Office,
+) -> anyhow::Result<()> {
+    while let Some(incoming) = service.next().await {
+        match incoming.subject {
+            Subject::Hello { agent } => hello(&desk, here, agent, incoming).await,
+            Subject::Beat { agent } => beat(&desk, here, agent, incoming).await,
+            Subject::Query(query) => drop(tokio::spawn(questions.clone().answer(query, incoming))),
+            Subject::Admin(admin) => drop(tokio::spawn(administer(office.clone(), admin, incoming))),
+            _ => refuse(&incoming, "nothing that this scheduler can be asked").await,
+        }
+    }
+    anyhow::bail!("the service ended")
+}
+
+async fn hello(desk: &Desk, here: Here, agent: AgentId, incoming: Incoming) {
+    match incoming.decode::<Hello>() {
+        Ok(hello) => answer_with(desk, here, Input::Hello { agent, hello: Box::new(hello) }, incoming).await,
+        Err(error) => refuse(&incoming, &error.to_string()).await,
+    }
+}
+
+async fn beat(desk: &Desk, here: Here, agent: AgentId, incoming: Incoming) {
+    match incoming.decode::<Beat>() {
+        Ok(beat) => answer_with(desk, here, Input::Beat { agent, beat: Box::new(beat) }, incoming).await,
+        Err(error) => refuse(&incoming, &error.to_string()).await,
+    }
+}
+
+/// Answers with the verdicts once they are committed.
+async fn answer_with(desk: &Desk, here: Here, input: Input, incoming: Incoming) {
+    let runtime = tokio::runtime::Handle::current();
+    let then = move |outcome: &Outcome| {
+        let answer = BeatAnswer {
+            generation: here.generation,
+            hello: outcome.hello,
+            verdicts: outcome.verdicts.clone(),
+            beat_every_millis: here.beat_every_millis,
+        };
+        runtime.spawn(async move { told(incoming.respond(&answer).await) });
+    };
+    desk.bring_then(input, then).await;
+}
+
+async fn administer(office: Office, admin: Admin, incoming: Incoming) {
+    let made = match admin {
+        Admin::LoginNew => incoming.decode().map_err(|e| e.to_string()).and_then(|new| office.make(&new)),
+        Admin::PasswordNew => incoming.decode().map_err(|e| e.to_string()).and_then(|asked| office.renew(&asked)),
+    };
+    match made {
+        Ok(answer) => told(incoming.respond(&answer).await),
+        Err(why) => refuse(&incoming, &why).await,
+    }
+}
+
+pub(crate) async fn refuse(incoming: &Incoming, why: &str) {
+    told(incoming.problem(why).await);
+}
+
+pub(crate) fn told(result: Result<(), NatsError>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "an answer was not heard");
+    }
+}

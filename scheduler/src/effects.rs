@@ -1,0 +1,130 @@
+//! What the core wants done outside. Each of these may be lost: the core decides it again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use drover_bucket::{Bucket, Key};
+use drover_messages::offer::{Offer, OfferAnswer};
+use drover_messages::publish::Publish;
+use drover_messages::{AgentId, Generation};
+use drover_nats::{Bus, RequestError, Subject, Urgency};
+use drover_scheduler_core::input::Answer;
+use drover_scheduler_core::{Effect, Input};
+use drover_store::{NarInfo, StoreDir, StorePath};
+use tokio::sync::mpsc;
+
+use crate::work::Desk;
+
+/// An agent answers an offer within this time, or is silent.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// The largest narinfo, in bytes.
+const MAX_NARINFO_BYTES: u64 = 1 << 20;
+
+pub(crate) async fn carry_out(
+    bus: Bus,
+    bucket: Bucket,
+    desk: Desk,
+    generation: Generation,
+    mut effects: mpsc::UnboundedReceiver<Effect>,
+) -> anyhow::Result<()> {
+    let asker = Asker { bus: bus.clone(), generation, asked: Arc::default() };
+    while let Some(effect) = effects.recv().await {
+        match effect {
+            Effect::Offer { agent, offer } => drop(tokio::spawn(make_offer(bus.clone(), desk.clone(), agent, *offer))),
+            Effect::Abort { agent, abort } => {
+                let bus = bus.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = bus.tell(&Subject::Abort { agent }, &abort).await {
+                        tracing::debug!(%agent, %error, "an abort was not heard; its next beat tells it");
+                    }
+                });
+            }
+            Effect::Ask { urgency, publish } => asker.ask(urgency, *publish).await,
+            Effect::Confirm { store_dir, paths } => {
+                drop(tokio::spawn(confirm(bucket.clone(), desk.clone(), store_dir, paths)));
+            }
+            Effect::Abdicate(higher) => anyhow::bail!("an agent has seen a scheduler of generation {higher}: this one is over"),
+        }
+    }
+    std::future::pending().await
+}
+
+async fn make_offer(bus: Bus, desk: Desk, agent: AgentId, offer: Offer) {
+    let (build, attempt) = (offer.build, offer.attempt);
+    let answer = match bus.request::<_, OfferAnswer>(&Subject::Work { agent }, &offer, ANSWER_WITHIN).await {
+        Ok(answer) => Answer::Said(answer),
+        Err(RequestError::NoResponders) => Answer::NobodyThere,
+        Err(error) => {
+            tracing::debug!(%agent, %attempt, %error, "an offer was not answered; it is made again");
+            Answer::Silence
+        }
+    };
+    desk.bring(Input::Answered { agent, build, attempt, answer }).await;
+}
+
+/// Asks the pool `publish`. Each question has a message id of its own: one that is asked again must be delivered again.
+struct Asker {
+    bus: Bus,
+    generation: Generation,
+    asked: Arc<AtomicU64>,
+}
+
+impl Asker {
+    async fn ask(&self, urgency: i32, publish: Publish) {
+        let publication = publish.publication;
+        let n = self.asked.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{publication}.{}.{n}", self.generation);
+        let subject = Subject::Publish { urgency: urgency_of(urgency), publication };
+        match self.bus.start_publish(&subject, &publish, &id).await {
+            Ok(acknowledgement) => {
+                tokio::spawn(async move {
+                    if let Err(error) = acknowledgement.await {
+                        tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again");
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again"),
+        }
+    }
+}
+
+/// Priorities as the subject shows them: 128 is usual, 0 most urgent.
+fn urgency_of(priority: i32) -> Urgency {
+    Urgency((128 - i64::from(priority)).clamp(0, 255) as u8)
+}
+
+/// Looks whether the cache has these: narinfo and nar.
+async fn confirm(bucket: Bucket, desk: Desk, store_dir: StoreDir, paths: Vec<StorePath>) {
+    let mut items = Vec::with_capacity(paths.len());
+    for path in paths {
+        match is_there(&bucket, &store_dir, &path).await {
+            Ok(there) => items.push((path, there)),
+            Err(error) => tracing::warn!(%path, %error, "cannot see whether the cache has it"),
+        }
+    }
+    desk.bring(Input::Confirmed { store_dir, items }).await;
+}
+
+async fn is_there(bucket: &Bucket, store_dir: &StoreDir, path: &StorePath) -> Result<bool, drover_bucket::BucketError> {
+    let narinfo = match bucket.get(&Key::NarInfo(store_dir.clone(), path.into()), MAX_NARINFO_BYTES).await {
+        Err(error) if error.is_not_found() => return Ok(false),
+        narinfo => narinfo?,
+    };
+    let text = String::from_utf8_lossy(&narinfo);
+    let Ok(narinfo) = NarInfo::parse(store_dir, &text) else { return Ok(false) };
+    match format!("cache/{}/{}", store_dir.slug(), narinfo.url).parse::<Key>() {
+        Ok(key) => bucket.exists(&key).await,
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_priority_is_a_lower_urgency_number() {
+        assert_eq!([-1000, 0, 7, 1000].map(|priority| urgency_of(priority).0), [255, 128, 121, 0]);
+    }
+}

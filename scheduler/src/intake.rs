@@ -1,0 +1,97 @@
+//! What comes in on streams: read, brought to the reign, acknowledged once it is committed.
+
+use std::time::Duration;
+
+use drover_messages::publish::Done;
+use drover_messages::report::Report;
+use drover_nats::{Bus, Delivery, Intake, Subject, streams};
+use drover_scheduler_core::Input;
+use futures::future::join_all;
+use tokio::sync::mpsc;
+
+use crate::planning::Planner;
+use crate::work::Desk;
+
+/// Deliveries that are acknowledged together.
+const ACKS: usize = 256;
+/// How often it is looked whether everything old has been read.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Requests of users, each handed to the planner, which acknowledges it.
+pub(crate) async fn requests(mut intake: Intake, planner: Planner) -> anyhow::Result<()> {
+    loop {
+        let delivery = intake.next().await;
+        match delivery.subject {
+            Subject::Submit { client, submission } => {
+                if let Some((submit, delivery)) = delivery.decode_or_set_aside().await {
+                    planner.clone().take_up(client, submission, submit, delivery).await;
+                }
+            }
+            _ => delivery.set_aside("no request that this scheduler knows").await,
+        }
+    }
+}
+
+/// Reports of agents, and the word of pools.
+pub(crate) async fn reports(mut intake: Intake, desk: Desk) -> anyhow::Result<()> {
+    let (done, acks) = mpsc::unbounded_channel();
+    tokio::spawn(acknowledge(acks));
+    loop {
+        let delivery = intake.next().await;
+        let Some((input, delivery)) = read(delivery).await else { continue };
+        let done = done.clone();
+        desk.bring_then(input, move |_| drop(done.send(delivery))).await;
+    }
+}
+
+/// What a delivery says; set aside if that is nothing.
+async fn read(delivery: Delivery) -> Option<(Input, Delivery)> {
+    match delivery.subject {
+        Subject::Report { agent, build } => {
+            let (report, delivery) = delivery.decode_or_set_aside::<Report>().await?;
+            if report.build != build {
+                delivery.set_aside("its subject names another build than its body").await;
+                return None;
+            }
+            Some((Input::Report { agent, report: Box::new(report) }, delivery))
+        }
+        Subject::Done { publication, .. } => {
+            let (done, delivery) = delivery.decode_or_set_aside::<Done>().await?;
+            if done.publication != publication {
+                delivery.set_aside("its subject names another publication than its body").await;
+                return None;
+            }
+            Some((Input::Published(done), delivery))
+        }
+        _ => {
+            delivery.set_aside("no report that this scheduler knows").await;
+            None
+        }
+    }
+}
+
+async fn acknowledge(mut done: mpsc::UnboundedReceiver<Delivery>) {
+    let mut batch = Vec::with_capacity(ACKS);
+    while done.recv_many(&mut batch, ACKS).await > 0 {
+        join_all(batch.drain(..).map(Delivery::ack)).await;
+    }
+}
+
+/// Tells the core when everything that was queued before this start has been read and planned.
+pub(crate) async fn catch_up(bus: Bus, planner: Planner, desk: Desk) -> anyhow::Result<()> {
+    loop {
+        let unread = async {
+            let requests = bus.unread(streams::REQ, streams::SCHEDULER).await?;
+            Ok::<u64, drover_nats::NatsError>(requests + bus.unread(streams::RES, streams::SCHEDULER).await?)
+        };
+        match unread.await {
+            Ok(0) if planner.is_idle() => break,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "cannot see yet what is unread"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    tracing::info!("everything that was queued has been read");
+    desk.bring(Input::CaughtUp).await;
+    std::future::pending().await
+}

@@ -1,0 +1,159 @@
+//! The derivations behind a submission's roots: those that came along, verified here, and those known from before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use drover_bucket::{Bucket, Key};
+use drover_messages::request::Submit;
+use drover_scheduler_core::Learned;
+use drover_store::{Derivation, DrvPath, Pack, PackId, Sha256, StoreDir, StorePath, verify};
+
+use super::NotNow;
+use crate::work::Desk;
+
+/// The largest pack, in bytes, as it lies in the bucket.
+const MAX_PACK_BYTES: u64 = 64 << 20;
+/// The most derivations of one closure.
+const MAX_CLOSURE: usize = 500_000;
+
+/// A whole closure.
+pub(super) struct Closure {
+    /// Each derivation, with the pack that holds it.
+    pub(super) derivations: BTreeMap<DrvPath, (Derivation, PackId)>,
+    /// Those that were not known before.
+    pub(super) learned: Vec<Learned>,
+}
+
+/// Packs in memory, and what the book says of derivations.
+struct Shelf<'a> {
+    bucket: &'a Bucket,
+    desk: &'a Desk,
+    packs: BTreeMap<PackId, Pack>,
+}
+
+impl Closure {
+    /// Fetches what came along and what it stands on. A derivation that is not what its name says refuses it all.
+    pub(super) async fn fetch(bucket: &Bucket, desk: &Desk, submit: &Submit) -> Result<Self, NotNow> {
+        let mut shelf = Shelf { bucket, desk, packs: BTreeMap::new() };
+        let mut came: BTreeMap<DrvPath, (Bytes, PackId)> = BTreeMap::new();
+        for id in &submit.packs {
+            let pack = shelf.pack(*id).await?;
+            for entry in pack.iter() {
+                let (path, aterm) = entry.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
+                came.insert(path.clone(), (aterm, *id));
+            }
+        }
+        if came.len() > MAX_CLOSURE {
+            return Err(NotNow::Never(format!("it brings {} derivations; {MAX_CLOSURE} is the limit", came.len())));
+        }
+        let mut closure = Self { derivations: BTreeMap::new(), learned: Vec::new() };
+        let known = shelf.known(came.keys().cloned().collect()).await?;
+        came.retain(|path, _| !known.contains_key(path));
+        closure.verify(&submit.store_dir, came, &mut shelf).await?;
+        closure.complete(submit, known, &mut shelf).await?;
+        Ok(closure)
+    }
+
+    /// Verifies what is new.
+    async fn verify(
+        &mut self,
+        store_dir: &StoreDir,
+        came: BTreeMap<DrvPath, (Bytes, PackId)>,
+        shelf: &mut Shelf<'_>,
+    ) -> Result<(), NotNow> {
+        let (packs, aterms): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            came.into_iter().map(|(path, (aterm, pack))| ((path.clone(), pack), (path, aterm))).unzip();
+        let below = tokio::task::block_in_place(|| below(store_dir, &aterms))?;
+        let known: BTreeMap<DrvPath, Sha256> =
+            shelf.known(below).await?.into_iter().map(|(path, learned)| (path, learned.modulo)).collect();
+        let verified = tokio::task::block_in_place(|| verify(store_dir, &aterms, |path| known.get(path).copied()))
+            .map_err(|error| NotNow::Never(error.to_string()))?;
+        for (drv, verified) in verified {
+            let pack = packs[&drv];
+            let store_dir = store_dir.clone();
+            self.learned.push(Learned { store_dir, drv: drv.clone(), pack, modulo: verified.modulo });
+            self.derivations.insert(drv, (verified.derivation, pack));
+        }
+        Ok(())
+    }
+
+    /// Adds what the roots and the new derivations stand on, level by level.
+    async fn complete(
+        &mut self,
+        submit: &Submit,
+        known: BTreeMap<DrvPath, Learned>,
+        shelf: &mut Shelf<'_>,
+    ) -> Result<(), NotNow> {
+        let named = submit.roots.iter().map(|root| &root.drv);
+        let needed = self.derivations.values().flat_map(|(derivation, _)| derivation.input_drvs.keys());
+        let mut lacking: BTreeSet<DrvPath> =
+            named.chain(needed).filter(|path| !self.derivations.contains_key(*path)).cloned().collect();
+        let mut known = known;
+        while !lacking.is_empty() {
+            let asked = lacking.iter().filter(|path| !known.contains_key(*path)).cloned().collect();
+            known.extend(shelf.known(asked).await?);
+            let mut next = BTreeSet::new();
+            for path in lacking {
+                // What nobody knows is reported by the plan, with who needs it.
+                let Some(learned) = known.get(&path) else { continue };
+                let derivation = shelf.derivation(learned).await?;
+                next.extend(derivation.input_drvs.keys().cloned());
+                self.derivations.insert(path, (derivation, learned.pack));
+            }
+            next.retain(|path| !self.derivations.contains_key(path));
+            lacking = next;
+        }
+        Ok(())
+    }
+
+    /// Every output and every source in it.
+    pub(super) fn paths(&self) -> BTreeSet<StorePath> {
+        let derivations = self.derivations.values().map(|(derivation, _)| derivation);
+        derivations
+            .flat_map(|derivation| derivation.outputs.values().map(|output| &output.path).chain(&derivation.input_srcs))
+            .cloned()
+            .collect()
+    }
+}
+
+/// The inputs of these derivations that are not among them.
+fn below(store_dir: &StoreDir, aterms: &BTreeMap<DrvPath, Bytes>) -> Result<BTreeSet<DrvPath>, NotNow> {
+    let mut below = BTreeSet::new();
+    for (path, aterm) in aterms {
+        let derivation = Derivation::parse(store_dir, aterm).map_err(|error| NotNow::Never(format!("{path}: {error}")))?;
+        below.extend(derivation.input_drvs.into_keys().filter(|input| !aterms.contains_key(input)));
+    }
+    Ok(below)
+}
+
+impl Shelf<'_> {
+    async fn pack(&mut self, id: PackId) -> Result<&Pack, NotNow> {
+        if !self.packs.contains_key(&id) {
+            let what = format!("the pack {id}");
+            let bytes = self.bucket.get(&Key::Pack(id), MAX_PACK_BYTES).await.map_err(|e| NotNow::of_bucket(&what, &e))?;
+            if PackId::of(&bytes) != id {
+                return Err(NotNow::Never(format!("{what} has other bytes than its name says")));
+            }
+            let pack = Pack::open(bytes).map_err(|error| NotNow::Never(format!("{what}: {error}")))?;
+            self.packs.insert(id, pack);
+        }
+        Ok(&self.packs[&id])
+    }
+
+    /// Reads a derivation that was verified before.
+    async fn derivation(&mut self, learned: &Learned) -> Result<Derivation, NotNow> {
+        let aterm = self.pack(learned.pack).await?.get(&learned.drv);
+        let aterm = aterm.map_err(|error| NotNow::Trouble(format!("{}: {error}", learned.drv)))?;
+        Derivation::parse(&learned.store_dir, &aterm).map_err(|error| NotNow::Trouble(format!("{}: {error}", learned.drv)))
+    }
+
+    /// What the book says of these.
+    async fn known(&self, drvs: BTreeSet<DrvPath>) -> Result<BTreeMap<DrvPath, Learned>, NotNow> {
+        let look_up = move |reign: &crate::reign::Reign| {
+            let book = reign.book();
+            let learned = drvs.iter().map(|drv| Ok(book.learned(drv)?.map(|learned| (drv.clone(), learned))));
+            learned.filter_map(Result::transpose).collect::<Result<BTreeMap<_, _>, crate::book::BookError>>()
+        };
+        Ok(self.desk.ask(look_up).await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??)
+    }
+}

@@ -1,0 +1,203 @@
+//! Taking up a submission: its packs are fetched, every path in them is computed again, and what it needs is planned;
+//! all beside the reign, which only enters the result, bit by bit.
+
+mod closure;
+mod sources;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use drover_bucket::{Bucket, BucketError};
+use drover_messages::request::{MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Submit};
+use drover_messages::{ClientId, SubmissionId};
+use drover_nats::Delivery;
+use drover_scheduler_core::plan::{Known, Plan, plan};
+use drover_scheduler_core::{Input, Submission, SubmissionState};
+use drover_store::StorePath;
+use tokio::sync::Semaphore;
+
+use crate::book::BookError;
+use crate::work::Desk;
+use closure::Closure;
+
+/// Submissions that are planned at once.
+const AT_ONCE: usize = 2;
+/// How often the broker is told that a submission is in work.
+const PROGRESS_EVERY: Duration = Duration::from_secs(20);
+/// The pause before a submission is tried again after trouble that is not its own.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// Rows that one commit enters.
+const ROWS: usize = 500;
+
+/// Takes up submissions.
+#[derive(Clone)]
+pub(crate) struct Planner {
+    bucket: Bucket,
+    desk: Desk,
+    places: Arc<Semaphore>,
+    in_work: Arc<Mutex<BTreeSet<SubmissionId>>>,
+}
+
+/// Why a submission is not taken up now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotNow {
+    /// It never can be: its owner is told.
+    #[error("{0}")]
+    Never(String),
+    /// The farm is in trouble: it is tried again.
+    #[error("{0}")]
+    Trouble(String),
+}
+
+impl From<BookError> for NotNow {
+    fn from(error: BookError) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
+impl NotNow {
+    /// What the bucket does not have was never put there; everything else passes.
+    fn of_bucket(what: &str, error: &BucketError) -> Self {
+        match error.is_not_found() {
+            true => Self::Never(format!("{what} is not in the bucket")),
+            false => Self::Trouble(format!("{what}: {error}")),
+        }
+    }
+}
+
+impl Planner {
+    pub(crate) fn new(bucket: Bucket, desk: Desk) -> Self {
+        Self { bucket, desk, places: Arc::new(Semaphore::new(AT_ONCE)), in_work: Arc::default() }
+    }
+
+    /// Whether nothing is being planned.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_work.lock().is_ok_and(|in_work| in_work.is_empty())
+    }
+
+    /// Takes up a submission, unless it was seen before, and acknowledges it when it is committed.
+    pub(crate) async fn take_up(self, client: ClientId, id: SubmissionId, submit: Submit, delivery: Delivery) {
+        if submit.submission != id {
+            return delivery.set_aside("its subject names another submission than its body").await;
+        }
+        if !self.in_work.lock().is_ok_and(|mut in_work| in_work.insert(id)) {
+            return delivery.give_back(TRY_AGAIN).await;
+        }
+        tokio::spawn(async move {
+            let result = tokio::select! {
+                result = self.enter(client, submit) => result,
+                () = keep_alive(&delivery) => return,
+            };
+            match result {
+                Ok(()) => delivery.ack().await,
+                Err(why) => {
+                    tracing::warn!(submission = %id, %why, "a submission cannot be taken up now; it is tried again");
+                    delivery.give_back(TRY_AGAIN).await;
+                }
+            }
+            drop(self.in_work.lock().map(|mut in_work| in_work.remove(&id)));
+        });
+    }
+
+    /// Returns when the submission is recorded as living or as rejected.
+    async fn enter(&self, client: ClientId, submit: Submit) -> Result<(), String> {
+        let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
+        let id = submit.submission;
+        let seen = self.desk.ask(move |reign| reign.submission(id)).await.ok_or("the reign is over")?;
+        let seen = seen.map_err(|error| error.to_string())?;
+        if seen.is_some_and(|submission| submission.state != SubmissionState::Planning) {
+            return Ok(());
+        }
+        let submission = submission_of(client, &submit);
+        match self.plan(&submission, &submit).await {
+            Ok(()) => Ok(()),
+            Err(NotNow::Never(why)) => {
+                self.desk.settle(Input::Reject { submission, why }).await;
+                Ok(())
+            }
+            Err(NotNow::Trouble(why)) => Err(why),
+        }
+    }
+
+    async fn plan(&self, submission: &Submission, submit: &Submit) -> Result<(), NotNow> {
+        check(submit)?;
+        let closure = Closure::fetch(&self.bucket, &self.desk, submit).await?;
+        let available = self.available(closure.paths()).await?;
+        let Plan { builds, sources } = walk(submit, &closure, &available)?;
+        let sources = sources::wanted(&self.bucket, submission, submit, sources, &|path| available.contains(path)).await?;
+
+        let submission_id = submission.id;
+        for learned in closure.learned.chunks(ROWS) {
+            self.desk.settle(Input::Learn(learned.to_vec())).await;
+        }
+        self.desk.settle(Input::Enter(submission.clone())).await;
+        for sources in sources.chunks(ROWS) {
+            self.desk.settle(Input::AddSources { submission: submission_id, sources: sources.to_vec() }).await;
+        }
+        for builds in builds.chunks(ROWS) {
+            self.desk.settle(Input::AddBuilds { submission: submission_id, builds: builds.to_vec() }).await;
+        }
+        self.desk.settle(Input::GoLive { submission: submission_id }).await;
+        tracing::info!(submission = %submission_id, builds = builds.len(), sources = sources.len(), "a submission is taken up");
+        Ok(())
+    }
+
+    async fn available(&self, paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, NotNow> {
+        let answer = self.desk.ask(move |reign| reign.available(paths)).await;
+        Ok(answer.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??)
+    }
+}
+
+fn walk(submit: &Submit, closure: &Closure, available: &BTreeSet<StorePath>) -> Result<Plan, NotNow> {
+    let known = Known {
+        store_dir: &submit.store_dir,
+        derivations: &closure.derivations,
+        available: &|path: &StorePath| available.contains(path),
+    };
+    plan(submit.submission, &submit.roots, submit.input_builds, &known).map_err(|error| NotNow::Never(error.to_string()))
+}
+
+/// Tells the broker, for as long as it is polled, that the message is in work.
+async fn keep_alive(delivery: &Delivery) {
+    loop {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        delivery.progress().await;
+    }
+}
+
+fn submission_of(client: ClientId, submit: &Submit) -> Submission {
+    Submission {
+        id: submit.submission,
+        client,
+        store_dir: submit.store_dir.clone(),
+        roots: submit.roots.iter().map(|root| root.build).collect(),
+        priority: submit.priority,
+        tags: submit.tags.clone(),
+        submitted_at: submit.submitted_at,
+        state: SubmissionState::Planning,
+    }
+}
+
+fn check(submit: &Submit) -> Result<(), NotNow> {
+    let never = |why: String| Err(NotNow::Never(why));
+    let tag_fits = |(key, value): (&String, &String)| key.len() <= MAX_TAG_BYTES && value.len() <= MAX_TAG_BYTES;
+    if submit.roots.is_empty() {
+        return never("it names nothing to build".into());
+    }
+    if submit.roots.len() > MAX_ROOTS {
+        return never(format!("it names {} roots; {MAX_ROOTS} is the limit", submit.roots.len()));
+    }
+    if submit.packs.len() > MAX_PACKS {
+        return never(format!("it brings {} packs; {MAX_PACKS} is the limit", submit.packs.len()));
+    }
+    if submit.tags.len() > MAX_TAGS || !submit.tags.iter().all(tag_fits) {
+        return never(format!("at most {MAX_TAGS} tags, of at most {MAX_TAG_BYTES} bytes each, are taken"));
+    }
+    let ids: BTreeSet<_> = submit.roots.iter().map(|root| root.build).collect();
+    let drvs: BTreeSet<_> = submit.roots.iter().map(|root| &root.drv).collect();
+    if ids.len() != submit.roots.len() || drvs.len() != submit.roots.len() {
+        return never("it names a root, or the id of one, twice".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use drover_messages::event::What;
+use drover_messages::{BuildId, Generation};
+use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Limits, Outcome, State, Submission};
+use drover_store::StorePath;
+use tokio::sync::{Notify, mpsc};
+
+use crate::book::{Book, BookError, Memory, Page, Record};
+use crate::clock::Clock;
+use crate::work::{Question, Then, Work};
+
+/// Work that one commit takes, in pieces.
+const BATCH: usize = 512;
+
+/// The state, in the hands of the one thread that may change it.
+pub(crate) struct Reign {
+    generation: Generation,
+    core: Core,
+    book: Book,
+    clock: Clock,
+    told: Arc<AtomicU64>,
+    committed: Arc<Notify>,
+    effects: mpsc::UnboundedSender<Effect>,
+}
+
+/// What the thread shares with those who carry things away.
+pub(crate) struct Outlets {
+    /// The number of the last record that was told to the broker.
+    pub(crate) told: Arc<AtomicU64>,
+    /// Rung after each commit.
+    pub(crate) committed: Arc<Notify>,
+    /// What is to be done. Its length is bounded by slots, agents and questions asked at once.
+    pub(crate) effects: mpsc::UnboundedSender<Effect>,
+}
+
+/// What one batch came to.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    events: Vec<What>,
+    effects: Vec<Effect>,
+    thens: Vec<(Then, Outcome)>,
+    questions: Vec<Question>,
+    /// Finished builds and idle items that were taken back into memory for this batch.
+    recalled: Page,
+}
+
+impl Reign {
+    pub(crate) fn begin(
+        generation: Generation,
+        limits: Limits,
+        book: Book,
+        memory: Memory,
+        clock: Clock,
+        outlets: Outlets,
+    ) -> Self {
+        let Outlets { told, committed, effects } = outlets;
+        let mut state = State::new(generation);
+        state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
+        state.begin_reign(memory.heard);
+        Self { generation, core: Core::new(state, limits), book, clock, told, committed, effects }
+    }
+
+    /// Reigns until nobody brings anything any more, or the book cannot be written.
+    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Work>) -> Result<(), BookError> {
+        let mut works = Vec::with_capacity(BATCH);
+        while inbox.blocking_recv_many(&mut works, BATCH) > 0 {
+            let mut batch = Batch::default();
+            for work in works.drain(..) {
+                self.take(work, &mut batch)?;
+            }
+            self.decide(Input::Dispatch, None, &mut batch)?;
+            self.commit(&mut batch)?;
+            let recalled = std::mem::take(&mut batch.recalled);
+            self.core.state_mut().forget_finished(recalled.builds, recalled.items);
+            for effect in batch.effects {
+                let _ = self.effects.send(effect);
+            }
+            for (then, outcome) in batch.thens {
+                then(&outcome);
+            }
+            for question in batch.questions {
+                question(&self);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), BookError> {
+        match work {
+            Work::Decide { input, then } => self.decide(*input, then, batch),
+            Work::Ask(question) => {
+                batch.questions.push(question);
+                Ok(())
+            }
+        }
+    }
+
+    fn decide(&mut self, input: Input, then: Option<Then>, batch: &mut Batch) -> Result<(), BookError> {
+        let now = self.clock.now();
+        if let Some(recall) = self.recall_for(&input)? {
+            if let Input::Recall { builds, items } = &recall {
+                batch.recalled.builds.extend(builds.iter().map(|build| build.id));
+                batch.recalled.items.extend(items.iter().map(|(path, _)| path.clone()));
+            }
+            self.core.advance(now, recall);
+        }
+        let mut outcome = self.core.advance(now, input);
+        for illegal in outcome.illegal.drain(..) {
+            tracing::error!(%illegal, "a change was refused by the tables: this is a bug");
+        }
+        batch.changes.extend(outcome.changes.drain(..).filter(Change::is_recorded));
+        batch.events.append(&mut outcome.events);
+        batch.effects.append(&mut outcome.effects);
+        batch.thens.extend(then.map(|then| (then, outcome)));
+        Ok(())
+    }
+
+    /// What an input speaks of that is finished, and so not in memory.
+    fn recall_for(&self, input: &Input) -> Result<Option<Input>, BookError> {
+        let mut builds: BTreeSet<BuildId> = BTreeSet::new();
+        let mut paths: BTreeSet<StorePath> = BTreeSet::new();
+        match input {
+            Input::Report { report, .. } => drop(builds.insert(report.build)),
+            Input::Hello { hello, .. } => builds.extend(hello.beat.held.iter().map(|held| held.build)),
+            Input::Beat { beat, .. } => builds.extend(beat.held.iter().map(|held| held.build)),
+            Input::Confirmed { items, .. } => {
+                for (path, _) in items {
+                    builds.extend(self.book.makers(path)?);
+                    paths.insert(path.clone());
+                }
+            }
+            Input::AddSources { sources, .. } => paths.extend(sources.iter().map(|source| source.path.clone())),
+            Input::AddBuilds { builds: planned, .. } => {
+                let recipes = planned.iter().map(|planned| &planned.recipe);
+                paths.extend(recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path))).cloned());
+            }
+            _ => return Ok(None),
+        }
+        let state = self.core.state();
+        let mut recalled: Vec<Build> = Vec::new();
+        for id in builds.into_iter().filter(|id| state.build(*id).is_none()) {
+            recalled.extend(self.book.build(id)?);
+        }
+        paths.extend(recalled.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
+        let items = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
+        Ok(Some(Input::Recall { builds: recalled, items: items.into_iter().collect() }))
+    }
+
+    /// Records what changed and what is to be told, then lets go of what is finished.
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), BookError> {
+        if batch.changes.is_empty() && batch.events.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let page = Page::of(&batch.changes);
+        let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
+        let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, changes, events };
+        self.book.commit(&record, &page, self.core.state(), self.told.load(Ordering::Relaxed))?;
+        self.committed.notify_one();
+        self.core.state_mut().forget_finished(page.builds, page.items);
+        Ok(())
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// How much had been heard at the last commit or tick.
+    pub(crate) fn heard(&self) -> Heard {
+        self.clock.heard()
+    }
+
+    /// The build, wherever it is.
+    pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
+        match self.core.state().build(id) {
+            Some(build) => Ok(Some(build.clone())),
+            None => self.book.build(id),
+        }
+    }
+
+    /// The submission, wherever it is.
+    pub(crate) fn submission(&self, id: drover_messages::SubmissionId) -> Result<Option<Submission>, BookError> {
+        match self.core.state().submission(id) {
+            Some(submission) => Ok(Some(submission.clone())),
+            None => self.book.submission(id),
+        }
+    }
+
+    /// Those of the paths that everybody can fetch.
+    pub(crate) fn available(&self, paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, BookError> {
+        let state = self.core.state();
+        let recorded = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
+        let is_available = |path: &StorePath| {
+            let known = state.item(path).or_else(|| recorded.get(path).map(|item| &item.state));
+            known.is_some_and(|state| state.is_available())
+        };
+        Ok(paths.into_iter().filter(is_available).collect())
+    }
+}

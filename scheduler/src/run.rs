@@ -1,0 +1,80 @@
+//! The process: what is opened, in which order, and what ends it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context;
+use drover_bucket::Bucket;
+use drover_nats::{Bus, Intake, Reread, streams};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::args::Args;
+use crate::book::Book;
+use crate::clock::Clock;
+use crate::reign::{Outlets, Reign};
+use crate::work::Desk;
+use crate::{calls, effects, intake, logins, overthrow, planning, questions, telling, upkeep};
+
+/// Messages of a stream that are asked for at once.
+const WINDOW: usize = 512;
+
+/// Reigns until something ends it. It ends with an error only.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&args.state_dir).with_context(|| format!("cannot make {}", args.state_dir.display()))?;
+    let book = Book::open(&args.state_dir)?;
+    let memory = book.remember()?;
+    let bucket = Bucket::open(&args.bucket)?;
+    let login = args.nats.login("scheduler")?;
+    let generation = bucket.mint_generation().await.context("cannot begin a reign: the bucket does not take its mark")?;
+    tracing::info!(%generation, builds = memory.builds.len(), owed = memory.owed.len(), "a reign begins");
+    let bus = Bus::connect(&login).await?;
+    let plans = streams::all(&args.hook_pools);
+    let declared = upkeep::declare(&bus, &plans, Reread::Whole).await?;
+
+    let (desk, inbox) = Desk::new();
+    let (to_effects, effects) = mpsc::unbounded_channel();
+    let (told, committed) = (Arc::new(AtomicU64::new(memory.told)), Arc::new(Notify::new()));
+    let outlets = Outlets { told: told.clone(), committed: committed.clone(), effects: to_effects };
+    let clock = Clock::new(memory.heard, bus.link());
+    let limits = args.limits();
+    let beat_every_millis = limits.beat_every_millis;
+    let (ended, end) = oneshot::channel();
+    let reign = Reign::begin(generation, limits, book.clone(), memory, clock, outlets);
+    std::thread::Builder::new().name("reign".into()).spawn(move || drop(ended.send(reign.run(inbox))))?;
+
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    tasks.spawn(effects::carry_out(bus.clone(), bucket.clone(), desk.clone(), generation, effects));
+    tasks.spawn(telling::tell(bus.clone(), book, told.clone(), committed, telling::identity(&declared)));
+    tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
+    tasks.spawn(upkeep::tick(desk.clone()));
+    tasks.spawn(overthrow::watch(bucket.clone(), generation));
+    let planner = planning::Planner::new(bucket, desk.clone());
+    let requests = Intake::open(&bus, streams::REQ, streams::SCHEDULER, WINDOW);
+    let reports = Intake::open(&bus, streams::RES, streams::SCHEDULER, WINDOW);
+    tasks.spawn(intake::requests(requests, planner.clone()));
+    tasks.spawn(intake::reports(reports, desk.clone()));
+    tasks.spawn(intake::catch_up(bus.clone(), planner, desk.clone()));
+    let service = calls::start(&bus).await?;
+    let office = logins::Office::new(args.logins.as_deref());
+    tasks.spawn(calls::serve(
+        service,
+        desk.clone(),
+        calls::Here { generation, beat_every_millis },
+        questions::Desk(desk),
+        office,
+    ));
+
+    if let Some(path) = &args.ready_file {
+        write_ready(path)?;
+    }
+    tokio::select! {
+        reigned = end => Ok(reigned.context("the thread that reigns died")??),
+        Some(task) = tasks.join_next() => task.context("a part of the scheduler died")?,
+    }
+}
+
+fn write_ready(path: &Path) -> anyhow::Result<()> {
+    std::fs::write(path, "ready\n").with_context(|| format!("cannot write {}", path.display()))
+}

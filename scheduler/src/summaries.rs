@@ -1,0 +1,189 @@
+//! Builds, submissions and agents as people see them.
+
+use std::collections::BTreeMap;
+
+use drover_messages::AgentId;
+use drover_messages::query::*;
+use drover_scheduler_core::agent::Agent;
+use drover_scheduler_core::{AttemptState, Build, BuildState, ItemState, Place, Submission};
+use drover_store::StorePath;
+
+use crate::book::BookError;
+use crate::reign::Reign;
+
+/// A submission that lives, of so many builds.
+pub(crate) fn submission(reign: &Reign, submission: &Submission, builds: u64) -> Result<SubmissionStatus, BookError> {
+    let mut counts: BTreeMap<StateName, u64> = BTreeMap::new();
+    let (mut failed, mut blocked, mut unpublished, mut in_memory) = (Vec::new(), Vec::new(), 0, 0);
+    for build in reign.core().state().builds_of(submission.id) {
+        in_memory += 1;
+        let name = build.state.name();
+        *counts.entry(name).or_default() += 1;
+        unpublished += u64::from(name == StateName::Succeeded && !is_available(reign, build)?);
+        match name {
+            StateName::Failed if failed.len() < MAX_PAGE => failed.push(summary(reign, build)?),
+            StateName::Blocked if blocked.len() < MAX_PAGE => blocked.push(summary(reign, build)?),
+            _ => {}
+        }
+    }
+    // What is not in memory is finished: it succeeded, or failed with nothing behind it.
+    let finished = builds.saturating_sub(in_memory);
+    let mut roots = Vec::with_capacity(submission.roots.len().min(MAX_PAGE));
+    let mut failed_roots = 0;
+    for id in submission.roots.iter().take(MAX_PAGE) {
+        let Some(build) = reign.build(*id)? else { continue };
+        let root = summary(reign, &build)?;
+        if reign.core().state().build(*id).is_none() && root.state == StateName::Failed {
+            failed_roots += 1;
+            failed.push(root.clone());
+        }
+        roots.push(root);
+    }
+    *counts.entry(StateName::Succeeded).or_default() += finished.saturating_sub(failed_roots);
+    if failed_roots > 0 {
+        *counts.entry(StateName::Failed).or_default() += failed_roots;
+    }
+    counts.retain(|_, count| *count > 0);
+    Ok(SubmissionStatus {
+        submission: submission.id,
+        client: submission.client,
+        submitted_at: submission.submitted_at,
+        counts,
+        unpublished,
+        roots,
+        failed,
+        blocked,
+    })
+}
+
+/// A build in one line.
+pub(crate) fn summary(reign: &Reign, build: &Build) -> Result<BuildSummary, BookError> {
+    let newest = build.newest_attempt();
+    Ok(BuildSummary {
+        build: build.id,
+        submission: build.submission,
+        drv: build.recipe.drv.clone(),
+        store_dir: build.recipe.store_dir.clone(),
+        state: build.state.name(),
+        reason: reason(reign, build),
+        blocked_by: match build.state {
+            BuildState::Blocked { by } => Some(by),
+            _ => None,
+        },
+        agent: newest.map(|attempt| attempt.agent),
+        priority: reign.core().state().urgency(build.id).unwrap_or(build.priority),
+        created_at: build.created_at,
+        build_millis: newest.and_then(|attempt| attempt.times).map(|times| times.build_micros / 1000),
+        available: is_available(reign, build)?,
+    })
+}
+
+/// One build in full.
+pub(crate) fn detail(reign: &Reign, build: &Build) -> Result<BuildDetail, BookError> {
+    let mut outputs = BTreeMap::new();
+    for (name, product) in &build.recipe.outputs {
+        outputs.insert(name.clone(), (product.path.clone(), item_words(reign, &product.path)?));
+    }
+    let mut missing_inputs = Vec::new();
+    for path in &build.recipe.inputs {
+        let missing = reign.core().state().item(path).is_some_and(|state| !state.is_available());
+        if missing && missing_inputs.len() < MAX_PAGE {
+            missing_inputs.push((path.clone(), item_words(reign, path)?));
+        }
+    }
+    Ok(BuildDetail {
+        summary: summary(reign, build)?,
+        tags: reign.submission(build.submission)?.map(|submission| submission.tags).unwrap_or_default(),
+        system: build.recipe.system.clone(),
+        outputs,
+        missing_inputs,
+        attempts: build.attempts.iter().map(attempt).collect(),
+    })
+}
+
+fn attempt(attempt: &drover_scheduler_core::Attempt) -> AttemptDetail {
+    let (cause, message) = match &attempt.state {
+        AttemptState::Ended { cause, message } => (Some(cause.clone()), message.clone()),
+        _ => (None, String::new()),
+    };
+    AttemptDetail {
+        attempt: attempt.id,
+        agent: attempt.agent,
+        epoch: attempt.epoch,
+        state: attempt.state.word().into(),
+        cause,
+        message,
+        times: attempt.times,
+        log: attempt.log.clone(),
+    }
+}
+
+/// What keeps a build, in words.
+fn reason(reign: &Reign, build: &Build) -> String {
+    match &build.state {
+        BuildState::Waiting { .. } if !reign.core().state().is_live(build.submission) => "its submission is being planned".into(),
+        BuildState::Waiting { missing } => waits_for(reign, build, *missing),
+        BuildState::Ready(place) => waits_for_slot(reign, build, place),
+        BuildState::Leased(lease) => format!("on the agent {}", lease.agent),
+        BuildState::Blocked { by } => format!("an input cannot be had while the build {by} is failed"),
+        BuildState::Deferred { cause, .. } => format!("{}: it is tried again soon", cause.words()),
+        BuildState::Failed { cause, .. } => cause.words().into(),
+        BuildState::Succeeded { .. } | BuildState::Cancelled => String::new(),
+    }
+}
+
+fn waits_for(reign: &Reign, build: &Build, missing: u32) -> String {
+    let state = reign.core().state();
+    let first = build.recipe.inputs.iter().find_map(|path| Some((path, state.item(path).filter(|s| !s.is_available())?)));
+    match first {
+        Some((path, state)) if missing > 1 => format!("{missing} inputs, such as {path} ({})", state.words()),
+        Some((path, state)) => format!("the input {path} ({})", state.words()),
+        None => format!("{missing} inputs"),
+    }
+}
+
+fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
+    let mut fitting = reign.core().state().agents().filter(|(_, agent)| agent.fits(&build.recipe)).peekable();
+    if fitting.peek().is_none() {
+        let features: Vec<_> = build.recipe.features.iter().map(String::as_str).collect();
+        let with = if features.is_empty() { String::new() } else { format!(" with {}", features.join(", ")) };
+        let (system, store_dir) = (&build.recipe.system, &build.recipe.store_dir);
+        return format!("no agent for {system} and {store_dir}{with} has been seen");
+    }
+    match place {
+        Place::Anywhere => "a slot".into(),
+        Place::Stores(_) => "a slot on an agent whose store has its inputs".into(),
+    }
+}
+
+/// An agent in one line.
+pub(crate) fn agent(reign: &Reign, id: AgentId, agent: &Agent) -> AgentRow {
+    let heard = reign.heard();
+    AgentRow {
+        agent: id,
+        name: agent.hello.name.clone(),
+        alive: agent.alive,
+        not_ready: agent.not_ready.clone(),
+        store_dir: Some(agent.hello.store_dir.clone()),
+        systems: agent.hello.systems.clone(),
+        features: agent.hello.features.clone(),
+        max_parallel_builds: agent.hello.max_parallel_builds,
+        leases: agent.leases.len() as u32,
+        silent_millis: Some(heard.millis_since(agent.heard)),
+    }
+}
+
+fn is_available(reign: &Reign, build: &Build) -> Result<bool, BookError> {
+    let paths: std::collections::BTreeSet<StorePath> = build.products().cloned().collect();
+    let all = paths.len();
+    Ok(reign.available(paths)?.len() == all)
+}
+
+fn item_words(reign: &Reign, path: &StorePath) -> Result<String, BookError> {
+    let known = reign.core().state().item(path).map(ItemState::words);
+    let recorded = || Ok::<_, BookError>(reign.book().items([path])?.remove(path).map(|item| item.state.words()));
+    Ok(match known {
+        Some(words) => words,
+        None => recorded()?.unwrap_or_else(|| "unknown".into()),
+    })
+}
