@@ -1,5 +1,6 @@
 //! What the programs of this crate have in common as processes: where they log, when they stop, how they end.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +26,7 @@ pub async fn told_to_stop() {
 }
 
 /// Says what went wrong, if anything did.
-pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
+pub fn exit_code(program: &str, result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,9 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drover_bucket::BucketError;
 use drover_messages::publish::{Done, Publish};
 use drover_nats::streams::{ACK_WAIT, OWED, PUBLISH};
-use drover_nats::{Bus, Delivery, Intake, Subject};
+use drover_nats::{Bus, Delivery, Intake, NatsError, Subject};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -29,6 +30,15 @@ pub struct Pool {
     pub fence: Fence,
     /// How many requests are worked on at once.
     pub concurrency: usize,
+}
+
+/// The farm's, never the request's: the request is tried again.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("the bucket: {0}")]
+    Bucket(#[from] BucketError),
+    #[error("the verdict could not be told: {0}")]
+    Nats(#[from] NatsError),
 }
 
 /// Serves requests until `shutdown`, then ends what was begun.
@@ -66,14 +76,14 @@ async fn serve(pool: Arc<Pool>, delivery: Delivery, _slot: OwnedSemaphorePermit)
     match keep_alive(&delivery, settle(&pool, &request)).await {
         Ok(()) => delivery.ack().await,
         Err(error) => {
-            tracing::warn!(path = %request.path, error = format!("{error:#}"), "cannot publish now; it is tried again");
+            tracing::warn!(path = %request.path, %error, "cannot publish now; it is tried again");
             delivery.give_back(Duration::from_secs(RETRY_SECS)).await;
         }
     }
 }
 
-/// Comes to a verdict, and makes it known. An error is the farm's, never the request's.
-async fn settle(pool: &Pool, request: &Publish) -> anyhow::Result<()> {
+/// Comes to a verdict, and makes it known.
+async fn settle(pool: &Pool, request: &Publish) -> Result<(), Trouble> {
     let verdict = pool.publisher.publish(request).await?;
     tracing::info!(path = %request.path, publication = %request.publication, ?verdict, "publication settled");
     let publication = request.publication;

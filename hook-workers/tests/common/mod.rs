@@ -55,7 +55,13 @@ pub async fn upload(bucket: &Bucket, key: &Key, nar: &[u8]) -> Nar {
 }
 
 /// An output with these bytes as its nar, uploaded by an agent in an attempt of its own.
-pub async fn output(bucket: &Bucket, path: &StorePath, nar: &[u8], references: &[StorePath], candidates: &[StorePath]) -> Publish {
+pub async fn output(
+    bucket: &Bucket,
+    path: &StorePath,
+    nar: &[u8],
+    references: &[StorePath],
+    candidates: &[StorePath],
+) -> Publish {
     let (agent, attempt) = (AgentId::new(), AttemptId::new());
     let key = Key::OutputIncoming { agent, attempt, upload: 0, item: path.into() };
     let origin = Origin::Output {

@@ -27,13 +27,7 @@ impl Farm {
         let bucket = Bucket::of_store(store.clone());
         let secret_key = SecretKey::generate("farm-1").unwrap();
         let publisher = publisher(&bucket, &secret_key);
-        Self {
-            public_key: secret_key.public(),
-            store,
-            bucket,
-            publisher,
-            secret_key,
-        }
+        Self { public_key: secret_key.public(), store, bucket, publisher, secret_key }
     }
 
     /// As after the death of the worker: nothing is remembered.

@@ -1,6 +1,7 @@
 //! Outputs of builds: what is right is published, whatever is not as reported is refused and leaves nothing.
 
 use drover_messages::publish::{Origin, PublishVerdict};
+use drover_messages::request::Nar;
 use drover_messages::{AgentId, AttemptId};
 use drover_store::{ContentAddress, Digest, FixedHash, HashAlgo, Sha256, StoreDir, StorePath};
 
@@ -66,7 +67,8 @@ async fn what_differs_from_the_report_is_refused() {
     let farm = Farm::new();
     let good = farm.output(&path_of("hello"), &file("hello"), &[], &[]).await;
     let other = Sha256::of(b"other");
-    let cases: [(&str, fn(&mut drover_messages::request::Nar, Sha256)); 6] = [
+    type Change = fn(&mut Nar, Sha256);
+    let cases: [(&str, Change); 6] = [
         ("uploaded file has the hash", |nar, other| nar.file_hash = other),
         ("uploaded file has", |nar, _| nar.file_size += 1),
         ("uploaded file has", |nar, _| nar.file_size -= 1),
