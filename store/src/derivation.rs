@@ -30,6 +30,11 @@ impl Derivation {
         aterm::read(store, aterm)
     }
 
+    /// The store directory that a `.drv` seems to be of, from its first output; to be verified by reading it.
+    pub fn guess_store_dir(aterm: &[u8]) -> Option<StoreDir> {
+        aterm::guess_store_dir(aterm)
+    }
+
     /// The bytes of the `.drv`.
     pub fn write(&self, store: &StoreDir) -> Vec<u8> {
         aterm::write(self, store)
@@ -50,7 +55,8 @@ impl Derivation {
     pub fn references(&self) -> Vec<&StorePath> {
         let drvs = self.input_drvs.keys().map(DrvPath::as_store_path);
         let mut all: Vec<&StorePath> = drvs.chain(&self.input_srcs).collect();
-        all.sort_unstable();
+        // Two sorted runs, which a stable sort merges.
+        all.sort();
         all.dedup();
         all
     }

@@ -4,12 +4,15 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The text of these bytes.
 pub fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    append(&mut text, bytes);
+    // Hexadecimal digits are ASCII.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends the text of these bytes.
+pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
 }
 
 /// The bytes of this text; `None` unless it is lower-case hexadecimal of even length.

@@ -47,7 +47,7 @@ pub use content_address::ContentAddress;
 
 pub use aterm::{DrvFault, DrvParseError, MAX_DRV_BYTES};
 pub use derivation::Derivation;
-pub use modulo::{DrvHashes, Modulo};
+pub use modulo::{DrvHashes, Modulo, ModuloError};
 pub use output::{FixedHash, Output, OutputName};
 pub use verify::{Fault, Named, Verified, VerifyError, verify, verify_all};
 

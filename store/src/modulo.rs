@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::aterm::{ReplacedInputs, write_modulo};
+use crate::aterm::write_modulo;
 use crate::{Derivation, DrvPath, OutputName, ParseError, Sha256, StoreDir, StorePath, compute};
 
 /// The hashes of derivations whose inputs are known.
@@ -40,37 +40,40 @@ impl Modulo {
         self.memo.get(path).copied()
     }
 
-    /// Computes and remembers the hash of `drv`, all of whose inputs must be known unless its output is fixed; the error
-    /// names the first that is not.
-    pub fn add(&mut self, store: &StoreDir, path: &DrvPath, drv: &Derivation) -> Result<Result<DrvHashes, ParseError>, DrvPath> {
-        let hashes = hashes_of(store, path, drv, |input| self.get(input))?;
-        if let Ok(hashes) = &hashes {
-            self.insert(path.clone(), hashes.modulo);
-        }
+    /// Computes and remembers the hash of `drv`, all of whose inputs must be known, unless its output is fixed.
+    pub fn add(&mut self, store: &StoreDir, path: &DrvPath, drv: &Derivation) -> Result<DrvHashes, ModuloError> {
+        let known = |input: &DrvPath| self.get(input).ok_or_else(|| ModuloError::MissingInput(input.clone()));
+        let hashes = hashes_of(store, path, drv, || drv.input_drvs.keys().map(known).collect())?;
+        self.insert(path.clone(), hashes.modulo);
         Ok(hashes)
     }
 }
 
-/// As [`Modulo::add`], with any look-up. The outer error is an unknown input, the inner one an impossible name.
+/// Why there is no hash of a derivation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModuloError {
+    /// An input is not known: nothing can be said.
+    #[error("its input {0} is missing")]
+    MissingInput(DrvPath),
+    /// Its name is so long that the paths of its outputs cannot be.
+    #[error(transparent)]
+    ImpossibleName(#[from] ParseError),
+}
+
+/// What follows from `drv`. `inputs` gives the hashes of its inputs in their order; it is asked only if they matter.
 pub(crate) fn hashes_of(
     store: &StoreDir,
     path: &DrvPath,
     drv: &Derivation,
-    known: impl Fn(&DrvPath) -> Option<Sha256>,
-) -> Result<Result<DrvHashes, ParseError>, DrvPath> {
+    inputs: impl FnOnce() -> Result<Vec<Sha256>, ModuloError>,
+) -> Result<DrvHashes, ModuloError> {
     if let Some(hashes) = fixed_hashes(store, path, drv) {
-        return Ok(hashes);
+        return Ok(hashes?);
     }
-    let mut inputs = ReplacedInputs::new();
-    for (input, names) in &drv.input_drvs {
-        let hash = known(input).ok_or_else(|| input.clone())?;
-        inputs.entry(hash).or_default().extend(names);
-    }
-    let modulo = Sha256::of(&write_modulo(drv, store, &inputs, false));
-    let masked = Sha256::of(&write_modulo(drv, store, &inputs, true));
+    let [whole, masked] = write_modulo(drv, store, &inputs()?).map(|text| Sha256::of(&text));
     let output = |name: &OutputName| Ok((name.clone(), compute::output_path(store, path.name_without_drv(), name, &masked)?));
-    let outputs = drv.outputs.keys().map(output).collect::<Result<_, _>>();
-    Ok(outputs.map(|outputs| DrvHashes { modulo, outputs }))
+    let outputs = drv.outputs.keys().map(output).collect::<Result<_, ParseError>>()?;
+    Ok(DrvHashes { modulo: whole, outputs })
 }
 
 /// A fixed output stands for itself, whatever it is made from.

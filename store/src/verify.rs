@@ -5,11 +5,17 @@
 //! asked for, since a submission builds on what is known already.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread;
 
 use bytes::Bytes;
 
 use crate::modulo::hashes_of;
-use crate::{Derivation, DrvParseError, DrvPath, OutputName, ParseError, Sha256, StoreDir, StorePath};
+use crate::{Derivation, DrvParseError, DrvPath, ModuloError, OutputName, ParseError, Sha256, StoreDir, StorePath};
+
+/// For how many derivations a thread is worth its start.
+const DRVS_PER_THREAD: usize = 200;
 
 /// A derivation that is what it says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +91,27 @@ impl Named {
         Ok(Self(derivation))
     }
 
+    /// Reads all of these, on as many threads as there are processors; the ones that can be read, and the faults of the others,
+    /// in order of names.
+    pub fn read_all(store: &StoreDir, drvs: &BTreeMap<DrvPath, Bytes>) -> (BTreeMap<DrvPath, Self>, Vec<VerifyError>) {
+        let all: Vec<(&DrvPath, &Bytes)> = drvs.iter().collect();
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(all.len() / DRVS_PER_THREAD + 1);
+        let read = |(path, aterm): &(&DrvPath, &Bytes)| Self::read(store, path, aterm).map(|named| ((*path).clone(), named));
+        let share = all.len().div_ceil(threads).max(1);
+        let results: Vec<Vec<Result<_, _>>> = thread::scope(|scope| {
+            let parts: Vec<_> = all.chunks(share).map(|part| scope.spawn(move || part.iter().map(read).collect())).collect();
+            parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let (mut named, mut faults) = (Vec::with_capacity(all.len()), Vec::new());
+        for result in results.into_iter().flatten() {
+            match result {
+                Ok(one) => named.push(one),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        (BTreeMap::from_iter(named), faults)
+    }
+
     /// What was read.
     pub fn derivation(&self) -> &Derivation {
         &self.0
@@ -98,9 +125,9 @@ pub fn verify(
     drvs: &BTreeMap<DrvPath, Bytes>,
     known: impl Fn(&DrvPath) -> Option<Sha256>,
 ) -> Result<BTreeMap<DrvPath, Verified>, VerifyError> {
-    let mut named = BTreeMap::new();
-    for (path, aterm) in drvs {
-        named.insert(path.clone(), Named::read(store, path, aterm)?);
+    let (named, faults) = Named::read_all(store, drvs);
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(fault);
     }
     let (verified, faults) = verify_all(store, named, known);
     match faults.into_iter().next() {
@@ -124,66 +151,68 @@ struct Graph<'s> {
     store: &'s StoreDir,
     paths: Vec<DrvPath>,
     drvs: Vec<Derivation>,
-    numbers: HashMap<DrvPath, usize>,
+    /// For each derivation the numbers of its inputs, in their order; none for those that are not among them.
+    inputs: Vec<Vec<Option<usize>>>,
 }
 
 impl<'s> Graph<'s> {
     fn new(store: &'s StoreDir, named: BTreeMap<DrvPath, Named>) -> Self {
-        let numbers = named.keys().cloned().zip(0..).collect();
-        let (paths, drvs) = named.into_iter().map(|(path, named)| (path, named.0)).unzip();
-        Self { store, paths, drvs, numbers }
+        let (paths, drvs): (Vec<DrvPath>, Vec<Derivation>) = named.into_iter().map(|(path, named)| (path, named.0)).unzip();
+        let numbers: HashMap<&DrvPath, usize> = paths.iter().zip(0..).collect();
+        let inputs = drvs.iter().map(|drv| drv.input_drvs.keys().map(|input| numbers.get(input).copied()).collect()).collect();
+        Self { store, paths, drvs, inputs }
     }
 
     fn verify(self, known: impl Fn(&DrvPath) -> Option<Sha256>) -> (BTreeMap<DrvPath, Verified>, Vec<VerifyError>) {
-        let order = Order::of(&self);
-        let mut results: Vec<Result_> = vec![Result_::Behind; self.drvs.len()];
+        let order = Order::of(&self.inputs);
+        let mut results: Vec<Outcome> = vec![Outcome::Behind; self.drvs.len()];
         for n in order.sorted {
-            results[n] = self.one(n, &results, &known);
+            results[n] = self.one(n, &results, &known).unwrap_or_else(Outcome::Wrong);
         }
         for n in order.in_cycles {
-            results[n] = Result_::Wrong(Fault::Cycle);
+            results[n] = Outcome::Wrong(Fault::Cycle);
         }
         self.split(results)
     }
 
     /// Verifies number `n`, whose inputs have their results.
-    fn one(&self, n: usize, results: &[Result_], known: &impl Fn(&DrvPath) -> Option<Sha256>) -> Result_ {
+    fn one(&self, n: usize, results: &[Outcome], known: &impl Fn(&DrvPath) -> Option<Sha256>) -> Result<Outcome, Fault> {
         let drv = &self.drvs[n];
-        for (input, names) in &drv.input_drvs {
-            let Some(&i) = self.numbers.get(input) else { continue };
-            if !matches!(results[i], Result_::Right(_)) {
-                return Result_::Behind;
+        for ((input, names), i) in drv.input_drvs.iter().zip(&self.inputs[n]) {
+            let Some(i) = *i else { continue };
+            if !matches!(results[i], Outcome::Right(_)) {
+                return Ok(Outcome::Behind);
             }
             if let Some(name) = names.iter().find(|name| !self.drvs[i].outputs.contains_key(*name)) {
-                return Result_::Wrong(Fault::NoSuchOutput { input: input.clone(), name: name.clone() });
+                return Err(Fault::NoSuchOutput { input: input.clone(), name: name.clone() });
             }
         }
-        let lookup = |input: &DrvPath| match self.numbers.get(input).map(|i| &results[*i]) {
-            Some(Result_::Right(modulo)) => Some(*modulo),
-            Some(_) => None,
-            None => known(input),
+        let lookup = |(input, i): (&DrvPath, &Option<usize>)| {
+            let hash = match i.map(|i| &results[i]) {
+                Some(Outcome::Right(modulo)) => Some(*modulo),
+                Some(_) => None,
+                None => known(input),
+            };
+            hash.ok_or_else(|| ModuloError::MissingInput(input.clone()))
         };
-        let hashes = match hashes_of(self.store, &self.paths[n], drv, lookup) {
-            Err(input) => return Result_::Wrong(Fault::MissingInput(input)),
-            Ok(Err(e)) => return Result_::Wrong(Fault::ImpossibleName(e)),
-            Ok(Ok(hashes)) => hashes,
-        };
+        let inputs = || drv.input_drvs.keys().zip(&self.inputs[n]).map(lookup).collect();
+        let hashes = hashes_of(self.store, &self.paths[n], drv, inputs)?;
         for ((name, output), computed) in drv.outputs.iter().zip(hashes.outputs.into_values()) {
             if output.path != computed {
-                return Result_::Wrong(Fault::WrongOutput { name: name.clone(), said: output.path.clone(), computed });
+                return Err(Fault::WrongOutput { name: name.clone(), said: output.path.clone(), computed });
             }
         }
-        Result_::Right(hashes.modulo)
+        Ok(Outcome::Right(hashes.modulo))
     }
 
-    fn split(self, results: Vec<Result_>) -> (BTreeMap<DrvPath, Verified>, Vec<VerifyError>) {
+    fn split(self, results: Vec<Outcome>) -> (BTreeMap<DrvPath, Verified>, Vec<VerifyError>) {
         let mut verified = Vec::with_capacity(results.len());
         let mut faults = Vec::new();
         for ((drv, derivation), result) in self.paths.into_iter().zip(self.drvs).zip(results) {
             match result {
-                Result_::Right(modulo) => verified.push((drv, Verified { derivation, modulo })),
-                Result_::Wrong(fault) => faults.push(VerifyError { drv, fault }),
-                Result_::Behind => {}
+                Outcome::Right(modulo) => verified.push((drv, Verified { derivation, modulo })),
+                Outcome::Wrong(fault) => faults.push(VerifyError { drv, fault }),
+                Outcome::Behind => {}
             }
         }
         (BTreeMap::from_iter(verified), faults)
@@ -192,7 +221,7 @@ impl<'s> Graph<'s> {
 
 /// What is known about one derivation.
 #[derive(Debug, Clone)]
-enum Result_ {
+enum Outcome {
     /// It is right, and this is its hash modulo.
     Right(Sha256),
     /// It is wrong by itself.
@@ -208,13 +237,13 @@ struct Order {
 }
 
 impl Order {
-    fn of(graph: &Graph) -> Self {
-        let mut missing = vec![0_usize; graph.drvs.len()];
-        let mut dependents: Vec<Vec<u32>> = vec![Vec::new(); graph.drvs.len()];
-        for (n, drv) in graph.drvs.iter().enumerate() {
-            for i in drv.input_drvs.keys().filter_map(|input| graph.numbers.get(input)) {
+    fn of(inputs: &[Vec<Option<usize>>]) -> Self {
+        let mut missing = vec![0_usize; inputs.len()];
+        let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); inputs.len()];
+        for (n, inputs) in inputs.iter().enumerate() {
+            for i in inputs.iter().flatten() {
                 missing[n] += 1;
-                dependents[*i].push(n as u32);
+                dependents[*i].push(n);
             }
         }
         let mut sorted: Vec<usize> = (0..missing.len()).filter(|n| missing[*n] == 0).collect();
@@ -222,7 +251,6 @@ impl Order {
         while let Some(&n) = sorted.get(next) {
             next += 1;
             for &dependent in &dependents[n] {
-                let dependent = dependent as usize;
                 missing[dependent] -= 1;
                 if missing[dependent] == 0 {
                     sorted.push(dependent);
@@ -231,5 +259,14 @@ impl Order {
         }
         let in_cycles = (0..missing.len()).filter(|n| missing[*n] > 0).collect();
         Self { sorted, in_cycles }
+    }
+}
+
+impl From<ModuloError> for Fault {
+    fn from(error: ModuloError) -> Self {
+        match error {
+            ModuloError::MissingInput(input) => Self::MissingInput(input),
+            ModuloError::ImpossibleName(e) => Self::ImpossibleName(e),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DrvFault, DrvParseError};
+use super::{DrvFault, DrvParseError, NEEDS_ESCAPE};
 use crate::{Derivation, DrvPath, FixedHash, Output, OutputName, StoreDir, StorePath};
 
 /// The largest `.drv` that is read, in bytes. The largest in Guix 1.5 has 175,494.
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
     /// The bytes up to the next that ends a string, begins an escape, or needs one.
     fn run(&mut self) -> &'a [u8] {
         let rest = &self.input[self.at..];
-        let len = rest.iter().position(|b| ENDS_RUN[usize::from(*b)]).unwrap_or(rest.len());
+        let len = rest.iter().position(|b| NEEDS_ESCAPE[usize::from(*b)]).unwrap_or(rest.len());
         self.at += len;
         &rest[..len]
     }
@@ -258,13 +258,3 @@ impl<'a> Reader<'a> {
         Err(fault)
     }
 }
-
-const ENDS_RUN: [bool; 256] = {
-    let mut table = [false; 256];
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table[b'\n' as usize] = true;
-    table[b'\r' as usize] = true;
-    table[b'\t' as usize] = true;
-    table
-};

@@ -1,12 +1,10 @@
 //! Writing a `.drv`, and the two variants of it that are only ever hashed: with its input derivations replaced by hashes,
 //! and with its own output paths blanked as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::{Derivation, OutputName, Sha256, StoreDir, StorePath};
-
-/// Input derivations by the hash that stands for them; those with the same hash are one.
-pub(crate) type ReplacedInputs<'a> = BTreeMap<Sha256, BTreeSet<&'a OutputName>>;
+use super::NEEDS_ESCAPE;
+use crate::{Derivation, OutputName, Sha256, StoreDir, StorePath, hex};
 
 /// The bytes of the `.drv`.
 pub(crate) fn write(drv: &Derivation, store: &StoreDir) -> Vec<u8> {
@@ -21,17 +19,16 @@ pub(crate) fn write(drv: &Derivation, store: &StoreDir) -> Vec<u8> {
     writer.out
 }
 
-/// What is hashed in place of the `.drv`. With `mask`, its own output paths are left out.
-pub(crate) fn write_modulo(drv: &Derivation, store: &StoreDir, inputs: &ReplacedInputs, mask: bool) -> Vec<u8> {
-    let mut writer = Writer { store, out: Vec::with_capacity(4096), mask };
-    writer.derivation(drv, |writer| {
-        writer.list(inputs, |writer, (hash, names)| {
-            writer.out.push(b'(');
-            writer.plain(&hash.to_hex());
-            writer.names(names.iter().copied());
-        });
-    });
-    writer.out
+/// What is hashed in place of the `.drv`, with its output paths and without; `inputs` are the hashes that stand for its input
+/// derivations, in the order of these.
+pub(crate) fn write_modulo(drv: &Derivation, store: &StoreDir, inputs: &[Sha256]) -> [Vec<u8>; 2] {
+    let mut section = Writer { store, out: Vec::new(), mask: false };
+    section.replaced_inputs(drv, inputs);
+    [false, true].map(|mask| {
+        let mut writer = Writer { store, out: Vec::with_capacity(2048 + section.out.len()), mask };
+        writer.derivation(drv, |writer| writer.out.extend_from_slice(&section.out));
+        writer.out
+    })
 }
 
 struct Writer<'a> {
@@ -57,6 +54,23 @@ impl Writer<'_> {
         self.out.push(b',');
         self.env(drv);
         self.out.push(b')');
+    }
+
+    /// Inputs in the order of their hashes; those with the same hash are one.
+    fn replaced_inputs(&mut self, drv: &Derivation, inputs: &[Sha256]) {
+        let mut replaced: Vec<(&Sha256, &BTreeSet<OutputName>)> = inputs.iter().zip(drv.input_drvs.values()).collect();
+        replaced.sort_by_key(|(hash, _)| **hash);
+        self.list(replaced.chunk_by(|(a, _), (b, _)| a == b), |writer, same| {
+            let [(hash, names), others @ ..] = same else { return };
+            writer.out.extend_from_slice(b"(\"");
+            hex::append(&mut writer.out, hash.as_bytes());
+            writer.out.push(b'"');
+            if others.is_empty() {
+                writer.names(names.iter());
+            } else {
+                writer.names(same.iter().flat_map(|(_, names)| *names).collect::<BTreeSet<_>>().into_iter());
+            }
+        });
     }
 
     fn outputs(&mut self, drv: &Derivation) {
@@ -127,9 +141,9 @@ impl Writer<'_> {
     fn string(&mut self, bytes: &[u8]) {
         self.out.push(b'"');
         let mut rest = bytes;
-        while let Some((len, escape)) = rest.iter().enumerate().find_map(|(n, b)| Some((n, escape_of(*b)?))) {
+        while let Some(len) = rest.iter().position(|b| NEEDS_ESCAPE[usize::from(*b)]) {
             self.out.extend_from_slice(&rest[..len]);
-            self.out.extend_from_slice(&[b'\\', escape]);
+            self.out.extend_from_slice(&[b'\\', escape_of(rest[len])]);
             rest = &rest[len + 1..];
         }
         self.out.extend_from_slice(rest);
@@ -137,12 +151,12 @@ impl Writer<'_> {
     }
 }
 
-fn escape_of(byte: u8) -> Option<u8> {
+/// What stands behind the backslash.
+fn escape_of(byte: u8) -> u8 {
     match byte {
-        b'"' | b'\\' => Some(byte),
-        b'\n' => Some(b'n'),
-        b'\r' => Some(b'r'),
-        b'\t' => Some(b't'),
-        _ => None,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        other => other,
     }
 }
