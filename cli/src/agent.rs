@@ -26,6 +26,8 @@ pub(crate) struct Args {
     id: Option<Uuid>,
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -63,15 +65,17 @@ enum PasswordCommand {
 }
 
 /// Runs it.
-pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match (&args.command, args.id) {
         (Command::New { name, password_file }, None) => {
-            let connection = Connection::open(farm).await?;
+            let connection = Connection::open(&args.farm).await?;
             println!("{}", login::new(&connection, Role::Agent, name, password_file).await?);
         }
-        (Command::List { json }, None) => print(Connection::open(farm).await?.ask(Query::Agents, &AskAgents {}).await?, *json)?,
+        (Command::List { json }, None) => {
+            print(Connection::open(&args.farm).await?.ask(Query::Agents, &AskAgents {}).await?, *json)?
+        }
         (Command::Password { command: PasswordCommand::New { password_file } }, Some(id)) => {
-            login::new_password(&Connection::open(farm).await?, id, password_file).await?;
+            login::new_password(&Connection::open(&args.farm).await?, id, password_file).await?;
         }
         (Command::Password { .. }, None) => return Err(bad_input("whose password? Say: drover agent ID password new")),
         (Command::New { .. } | Command::List { .. }, Some(_)) => {
@@ -155,10 +159,17 @@ mod tests {
         assert!(parsed(&[ID]).is_err());
     }
 
+    #[test]
+    fn the_file_for_a_new_password_is_not_taken_for_the_one_to_log_in_with() {
+        let args = parsed(&["new", "--password-file", "new", "--login-password-file", "own"]).unwrap();
+        assert!(format!("{:?}", args.farm).contains(r#"login_password_file: Some("own")"#));
+        assert!(matches!(args.command, Command::New { password_file, .. } if password_file.ends_with("new")));
+    }
+
     #[tokio::test]
     async fn a_password_without_an_id_is_bad_input() {
         let args = parsed(&["password", "new", "--password-file", "f"]).unwrap();
-        let error = run(&args, &FarmArgs::default()).await.unwrap_err();
+        let error = run(&args).await.unwrap_err();
         assert_eq!(crate::exit::of_error(&error), Exit::BadInput);
     }
 }

@@ -15,6 +15,8 @@ use crate::login;
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -40,13 +42,13 @@ enum ClientRole {
 }
 
 /// Runs it.
-pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::New { role, name, password_file } = &args.command;
     let role = match role {
         ClientRole::Client => Role::Client,
         ClientRole::Admin => Role::Admin,
     };
-    let connection = Connection::open(farm).await?;
+    let connection = Connection::open(&args.farm).await?;
     println!("{}", login::new(&connection, role, name, password_file).await?);
     Ok(Exit::Success.into())
 }

@@ -27,10 +27,11 @@ pub(crate) struct FarmArgs {
     nats_url: Option<String>,
     /// The login to use, in place of the folder's
     #[arg(long, value_name = "UUID", env = "DROVER_UUID", global = true)]
-    uuid: Option<Uuid>,
+    login: Option<Uuid>,
     /// The file with its password
+    // Not `--password-file`, which names a file to write where passwords are made.
     #[arg(long, value_name = "FILE", env = "DROVER_PASSWORD_FILE", global = true)]
-    password_file: Option<PathBuf>,
+    login_password_file: Option<PathBuf>,
     /// The bucket, in place of the folder's: a URL such as file:///srv/drover or s3://name
     #[arg(long, value_name = "URL", env = "DROVER_BUCKET", global = true)]
     bucket: Option<String>,
@@ -115,8 +116,9 @@ impl FarmArgs {
         let farm = self.folder()?;
         let of_farm = farm.as_ref();
         let url = self.nats_url.clone().or(of_farm.map(|farm| farm.nats_url.clone())).ok_or_else(|| self.no_farm())?;
-        let id = self.uuid.or(of_farm.map(|farm| farm.uuid)).ok_or_else(|| self.no_farm())?;
-        let file = self.password_file.clone().or(of_farm.map(|farm| farm.password_file.clone())).ok_or_else(|| self.no_farm())?;
+        let id = self.login.or(of_farm.map(|farm| farm.uuid)).ok_or_else(|| self.no_farm())?;
+        let file =
+            self.login_password_file.clone().or(of_farm.map(|farm| farm.password_file.clone())).ok_or_else(|| self.no_farm())?;
         let login = Login::read(&url, &id.to_string(), &file, "drover").map_err(|error| bad_input(error.to_string()))?;
         let bucket = self.bucket.clone().or(of_farm.map(|farm| farm.bucket.clone()));
         Ok(Access { login, id, bucket, farm })
@@ -126,7 +128,7 @@ impl FarmArgs {
         let dir = self.dir().map(|dir| dir.display().to_string()).unwrap_or_default();
         bad_input(format!(
             "no farm at {dir}: start one by `drover up`, name another's folder by --farm, \
-             or say --nats-url, --uuid, --password-file and --bucket"
+             or say --nats-url, --login, --login-password-file and --bucket"
         ))
     }
 }

@@ -33,12 +33,14 @@ pub(crate) struct Args {
     /// build_millis, available
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 /// Runs it.
-pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tags = roots::tags(&args.tags)?;
-    let connection = Connection::open(farm).await?;
+    let connection = Connection::open(&args.farm).await?;
     let mut found = Vec::new();
     let mut more = false;
     while found.len() < args.limit {
@@ -168,7 +170,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_next_page_begins_after_the_last_build_and_keeps_to_the_limit() {
-        let args = Args { state: None, tags: vec![], submission: None, limit: 3, json: false };
+        let args = Args { state: None, tags: vec![], submission: None, limit: 3, json: false, farm: FarmArgs::default() };
         let found = [summary("a", StateName::Ready), summary("b", StateName::Ready)];
         let ask = question(&args, &BTreeMap::new(), &found);
         assert_eq!((ask.after, ask.limit), (Some(found[1].build), 1));

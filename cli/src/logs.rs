@@ -31,11 +31,13 @@ pub(crate) struct Args {
     /// Wait for it to begin, and follow it to its end
     #[arg(short, long)]
     follow: bool,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 /// Runs it.
-pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
-    let connection = Connection::open(farm).await?;
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&args.farm).await?;
     let attempt = match begun(&connection, args).await? {
         Some(attempt) => attempt,
         None => {

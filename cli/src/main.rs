@@ -15,6 +15,7 @@ mod build;
 mod client;
 mod completions;
 mod decode;
+mod drv;
 mod key;
 mod list;
 mod logs;
@@ -26,7 +27,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use exit::Exit;
-use farm::FarmArgs;
 
 /// Build Nix derivations on many machines, and get signed substitutes.
 #[derive(Debug, Parser)]
@@ -39,24 +39,16 @@ struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Up(up::Args),
-    Build(With<build::Args>),
-    Show(With<show::Args>),
-    List(With<list::Args>),
-    Logs(With<logs::Args>),
-    Agent(With<agent::Args>),
-    Client(With<client::Args>),
+    Build(build::Args),
+    Show(show::Args),
+    List(list::Args),
+    Logs(logs::Args),
+    Agent(agent::Args),
+    Client(client::Args),
+    Drv(drv::Args),
     Key(key::Args),
     Decode(decode::Args),
     Completions(completions::Args),
-}
-
-/// A command that needs a farm.
-#[derive(Debug, clap::Args)]
-struct With<A: clap::Args> {
-    #[command(flatten)]
-    args: A,
-    #[command(flatten)]
-    farm: FarmArgs,
 }
 
 fn main() -> ExitCode {
@@ -75,32 +67,46 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    // One thread is enough, and `up` needs that it is the main thread which starts its children.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
+        Command::Drv(args) => drv::run(args),
         Command::Key(args) => key::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Completions(args) => completions::run(args, Args::command()),
-        Command::Up(args) => runtime.block_on(up::run(args)),
-        command => runtime.block_on(interruptible(command)),
+        // Stops its children before it ends, so it listens to signals itself.
+        Command::Up(args) => runtime()?.block_on(up::run(args)),
+        Command::Build(args) => until_interrupted(build::run(args)),
+        Command::Show(args) => until_interrupted(show::run(args)),
+        Command::List(args) => until_interrupted(list::run(args)),
+        Command::Logs(args) => until_interrupted(logs::run(args)),
+        Command::Agent(args) => until_interrupted(agent::run(args)),
+        Command::Client(args) => until_interrupted(client::run(args)),
     }
 }
 
-async fn interruptible(command: &Command) -> anyhow::Result<ExitCode> {
-    tokio::select! {
-        ended = on_a_farm(command) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted.into()),
-    }
+/// One thread is enough, and `up` needs that it is the main thread which starts its children.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-async fn on_a_farm(command: &Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Build(with) => build::run(&with.args, &with.farm).await,
-        Command::Show(with) => show::run(&with.args, &with.farm).await,
-        Command::List(with) => list::run(&with.args, &with.farm).await,
-        Command::Logs(with) => logs::run(&with.args, &with.farm).await,
-        Command::Agent(with) => agent::run(&with.args, &with.farm).await,
-        Command::Client(with) => client::run(&with.args, &with.farm).await,
-        _ => unreachable!("it needs no farm"),
+fn until_interrupted(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = command => ended,
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted.into()),
+        }
+    });
+    // What still reads a large source is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Args::command().debug_assert();
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Args {
     /// One JSON document: {"build": …} or {"submission": …}
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 enum Found {
@@ -31,8 +33,8 @@ enum Found {
 }
 
 /// Runs it.
-pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
-    let connection = Connection::open(farm).await?;
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let connection = Connection::open(&args.farm).await?;
     let found = find(&connection, args.id).await?;
     match &found {
         Found::Build(build) if args.json => println!("{:#}", serde_json::json!({ "build": build })),

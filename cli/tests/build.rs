@@ -76,8 +76,8 @@ impl Ground {
 
     async fn drover(&self, args: &[&str]) -> Output {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_drover"));
-        command.args(args).args(["--nats-url", &self.server.url(), "--uuid", &self.client.to_string()]);
-        command.arg("--password-file").arg(self.dir.path().join("password")).args(["--bucket", &self.bucket_url()]);
+        command.args(args).args(["--nats-url", &self.server.url(), "--login", &self.client.to_string()]);
+        command.arg("--login-password-file").arg(self.dir.path().join("password")).args(["--bucket", &self.bucket_url()]);
         command.env_remove("DROVER_FARM").kill_on_drop(true);
         tokio::time::timeout(Duration::from_secs(60), command.output()).await.expect("drover ends in time").unwrap()
     }
@@ -245,8 +245,8 @@ async fn waiting_outlives_a_broker_that_loses_everything() {
     let url = ground.server.url();
     let (id, password, bucket) = (ground.client.to_string(), ground.dir.path().join("password"), ground.bucket_url());
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_drover"));
-    command.args(["build", &drv, "--wait", "--nats-url", &url, "--uuid", &id, "--bucket", &bucket]);
-    let waiting = command.arg("--password-file").arg(password).env_remove("DROVER_FARM").kill_on_drop(true).output();
+    command.args(["build", &drv, "--wait", "--nats-url", &url, "--login", &id, "--bucket", &bucket]);
+    let waiting = command.arg("--login-password-file").arg(password).env_remove("DROVER_FARM").kill_on_drop(true).output();
     let waiting = tokio::spawn(waiting);
     while ground.submitted.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;

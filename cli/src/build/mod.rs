@@ -60,14 +60,16 @@ pub(crate) struct Args {
     /// The socket of the store daemon that knows the sources [default: the farm's, or Nix's usual one]
     #[arg(long, value_name = "SOCKET", env = "DROVER_DAEMON_SOCKET")]
     daemon_socket: Option<PathBuf>,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 /// Runs it.
-pub(crate) async fn run(args: &Args, farm: &FarmArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tags = roots::tags(&args.tags)?;
     let roots = roots::parse(&args.drvs, args.store_dir.clone())?;
     let closure = read_closure(&roots).await?;
-    let connection = Connection::open(farm).await?;
+    let connection = Connection::open(&args.farm).await?;
     let submission = SubmissionId::new();
     let daemon = daemon(args, connection.access.farm.as_ref(), &roots.store_dir);
     let sent = upload::send(&connection, submission, &roots.store_dir, &closure, daemon).await?;
