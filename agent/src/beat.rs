@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drover_messages::StoreId;
 use drover_messages::agent::{Beat, BeatAnswer, Hello};
 use drover_nats::{Bus, Link, RequestError, Subject};
 
@@ -18,7 +19,8 @@ use crate::store_id::store_id;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a scheduler may ask for, in milliseconds between two beats.
-const BEAT_EVERY_MILLIS: std::ops::RangeInclusive<u64> = 50..=60_000;
+const MIN_BEAT_EVERY_MILLIS: u64 = 50;
+const MAX_BEAT_EVERY_MILLIS: u64 = 60_000;
 
 /// The agent's voice.
 pub struct Heart {
@@ -36,10 +38,10 @@ impl Heart {
         let mut link = self.bus.link();
         loop {
             link.mark_unchanged();
-            let mut answer = self.hello().await;
-            while !answer.hello {
-                let pause =
-                    Duration::from_millis(answer.beat_every_millis.clamp(*BEAT_EVERY_MILLIS.start(), *BEAT_EVERY_MILLIS.end()));
+            let store = self.store();
+            let mut answer = self.hello(&store).await;
+            while !answer.hello && self.store() == store {
+                let pause = pause_after(&answer);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = self.foreman.readiness.notified() => {}
@@ -54,31 +56,34 @@ impl Heart {
     }
 
     /// Says hello until it is heard.
-    async fn hello(&self) -> BeatAnswer {
+    async fn hello(&self, store: &StoreId) -> BeatAnswer {
         let mut backoff = Backoff::default();
         loop {
-            match self.introduce().await {
+            match self.ask(&Subject::Hello { agent: self.config.agent }, &self.introduction(store)).await {
                 Ok(answer) if !answer.hello => return answer,
                 Ok(_) => tracing::warn!("the scheduler wants another hello"),
-                Err(why) => tracing::debug!(why, "nobody heard hello"),
+                Err(error) => tracing::debug!(%error, "nobody heard hello"),
             }
             backoff.wait().await;
         }
     }
 
-    async fn introduce(&self) -> Result<BeatAnswer, String> {
-        let store = store_id(&self.config.store_dir).map_err(|error| format!("{}: {error}", self.config.store_dir))?;
-        let hello = Hello {
+    fn introduction(&self, store: &StoreId) -> Hello {
+        Hello {
             name: self.config.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             store_dir: self.config.store_dir.clone(),
-            store,
+            store: store.clone(),
             systems: self.config.systems.clone(),
             features: self.config.features.clone(),
             max_parallel_builds: self.config.slots as u32,
             beat: self.status(),
-        };
-        self.ask(&Subject::Hello { agent: self.config.agent }, &hello).await.map_err(|error| error.to_string())
+        }
+    }
+
+    /// The store as it is now. One that is not there is nobody else's, and builds wait until it is.
+    fn store(&self) -> StoreId {
+        store_id(&self.config.store_dir).unwrap_or_else(|_| StoreId(format!("none-{}", self.config.agent)))
     }
 
     /// Asks, and obeys the answer.
@@ -109,6 +114,10 @@ impl Heart {
             held,
         }
     }
+}
+
+fn pause_after(answer: &BeatAnswer) -> Duration {
+    Duration::from_millis(answer.beat_every_millis.clamp(MIN_BEAT_EVERY_MILLIS, MAX_BEAT_EVERY_MILLIS))
 }
 
 /// Ends when the broker is there again after it was gone.

@@ -30,8 +30,11 @@ pub struct BuildLog {
     overflow: Notify,
 }
 
+/// Takes a chunk.
+type Tell = Box<dyn FnMut(&[u8]) + Send>;
+
 struct Inner {
-    tell: Box<dyn FnMut(&[u8]) + Send>,
+    tell: Tell,
     untold: Vec<u8>,
     kept: Kept,
     bytes: u64,

@@ -4,7 +4,7 @@
 //! pieces on their way. This does not know whose item it is.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use drover_bucket::{Bucket, BucketError, Key, Put};
@@ -77,7 +77,7 @@ async fn large(bucket: &Bucket, key: &Key, path: &Path, expected: NarSummary) ->
     Ok((dumped, upload.finish().await?))
 }
 
-fn stream(path: &PathBuf, size: u64, pieces: mpsc::Sender<Bytes>) -> io::Result<Dumped> {
+fn stream(path: &Path, size: u64, pieces: mpsc::Sender<Bytes>) -> io::Result<Dumped> {
     let file = HashingWriter::new(Pieces { pieces, piece: Vec::with_capacity(PIECE_BYTES) });
     let mut encoder = Encoder::new(file, LEVEL)?;
     encoder.set_pledged_src_size(Some(size))?;
@@ -150,6 +150,8 @@ impl Write for Pieces {
 mod tests {
     use drover_messages::{AgentId, AttemptId};
     use drover_store::StorePath;
+
+    use std::path::PathBuf;
 
     use super::*;
 

@@ -36,6 +36,8 @@ pub struct Foreman {
     pub outbox: Outbox,
     /// Whether builds are taken has changed.
     pub readiness: Notify,
+    /// A build failed in a way that says something of this machine.
+    pub suspicion: Notify,
     desk: Mutex<Desk>,
 }
 
@@ -57,6 +59,7 @@ impl Foreman {
             workshop,
             outbox: Outbox::default(),
             readiness: Notify::new(),
+            suspicion: Notify::new(),
             desk: Mutex::new(Desk { ledger, running: HashMap::new() }),
         })
     }
@@ -131,10 +134,8 @@ impl Foreman {
                 Effect::Save(id) => told(desk.ledger.get(id).map_or(Ok(()), |attempt| self.spool.save(attempt)), "an attempt"),
                 Effect::Start(id) => self.start(desk, id),
                 Effect::Upload(id) => self.upload(desk, id),
-                Effect::Report(id) => {
-                    let reports = desk.ledger.get(id).map(|attempt| attempt.stage.reports()).unwrap_or_default();
-                    reports.into_iter().for_each(|report| self.outbox.push(report));
-                }
+                Effect::Report(id) => reports(&desk.ledger, id).last().into_iter().for_each(|report| self.outbox.push(report)),
+                Effect::ReportAgain(id) => reports(&desk.ledger, id).into_iter().for_each(|report| self.outbox.push(report)),
                 Effect::Stop(id) => {
                     if let Some(running) = desk.running.remove(&id) {
                         running.cancel();
@@ -179,6 +180,9 @@ impl Foreman {
 
     fn conclude(self: &Arc<Self>, offer: &Offer, outcome: Outcome) {
         tell(&outcome);
+        if let Outcome::Failed(Failed { cause: Cause::DaemonGone | Cause::DiskFull, .. }) = &outcome {
+            self.suspicion.notify_one();
+        }
         let event = match &outcome {
             Outcome::Built(_) => Event::Built,
             Outcome::Uploaded(_) => Event::Uploaded,
@@ -195,12 +199,16 @@ impl Foreman {
 
     /// What every line about an attempt says of it.
     fn span(&self, offer: &Offer) -> tracing::Span {
-        tracing::info_span!("attempt", build = %offer.build, attempt = %offer.attempt, agent = %self.agent)
+        tracing::info_span!(parent: None, "attempt", build = %offer.build, attempt = %offer.attempt, agent = %self.agent)
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn reports(ledger: &Ledger, id: AttemptId) -> Vec<&Report> {
+    ledger.get(id).map(|attempt| attempt.stage.reports()).unwrap_or_default()
 }
 
 fn built_of(report: &Report) -> Option<&Built> {

@@ -1,5 +1,7 @@
 //! The agent's process: arguments, signals, and the rest is [`drover_agent::run`].
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use clap::Parser;
 use drover_agent::Args;
@@ -13,7 +15,11 @@ const EXIT_ON_STDIN_EOF: &str = "DROVER_EXIT_ON_STDIN_EOF";
 async fn main() -> anyhow::Result<()> {
     let config = Args::parse().config()?;
     let filter = EnvFilter::try_from_env("DROVER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     tracing::info!(agent = %config.agent, name = config.name, store = %config.store_dir, "agent {}", env!("CARGO_PKG_VERSION"));
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let shutdown = async move {

@@ -28,7 +28,10 @@ pub const NOT_LOOKED_YET: &str = "it is starting";
 pub async fn watch(config: &Config, daemons: &DaemonPool, foreman: &Arc<Foreman>) {
     loop {
         foreman.set_ready(look(config, daemons).await);
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = foreman.suspicion.notified() => {}
+        }
     }
 }
 

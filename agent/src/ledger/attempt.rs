@@ -42,7 +42,7 @@ impl Attempt {
                 };
                 (stage, effects)
             }
-            Next::Repeats(stage) => (stage, vec![Effect::Report(id)]),
+            Next::Repeats(stage) => (stage, vec![Effect::ReportAgain(id)]),
             Next::Stops(stage) => (stage, vec![Effect::Stop(id)]),
             Next::Stays(stage) => (stage, Vec::new()),
             Next::Illegal(stage) => (stage, Vec::new()),

@@ -38,8 +38,10 @@ pub enum Effect {
     Start(AttemptId),
     /// Dump and upload the outputs.
     Upload(AttemptId),
-    /// Send its reports, oldest first.
+    /// Send its newest report.
     Report(AttemptId),
+    /// Send everything that was reported of it again, oldest first.
+    ReportAgain(AttemptId),
     /// Stop whatever runs for it. A build that is stopped ends with an event of its own.
     Stop(AttemptId),
     /// Take it out of the spool and let its outputs go.
@@ -70,8 +72,8 @@ impl Ledger {
             attempt.stage = attempt.stage.recovered();
             effects.extend(match attempt.stage {
                 Stage::Accepted | Stage::Building => vec![Effect::Start(id)],
-                Stage::Built { .. } => vec![Effect::Report(id), Effect::Upload(id)],
-                Stage::Uploaded { .. } | Stage::Failed { .. } => vec![Effect::Report(id)],
+                Stage::Built { .. } => vec![Effect::ReportAgain(id), Effect::Upload(id)],
+                Stage::Uploaded { .. } | Stage::Failed { .. } => vec![Effect::ReportAgain(id)],
             });
             self.attempts.insert(id, attempt);
         }

@@ -139,7 +139,7 @@ fn both_reports_of_a_success_are_kept_until_it_is_settled() {
     ledger.note(id, Event::Built(first.clone()));
     ledger.note(id, Event::Uploaded(second.clone()));
     assert_eq!(ledger.get(id).unwrap().stage.reports(), [&first, &second]);
-    assert_eq!(ledger.order(id, Order::ReportAgain), [Effect::Report(id)]);
+    assert_eq!(ledger.order(id, Order::ReportAgain), [Effect::ReportAgain(id)]);
     assert_eq!(ledger.order(id, Order::Settled), [Effect::Stop(id), Effect::Forget(id)]);
     assert!(ledger.held().is_empty());
 }
@@ -218,8 +218,12 @@ fn what_was_building_when_the_process_died_starts_anew_and_what_was_built_is_upl
 
     let mut second = ledger(2);
     let effects = second.recover(spooled.to_vec());
-    let expected =
-        [Effect::Start(one.attempt), Effect::Report(two.attempt), Effect::Upload(two.attempt), Effect::Report(three.attempt)];
+    let expected = [
+        Effect::Start(one.attempt),
+        Effect::ReportAgain(two.attempt),
+        Effect::Upload(two.attempt),
+        Effect::ReportAgain(three.attempt),
+    ];
     assert_eq!(effects, expected);
     assert_eq!(phase(&second, &one), Some(Phase::Accepted));
 }

@@ -1,0 +1,159 @@
+//! What an agent sees of a scheduler: offers, answers to beats, and somebody who reads reports.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use drover_messages::agent::{Abort, Beat, BeatAnswer, Hello, Order, Verdict};
+use drover_messages::offer::{Input, Offer, OfferAnswer};
+use drover_messages::report::{Outcome, Report};
+use drover_messages::{AgentId, AttemptId, BuildId, Epoch, Generation};
+use drover_nats::{Bus, Filter, Intake, RequestError, Reread, Subject, Subscription, reconcile, streams};
+use drover_store::{StoreDir, StorePath};
+
+use super::{PATIENCE, Packed};
+
+const BEAT_EVERY_MILLIS: u64 = 100;
+
+pub struct Scheduler {
+    pub bus: Bus,
+    agent: AgentId,
+    reports: Intake,
+    heard: Arc<Mutex<Heard>>,
+    leases: u64,
+}
+
+#[derive(Default)]
+struct Heard {
+    hellos: Vec<Hello>,
+    beat: Option<Beat>,
+    orders: Vec<Verdict>,
+}
+
+impl Scheduler {
+    pub const GENERATION: Generation = Generation(3);
+
+    pub async fn start(bus: Bus, agent: AgentId) -> Self {
+        reconcile(&bus, &streams::all(&[]), Reread::Whole).await.unwrap();
+        let heard = Arc::<Mutex<Heard>>::default();
+        let calls = (bus.subscribe(&Filter::Hellos).await.unwrap(), bus.subscribe(&Filter::Beats).await.unwrap());
+        tokio::spawn(answer(calls, heard.clone()));
+        let reports = Intake::open(&bus, streams::RES, streams::SCHEDULER, 64);
+        Self { bus, agent, reports, heard, leases: 0 }
+    }
+
+    /// An offer of a derivation, under a new lease.
+    pub fn offer_of(&mut self, packed: &Packed, inputs: &[(StorePath, bool)]) -> Offer {
+        self.leases += 1;
+        let epoch = Epoch { generation: Self::GENERATION, n: self.leases };
+        let build = BuildId::new();
+        Offer {
+            generation: Self::GENERATION,
+            epoch,
+            attempt: AttemptId::derived(build, epoch),
+            build,
+            store_dir: StoreDir::nix(),
+            drv: packed.drv.clone(),
+            pack: packed.pack,
+            inputs: inputs.iter().map(|(path, available)| Input { path: path.clone(), available: *available }).collect(),
+        }
+    }
+
+    /// Offers once.
+    pub async fn try_offer(&self, offer: &Offer) -> Result<OfferAnswer, RequestError> {
+        self.bus.request(&Subject::Work { agent: self.agent }, offer, Duration::from_secs(5)).await
+    }
+
+    /// Offers until it is accepted.
+    pub async fn offer(&self, offer: &Offer) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = self.try_offer(offer).await;
+            if answer == Ok(OfferAnswer::Accepted) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never accepted: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn lease(&mut self, packed: &Packed, inputs: &[(StorePath, bool)]) -> Offer {
+        let offer = self.offer_of(packed, inputs);
+        self.offer(&offer).await;
+        offer
+    }
+
+    /// The next report. It has to speak of this attempt, under its lease.
+    pub async fn report(&mut self, offer: &Offer) -> Outcome {
+        let report = self.any_report().await;
+        assert_eq!((report.attempt, report.build, report.epoch), (offer.attempt, offer.build, offer.epoch));
+        report.outcome
+    }
+
+    pub async fn any_report(&mut self) -> Report {
+        let delivery = tokio::time::timeout(PATIENCE, self.reports.next()).await.expect("no report came");
+        let report = delivery.decode().unwrap();
+        assert!(matches!(&delivery.subject, Subject::Report { agent, .. } if *agent == self.agent));
+        delivery.ack().await;
+        report
+    }
+
+    /// Whether no report comes for a while.
+    pub async fn no_report(&mut self, while_secs: u64) -> bool {
+        tokio::time::timeout(Duration::from_secs(while_secs), self.reports.next()).await.is_err()
+    }
+
+    /// Orders something in the answer to the next beat.
+    pub fn order(&self, attempt: AttemptId, order: Order) {
+        self.heard.lock().unwrap().orders.push(Verdict { attempt, order });
+    }
+
+    pub async fn abort(&self, generation: Generation, attempt: AttemptId) {
+        self.bus.tell(&Subject::Abort { agent: self.agent }, &Abort { generation, attempt }).await.unwrap();
+    }
+
+    /// The first beat that is as wanted, those before the call not counted.
+    pub async fn beat(&self, wanted: impl Fn(&Beat) -> bool) -> Beat {
+        self.heard.lock().unwrap().beat = None;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let beat = self.heard.lock().unwrap().beat.clone();
+            if let Some(beat) = beat.as_ref().filter(|beat| wanted(beat)) {
+                return beat.clone();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no such beat; the last was {beat:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub fn hellos(&self) -> Vec<Hello> {
+        self.heard.lock().unwrap().hellos.clone()
+    }
+}
+
+async fn answer((mut hellos, mut beats): (Subscription, Subscription), heard: Arc<Mutex<Heard>>) {
+    loop {
+        let incoming = tokio::select! {
+            Some(hello) = hellos.next() => hello,
+            Some(beat) = beats.next() => beat,
+            else => return,
+        };
+        let orders = {
+            let mut heard = heard.lock().unwrap();
+            match incoming.decode::<Hello>() {
+                Ok(hello) => {
+                    heard.beat = Some(hello.beat.clone());
+                    heard.hellos.push(hello);
+                }
+                Err(_) => heard.beat = Some(incoming.decode::<Beat>().unwrap()),
+            }
+            std::mem::take(&mut heard.orders)
+        };
+        let answer = BeatAnswer {
+            generation: Scheduler::GENERATION,
+            hello: false,
+            verdicts: orders,
+            beat_every_millis: BEAT_EVERY_MILLIS,
+        };
+        let _ = incoming.respond(&answer).await;
+    }
+}
