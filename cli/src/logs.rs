@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use drover_bucket::Bucket;
 use drover_messages::query::{AttemptDetail, BuildAnswer, BuildDetail, StateName};
+use drover_messages::report::SealedLog;
 use drover_messages::{AttemptId, BuildId};
 use drover_nats::{Filter, LogChunk, Replay, Subject, streams};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -85,7 +87,7 @@ fn is_over(build: &BuildDetail) -> bool {
 fn has_ended(build: &BuildDetail, attempt: AttemptId) -> bool {
     let newest = build.attempts.last().is_some_and(|last| last.attempt == attempt);
     let this = build.attempts.iter().find(|known| known.attempt == attempt);
-    !newest || is_over(build) || this.is_some_and(|this| this.log.is_some() || this.cause.is_some())
+    !newest || is_over(build) || this.is_some_and(|this| this.cause.is_some())
 }
 
 /// Prints what was said so far, and what is said from now on if that is wanted.
@@ -100,10 +102,17 @@ async fn live(connection: &Connection, args: &Args, attempt: AttemptId) -> anyho
     }
     loop {
         log.print_until(&mut replay, Instant::now() + LOOK_EVERY).await?;
-        if has_ended(&*detail(connection, args.build).await?, attempt) {
-            return log.print_until(&mut replay, Instant::now() + LAST_WORDS_WITHIN).await;
+        let build = detail(connection, args.build).await?;
+        match sealed_log(&build, attempt) {
+            Some(sealed) => return log.print_rest(&connection.bucket()?, sealed).await,
+            None if has_ended(&build, attempt) => return log.print_until(&mut replay, Instant::now() + LAST_WORDS_WITHIN).await,
+            None => {}
         }
     }
+}
+
+fn sealed_log(build: &BuildDetail, attempt: AttemptId) -> Option<&SealedLog> {
+    build.attempts.iter().find(|known| known.attempt == attempt)?.log.as_ref()
 }
 
 /// A log as it comes: pieces may come twice, or with gaps.
@@ -119,6 +128,11 @@ impl Live {
             self.print(&incoming?)?;
         }
         Ok(())
+    }
+
+    /// Prints what the finished log has beyond that.
+    async fn print_rest(&self, bucket: &Bucket, log: &SealedLog) -> anyhow::Result<()> {
+        sealed::copy(bucket, log, Beyond { left_out: self.printed, out: std::io::stdout().lock() }).await
     }
 
     fn print(&mut self, incoming: &drover_nats::Incoming) -> anyhow::Result<()> {
@@ -145,6 +159,25 @@ impl Live {
     }
 }
 
+/// Passes on what comes after so many bytes.
+struct Beyond<W> {
+    left_out: u64,
+    out: W,
+}
+
+impl<W: Write> Write for Beyond<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let skip = self.left_out.min(bytes.len() as u64);
+        self.left_out -= skip;
+        self.out.write_all(&bytes[skip as usize..])?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +192,15 @@ mod tests {
         assert_eq!(log.fresh(&chunk(0, "one\n")), b"one\n");
         assert_eq!(log.fresh(&chunk(0, "one\n")), b"");
         assert_eq!(log.fresh(&chunk(2, "e\ntwo\n")), b"two\n");
+    }
+
+    #[test]
+    fn the_finished_log_is_printed_from_where_the_live_one_ended() {
+        let mut beyond = Beyond { left_out: 5, out: Vec::new() };
+        for piece in ["one", "\ntwo", "\n"] {
+            beyond.write_all(piece.as_bytes()).unwrap();
+        }
+        assert_eq!(beyond.out, b"wo\n");
     }
 
     #[test]

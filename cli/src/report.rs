@@ -49,13 +49,17 @@ async fn failed(connection: &Connection, bucket: Option<&Bucket>, build: &BuildS
     };
     let cause = attempt.cause.as_ref().map(|cause| cause.words()).unwrap_or("it failed");
     eprintln!("\n{name} failed: {cause}");
-    for line in attempt.message.lines().take(LOG_LINES) {
+    let log = match (bucket, &attempt.log) {
+        (Some(bucket), Some(log)) => sealed::tail(bucket, log, LOG_LINES).await.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    // The daemon repeats the end of the log in its message: once is enough.
+    let message_lines = if log.is_empty() { LOG_LINES } else { 1 };
+    for line in attempt.message.lines().take(message_lines) {
         eprintln!("  {}", printable(line));
     }
-    if let (Some(bucket), Some(log)) = (bucket, &attempt.log) {
-        for line in sealed::tail(bucket, log, LOG_LINES).await.unwrap_or_default() {
-            eprintln!("  | {}", printable(&line));
-        }
+    for line in &log {
+        eprintln!("  | {}", printable(line));
     }
     eprintln!("  Its log: drover logs {}", build.build);
 }

@@ -100,7 +100,7 @@ fn attempts(attempts: &[AttemptDetail]) -> Table {
             attempt.agent.to_string(),
             attempt.state.clone(),
             attempt.times.map(|times| human::duration(times.build_micros / 1000)).unwrap_or_default(),
-            with(cause, &attempt.message),
+            with(cause, attempt.message.lines().next().unwrap_or_default()),
         ]);
     }
     table
