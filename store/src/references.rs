@@ -93,3 +93,41 @@ impl Write for RefScanner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> Vec<StorePath> {
+        ["0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-a", "1c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-b"].map(|path| path.parse().unwrap()).into()
+    }
+
+    #[test]
+    fn a_hash_part_is_found_wherever_the_pieces_are_cut() {
+        let paths = paths();
+        let text = format!("garbage 000{}zz/nix", paths[0].hash_part());
+        for size in 1..text.len() {
+            let mut scanner = RefScanner::new(&paths);
+            text.as_bytes().chunks(size).for_each(|piece| scanner.feed(piece));
+            assert_eq!(scanner.found().iter().collect::<Vec<_>>(), [&paths[0]], "in pieces of {size} bytes");
+        }
+    }
+
+    #[test]
+    fn half_a_hash_part_is_no_reference() {
+        let paths = paths();
+        let (left, right) = paths[0].hash_part().split_at(16);
+        let mut scanner = RefScanner::new(&paths);
+        scanner.feed(format!("{left}-{right}").as_bytes());
+        assert!(scanner.into_found().is_empty());
+    }
+
+    #[test]
+    fn two_paths_of_one_hash_part_are_both_found() {
+        let mut paths = paths();
+        paths[1] = format!("{}-other", paths[0].hash_part()).parse().unwrap();
+        let mut scanner = RefScanner::new(&paths);
+        scanner.feed(paths[0].as_str().as_bytes());
+        assert_eq!(scanner.into_found().len(), 2);
+    }
+}

@@ -75,3 +75,82 @@ impl FromStr for PackId {
         Ok(Self(Sha256::from_bytes(bytes)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::DrvPath;
+
+    fn drv(n: usize) -> (DrvPath, Bytes) {
+        let path = format!("{:032}-pkg-{}.drv", n, n % 7).parse().unwrap();
+        (path, format!("derivation {n} ").repeat(400 + n % 50).into())
+    }
+
+    fn packed(drvs: impl Iterator<Item = usize>) -> Bytes {
+        let mut writer = PackWriter::new();
+        for (path, aterm) in drvs.map(drv) {
+            writer.push(&path, aterm).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn each_derivation_is_found_by_its_name() {
+        let pack = Pack::open(packed(0..300)).unwrap();
+        assert_eq!(pack.names().len(), 300);
+        for (path, aterm) in (0..300).map(drv) {
+            assert_eq!(pack.get(&path).unwrap(), aterm);
+        }
+        assert!(matches!(pack.get(&drv(300).0), Err(PackError::Absent(_))));
+        assert_eq!(pack.iter().map(Result::unwrap).count(), 300);
+    }
+
+    #[test]
+    fn the_order_of_coming_does_not_matter() {
+        let (one, other) = (packed(0..300), packed((0..300).rev()));
+        assert_eq!(PackId::of(&one), PackId::of(&other));
+    }
+
+    #[test]
+    fn a_pack_is_a_zstd_file_of_its_derivations() {
+        let bytes = packed(0..300);
+        let all: usize = (0..300).map(|n| drv(n).1.len()).sum();
+        assert_eq!(zstd::decode_all(&bytes[..]).unwrap().len(), all);
+    }
+
+    #[test]
+    fn an_empty_pack_is_a_pack() {
+        assert_eq!(Pack::open(packed(0..0)).unwrap().names().len(), 0);
+    }
+
+    #[test]
+    fn the_same_name_with_other_contents_is_refused() {
+        let (mut writer, (path, aterm)) = (PackWriter::new(), drv(0));
+        writer.push(&path, aterm.clone()).unwrap();
+        writer.push(&path, aterm).unwrap();
+        assert!(matches!(writer.push(&path, &b"other"[..]), Err(PackError::Differs(_))));
+    }
+
+    #[test]
+    fn what_says_that_it_is_huge_is_refused_before_it_is_uncompressed() {
+        let frames = (0..40).map(|_| index::Frame { packed: 1, raw: 1 << 20 }).collect();
+        let index = index::Index { frames, entries: Vec::new() };
+        assert!(matches!(index::Index::read(&index.write()), Err(PackError::TooLarge)));
+    }
+
+    #[test]
+    fn a_frame_that_is_larger_than_its_index_says_is_refused() {
+        let bomb = zstd::bulk::compress(&vec![0; 1 << 20], 3).unwrap();
+        assert!(read::decompress(&bomb, 100).is_err());
+    }
+
+    #[test]
+    fn a_cut_pack_is_refused() {
+        let bytes = packed(0..3);
+        for len in 0..bytes.len() {
+            assert!(Pack::open(bytes.slice(..len)).is_err(), "{len} bytes of it were read");
+        }
+    }
+}

@@ -81,7 +81,7 @@ impl Pack {
     }
 }
 
-fn decompress(packed: &[u8], len: usize) -> Result<Bytes, PackError> {
+pub(super) fn decompress(packed: &[u8], len: usize) -> Result<Bytes, PackError> {
     let raw = zstd::bulk::decompress(packed, len)?;
     if raw.len() != len {
         return Err(PackError::Malformed("a frame has another length than its index says"));
