@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use drover_store::{Derivation, DrvPath, StoreDir, verify};
+use drover_store::{Derivation, DrvPath, NarInfo, StoreDir, verify};
 
 const RUNS: usize = 5;
+const NARINFOS: u32 = 50_000;
 
 fn main() {
     let (flags, given): (Vec<_>, Vec<_>) = std::env::args_os().skip(1).partition(|arg| arg == "--ours");
@@ -39,6 +40,25 @@ fn main() {
             report("verify_peer", &drvs, || peer_verify(&store, &drvs));
         }
     }
+    if peer {
+        narinfos();
+    }
+}
+
+/// A narinfo with three references, read and its fingerprint made, by us and by the peer.
+fn narinfos() {
+    let text = include_str!("../tests/vectors/narinfo/ignag5zkd3v1s6r81qmdagj80ng80kir.narinfo");
+    let (ours, theirs) = (StoreDir::nix(), nix_derivation::StoreDir::new("/nix/store").expect("a store directory"));
+    let rate = |what: &str, run: &dyn Fn() -> usize| {
+        let start = Instant::now();
+        let made: usize = (0..NARINFOS).map(|_| std::hint::black_box(run())).sum();
+        assert!(made > 0);
+        println!("result {what} {:.0} narinfo/s", f64::from(NARINFOS) / start.elapsed().as_secs_f64());
+    };
+    rate("narinfo_read", &|| NarInfo::parse(&ours, text).expect("a narinfo").fingerprint(&ours).len());
+    rate("narinfo_read_peer", &|| {
+        nix_narinfo::NarInfo::parse_in(&theirs, text.as_bytes()).expect("a narinfo").fingerprint(&theirs).len()
+    });
 }
 
 fn store_of(drvs: &BTreeMap<DrvPath, Bytes>) -> StoreDir {
@@ -72,7 +92,7 @@ fn peer_verify(store: &StoreDir, drvs: &BTreeMap<DrvPath, Bytes>) {
     for path in inputs_first(&read) {
         let drv = &read[&path];
         assert_eq!(drv.drv_path().expect("a path").to_basename(), path);
-        let known = |input: &nix_derivation::StorePath| memo[&input.to_basename()].clone();
+        let known = |input: &nix_derivation::StorePath| memo[&input.to_basename()];
         drv.validate_with_input_hashes(known).expect("valid outputs");
         let hash = drv.hash_input_derivation_modulo(known).expect("a hash");
         memo.insert(path, hash);

@@ -1,5 +1,7 @@
 //! Bytes that nobody honest wrote: an error that says where, never a panic, never a deep stack, never much memory.
 
+#![allow(clippy::unwrap_used)] // a test that panics fails
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Nars against two others: `nix-store`, where it is installed, and the crate `nix-nar`. And nars that must be refused.
 
+#![allow(clippy::unwrap_used)] // a test that panics fails
+
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Cursor;

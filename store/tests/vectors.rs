@@ -1,5 +1,7 @@
 //! The vectors in `vectors/`, which Nix and Guix made: what they wrote we read, and what we write they would.
 
+#![allow(clippy::unwrap_used)] // a test that panics fails
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

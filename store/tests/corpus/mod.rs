@@ -1,6 +1,8 @@
 //! Reads the corpora of real derivations, which are too large for the project: `guix-large` alone has 30,096. They are looked for
 //! beside the checkout, in `shared/corpora`, or where `DROVER_CORPORA` says.
 
+#![allow(clippy::unwrap_used)] // a test that panics fails
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
