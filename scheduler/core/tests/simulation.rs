@@ -1,0 +1,91 @@
+//! Farms that lose, repeat, reorder, crash and are restored from old copies, each from a seed. However badly it goes:
+//! what can be built is built and published once the trouble ends, what fails is told as failed, what stands behind it is
+//! blocked, and no table is ever asked for a transition that it does not have.
+
+#[allow(dead_code)]
+mod world;
+
+use drover_messages::BuildId;
+use drover_messages::SubmissionId;
+use world::{Dice, Faults, Graph, World, id};
+
+/// Seeds for each kind of trouble.
+const SEEDS: u64 = 25;
+/// Ticks of trouble, and then of peace.
+const TROUBLE: usize = 60;
+const PEACE: usize = 3_000;
+
+fn survive(name: &str, faults: Faults, broken_percent: u64) {
+    for seed in 0..SEEDS {
+        let mut dice = Dice(seed * 7919 + 1);
+        let graph = Graph::layers(&mut dice, 6, 5, broken_percent);
+        let mut world = World::new(seed, graph, faults, 3);
+        world.submit();
+        for _ in 0..TROUBLE {
+            world.tick();
+        }
+        world.faults = Faults::default();
+        world.run_to_the_end(PEACE);
+        verify(name, seed, &world);
+    }
+}
+
+fn verify(name: &str, seed: u64, world: &World) {
+    assert_eq!(world.illegal, Vec::<String>::new(), "{name}, seed {seed}: illegal transitions");
+    let doomed = world.graph.doomed();
+    for recipe in &world.graph.recipes {
+        let build = BuildId::derived(SubmissionId::from_uuid(id(1)), &recipe.drv);
+        let expected = match () {
+            () if doomed.contains(&recipe.drv) => "blocked",
+            () if world.graph.broken.contains(&recipe.drv) => "failed",
+            () => "succeeded",
+        };
+        assert_eq!(world.state_name(build), expected, "{name}, seed {seed}: {} {:?}", recipe.drv, world.book.builds.get(&build));
+        for product in recipe.outputs.values().filter(|_| expected == "succeeded") {
+            assert!(world.cache.contains(&product.path), "{name}, seed {seed}: {} is not published", product.path);
+        }
+    }
+}
+
+#[test]
+fn a_quiet_farm_builds_each_derivation_once() {
+    let mut dice = Dice(3);
+    let graph = Graph::layers(&mut dice, 6, 5, 0);
+    let mut world = World::new(1, graph, Faults::default(), 3);
+    world.submit();
+    world.run_to_the_end(PEACE);
+    verify("quiet", 1, &world);
+    let started: u64 = world.machines.values().map(|machine| machine.started).sum();
+    assert_eq!(started, 30);
+}
+
+#[test]
+fn lost_and_repeated_messages_lose_nothing() {
+    survive("lossy", Faults { lose: 20, repeat: 20, ..Faults::default() }, 0);
+}
+
+#[test]
+fn a_broken_derivation_blocks_what_needs_it_and_nothing_else() {
+    survive("broken", Faults { lose: 10, repeat: 10, ..Faults::default() }, 10);
+}
+
+#[test]
+fn a_scheduler_that_crashes_again_and_again_loses_nothing() {
+    survive("crash", Faults { crash: 20, lose: 5, ..Faults::default() }, 5);
+}
+
+#[test]
+fn a_scheduler_restored_from_an_old_copy_loses_nothing() {
+    survive("restore", Faults { restore: 10, crash: 5, ..Faults::default() }, 5);
+}
+
+#[test]
+fn killed_agents_and_failures_of_the_farm_fail_no_derivation() {
+    survive("farm", Faults { kill_agent: 10, farm_failure: 20, ..Faults::default() }, 5);
+}
+
+#[test]
+fn everything_at_once_is_survived() {
+    let all = Faults { lose: 15, repeat: 15, crash: 5, restore: 3, kill_agent: 5, farm_failure: 10 };
+    survive("everything", all, 5);
+}
