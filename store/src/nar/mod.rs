@@ -7,14 +7,18 @@
 mod check;
 mod dump;
 mod hashing;
+mod error;
+mod sink;
 mod parser;
 mod restore;
 
 pub use check::NarCheck;
 pub use dump::dump;
+pub use error::{NarError, NarFault};
 pub use hashing::{HashingWriter, NarSummary};
-pub use parser::{NarError, NarFault, NarParser, NarSink};
+pub use parser::NarParser;
 pub use restore::restore;
+pub use sink::NarSink;
 
 /// The deepest directory below the root. Linux cannot name anything much deeper by one path.
 pub const MAX_DEPTH: usize = 1024;
