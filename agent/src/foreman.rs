@@ -69,7 +69,7 @@ impl Foreman {
         let spooled = |error: io::Error| AgentError::state_dir(&self.state.spool())(error);
         let attempts = self.spool.load().map_err(spooled)?;
         let held: BTreeSet<AttemptId> = attempts.iter().map(|attempt| attempt.offer.attempt).collect();
-        self.roots.sweep(&held).map_err(spooled)?;
+        self.roots.recover(&held).map_err(spooled)?;
         if !held.is_empty() {
             tracing::info!(attempts = held.len(), "going on with what was not settled");
         }

@@ -1,13 +1,13 @@
 //! Links that keep outputs in the store until the scheduler has settled their attempt: the right to upload again.
 //!
-//! A link is an indirect root of the daemon, so that it holds also while no agent runs. Each attempt has a folder.
+//! A link is an indirect root of the daemon, so that it holds also while no agent runs. It is named by attempt and output.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use drover_daemon::DaemonError;
 use drover_messages::AttemptId;
@@ -15,12 +15,16 @@ use drover_store::{OutputName, StoreDir, StorePath};
 
 use crate::daemon_pool::DaemonPool;
 
+/// Characters of an id.
+const ID_CHARS: usize = 36;
+
 /// The folder of links.
 #[derive(Debug)]
 pub struct OutputRoots {
     dir: PathBuf,
     store_dir: StoreDir,
     daemons: Arc<DaemonPool>,
+    kept: Mutex<BTreeMap<AttemptId, BTreeSet<PathBuf>>>,
 }
 
 /// Why an output is not kept. It may be tried again.
@@ -42,13 +46,17 @@ pub enum RootError {
 impl OutputRoots {
     /// Links in this folder, which exists; its path is absolute.
     pub fn new(dir: PathBuf, store_dir: StoreDir, daemons: Arc<DaemonPool>) -> Self {
-        Self { dir, store_dir, daemons }
+        Self { dir, store_dir, daemons, kept: Mutex::default() }
     }
 
     /// Keeps one output of an attempt. Done twice it is done once.
     pub async fn keep(&self, attempt: AttemptId, name: &OutputName, path: &StorePath) -> Result<(), RootError> {
-        let link = self.folder(attempt).join(name.as_str());
-        link_to(&link, &self.store_dir.path(path)).map_err(|source| RootError::Link { link: link.clone(), source })?;
+        let link = self.dir.join(format!("{attempt}-{name}"));
+        self.note(attempt, link.clone());
+        match symlink(self.store_dir.path(path), &link) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(RootError::Link { link, source }),
+            _ => {}
+        }
         loop {
             let mut daemon = self.daemons.take().await?;
             match daemon.add_indirect_root(&link).await {
@@ -60,38 +68,35 @@ impl OutputRoots {
 
     /// Lets the outputs of an attempt go.
     pub fn release(&self, attempt: AttemptId) {
-        match fs::remove_dir_all(self.folder(attempt)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%attempt, %error, "outputs stay in the store: their roots cannot be removed");
+        let links = self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+        for link in links.into_iter().flatten() {
+            match fs::remove_file(&link) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(link = %link.display(), %error, "an output stays in the store: its root cannot be removed");
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 
-    /// Lets go what belongs to none of these: left by a process that was killed between two steps.
-    pub fn sweep(&self, held: &BTreeSet<AttemptId>) -> io::Result<()> {
+    /// Takes over the links of the process before, and lets go those of attempts that are not held: that was killed
+    /// between two steps.
+    pub fn recover(&self, held: &BTreeSet<AttemptId>) -> io::Result<()> {
         for entry in fs::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let attempt: Option<AttemptId> = name.to_str().and_then(|name| name.parse().ok());
-            if let Some(attempt) = attempt.filter(|attempt| !held.contains(attempt)) {
+            let entry = entry?;
+            let name = entry.file_name();
+            let attempt = name.to_str().and_then(|name| name.get(..ID_CHARS)).and_then(|id| id.parse().ok());
+            let Some(attempt) = attempt else { continue };
+            self.note(attempt, entry.path());
+            if !held.contains(&attempt) {
                 self.release(attempt);
             }
         }
         Ok(())
     }
 
-    fn folder(&self, attempt: AttemptId) -> PathBuf {
-        self.dir.join(attempt.to_string())
-    }
-}
-
-fn link_to(link: &Path, target: &str) -> io::Result<()> {
-    if let Some(folder) = link.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    match symlink(target, link) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    fn note(&self, attempt: AttemptId, link: PathBuf) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(attempt).or_default().insert(link);
     }
 }
 
@@ -102,16 +107,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_roots_that_nobody_holds_are_swept() {
+    fn roots_of_the_process_before_are_taken_over_and_those_that_nobody_holds_are_let_go() {
         let dir = tempfile::tempdir().unwrap();
         let daemons = DaemonPool::new(DaemonConfig::new("/nowhere", StoreDir::nix()), Options::default(), 1);
         let roots = OutputRoots::new(dir.path().to_owned(), StoreDir::nix(), Arc::new(daemons));
         let (held, left) = (AttemptId::new(), AttemptId::new());
+        let link = |attempt: AttemptId| dir.path().join(format!("{attempt}-out"));
         for attempt in [held, left] {
-            link_to(&roots.folder(attempt).join("out"), "/nix/store/x").unwrap();
+            symlink("/nix/store/x", link(attempt)).unwrap();
         }
-        roots.sweep(&BTreeSet::from([held])).unwrap();
-        assert!(roots.folder(held).join("out").is_symlink());
-        assert!(!roots.folder(left).exists());
+        roots.recover(&BTreeSet::from([held])).unwrap();
+        assert!(link(held).is_symlink() && !link(left).is_symlink());
+        roots.release(held);
+        assert!(!link(held).is_symlink());
     }
 }

@@ -1,10 +1,12 @@
 //! Attempts on disk, one file each, from the offer until they are settled: a killed process forgets none.
 //!
-//! A file is replaced by a rename and not synced: the kernel keeps it when the process dies, and a build pays for no
-//! disk. The spool does not know what may follow what.
+//! A file grows by one record each time its attempt is saved, and the last whole record counts: a process that is killed
+//! in the middle of a write leaves the one before. Nothing is synced, and no file is made anew for a change, for both
+//! cost more than a small build may; the kernel keeps what was written when the process dies. The spool does not know
+//! what may follow what.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::{Attempt, Stage};
 use crate::state_dir::replace;
 
-/// The longest file that is read back, in bytes: an offer and two reports are messages.
-const MAX_FILE_BYTES: u64 = 4 * drover_messages::envelope::MAX_MESSAGE_BYTES as u64;
+/// The longest file that is read back, in bytes: an offer and a few reports are messages.
+const MAX_FILE_BYTES: u64 = 16 * drover_messages::envelope::MAX_MESSAGE_BYTES as u64;
 
-/// The shape of a file. It grew a version at its birth.
+/// The shape of a record. It grew a version at its birth.
 const VERSION: u16 = 1;
+
+/// Before each record stands its length in bytes, little endian.
+type Length = u32;
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -50,8 +55,11 @@ impl Spool {
     /// Writes an attempt as it is now.
     pub fn save(&self, attempt: &Attempt) -> io::Result<()> {
         let written = Written { v: VERSION, offer: &attempt.offer, stage: &attempt.stage };
-        let bytes = rmp_serde::to_vec_named(&written).map_err(io::Error::other)?;
-        replace(&self.path(attempt.offer.attempt), &bytes)
+        let mut record = vec![0; size_of::<Length>()];
+        rmp_serde::encode::write_named(&mut record, &written).map_err(io::Error::other)?;
+        let length = Length::try_from(record.len() - size_of::<Length>()).map_err(io::Error::other)?;
+        record[..size_of::<Length>()].copy_from_slice(&length.to_le_bytes());
+        File::options().create(true).append(true).open(self.path(attempt.offer.attempt))?.write_all(&record)
     }
 
     /// Forgets an attempt. One that is not there is forgotten already.
@@ -68,18 +76,33 @@ impl Spool {
         let mut attempts = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("attempt") => match read(&path) {
-                    Ok(attempt) => attempts.push(attempt),
-                    Err(error) => set_aside(&path, &error)?,
-                },
-                // The death of a process in the middle of a write leaves this.
-                Some("new") => fs::remove_file(&path)?,
-                _ => {}
+            if path.extension().is_none_or(|extension| extension != "attempt") {
+                continue;
+            }
+            match self.read(&path) {
+                Ok(attempt) => attempts.push(attempt),
+                Err(error) => set_aside(&path, &error)?,
             }
         }
         attempts.sort_by_key(|attempt| attempt.offer.epoch);
         Ok(attempts)
+    }
+
+    /// Reads a file, and writes it anew with its last record alone: what is behind that would spoil what comes.
+    fn read(&self, path: &Path) -> io::Result<Attempt> {
+        if fs::metadata(path)?.len() > MAX_FILE_BYTES {
+            return Err(io::Error::other(format!("more than {MAX_FILE_BYTES} bytes")));
+        }
+        let bytes = fs::read(path)?;
+        let record = last_record(&bytes).ok_or_else(|| io::Error::other("no whole record"))?;
+        let read: Read = rmp_serde::from_slice(record).map_err(io::Error::other)?;
+        if read.v > VERSION {
+            return Err(io::Error::other(format!("version {} of a newer program", read.v)));
+        }
+        let attempt = Attempt { offer: Arc::new(read.offer), stage: read.stage };
+        let length = record.len() as Length;
+        replace(path, &[&length.to_le_bytes(), record].concat())?;
+        Ok(attempt)
     }
 
     fn path(&self, attempt: AttemptId) -> PathBuf {
@@ -87,15 +110,17 @@ impl Spool {
     }
 }
 
-fn read(path: &Path) -> io::Result<Attempt> {
-    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("more than {MAX_FILE_BYTES} bytes")));
+fn last_record(mut bytes: &[u8]) -> Option<&[u8]> {
+    let mut last = None;
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let Some((record, rest)) = rest.split_at_checked(Length::from_le_bytes(*length) as usize) else { break };
+        // A power cut may leave zeros.
+        if !record.is_empty() {
+            last = Some(record);
+        }
+        bytes = rest;
     }
-    let read: Read = rmp_serde::from_slice(&fs::read(path)?).map_err(io::Error::other)?;
-    if read.v > VERSION {
-        return Err(io::Error::other(format!("version {} of a newer program", read.v)));
-    }
-    Ok(Attempt { offer: Arc::new(read.offer), stage: read.stage })
+    last
 }
 
 fn set_aside(path: &Path, why: &io::Error) -> io::Result<()> {
@@ -159,15 +184,22 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_in_the_middle_of_a_write_leaves_what_was_before() {
+    fn a_kill_in_the_middle_of_a_write_leaves_what_was_before_and_room_for_what_comes() {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::new(dir.path().to_owned());
         let one = attempt(1);
         spool.save(&one).unwrap();
-        let half = dir.path().join(format!("{}.new", one.offer.attempt));
-        fs::write(&half, b"half of it").unwrap();
-        assert_eq!(spool.load().unwrap(), [one]);
-        assert!(!half.exists());
+        let path = spool.path(one.offer.attempt);
+        let whole = fs::metadata(&path).unwrap().len();
+        spool.save(&failed(&one)).unwrap();
+        let both = fs::read(&path).unwrap();
+        for cut in whole as usize..both.len() {
+            fs::write(&path, &both[..cut]).unwrap();
+            assert_eq!(spool.load().unwrap(), std::slice::from_ref(&one), "cut at {cut}");
+        }
+        let last = failed(&one);
+        spool.save(&last).unwrap();
+        assert_eq!(spool.load().unwrap(), [last]);
     }
 
     #[test]
@@ -176,7 +208,7 @@ mod tests {
         let spool = Spool::new(dir.path().to_owned());
         let one = attempt(1);
         spool.save(&one).unwrap();
-        fs::write(dir.path().join("odd.attempt"), b"\xc1").unwrap();
+        fs::write(dir.path().join("odd.attempt"), b"\x01\0\0\0\xc1").unwrap();
         assert_eq!(spool.load().unwrap(), [one]);
         assert!(dir.path().join("odd.broken").exists());
     }

@@ -3,6 +3,8 @@
 //! Prints lines `result NAME VALUE UNIT`. It asserts only that nothing is grossly wrong: machines differ, and so do
 //! builds of this program.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::{Duration, Instant};

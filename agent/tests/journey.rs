@@ -1,5 +1,7 @@
 //! An agent with everything real around it but the scheduler, which is the test: from offer to settlement.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use drover_bucket::Key;
@@ -69,7 +71,7 @@ async fn a_derivation_is_built_told_uploaded_and_settled() {
     assert_eq!((Sha256::of(&nar), nar.len() as u64), (out.nar.nar_hash, out.nar.nar_size));
 
     farm.scheduler.beat(|beat| beat.held.len() == 1 && beat.held[0].phase == Phase::Uploaded).await;
-    assert_eq!((farm.count("spool"), farm.count("roots")), (1, 1));
+    assert_eq!((farm.count("spool"), farm.count("roots")), (1, 2));
     farm.lab.run(&["nix-store", "--gc"]);
     assert!(farm.lab.file(&out.path).exists(), "an output that is not settled was collected");
     farm.scheduler.order(offer.attempt, Order::Settled);
@@ -158,6 +160,7 @@ async fn one_offer_waits_beyond_the_slot_and_starts_by_itself() {
     let slow = farm.pack(&shell("slow", "", "sleep 1; echo x > $out")).await;
     let quick = farm.pack(&shell("quick", "", "echo x > $out")).await;
     let first = farm.scheduler.lease(&slow, &[]).await;
+    farm.scheduler.beat(|beat| beat.held.iter().any(|held| held.phase == Phase::Building)).await;
     let second = farm.scheduler.lease(&quick, &[]).await;
     let third = farm.scheduler.offer_of(&quick, &[]);
     assert_eq!(farm.scheduler.try_offer(&third).await, Ok(OfferAnswer::Refused(Refusal::Full)));

@@ -1,6 +1,6 @@
 //! A farm for one agent: real nats-server, real store daemon, a folder for a bucket, and the test for a scheduler.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
 
 #[path = "../../../daemon/tests/support/mod.rs"]
 pub mod lab;
