@@ -1,1 +1,27 @@
-//! 
+//! What the system tests stand on: a farm of real processes on this machine, each of which a test can kill and start
+//! again alone, and an agent that says what a test wants.
+//!
+//! It decides nothing about builds. It knows the command lines of Drover's programs and where they leave their words.
+
+#![allow(clippy::unwrap_used)] // A harness has nobody to tell but the test.
+
+mod programs;
+mod process;
+pub use process::Process;
+
+/// Stores with daemons of their own.
+#[path = "../../daemon/tests/support/mod.rs"]
+#[allow(missing_docs)] // Shared with the tests of other crates.
+pub mod lab;
+
+mod farm;
+pub use farm::{Agent, Farm, KEY_NAME, PATIENCE, Pace, until};
+mod build;
+pub use build::{Ended, Submitted};
+mod audit;
+pub use audit::Audit;
+
+mod recipe;
+pub use recipe::Recipe;
+mod fake_agent;
+pub use fake_agent::FakeAgent;

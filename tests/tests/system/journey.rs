@@ -1,0 +1,36 @@
+//! One build through every process, and into a store that had nothing.
+
+use drover_store::SecretKey;
+use drover_tests::lab::Lab;
+use drover_tests::{Farm, KEY_NAME};
+
+#[tokio::test]
+async fn the_journey() {
+    let Some(farm) = Farm::start(2).await else { return };
+    let substituters = format!("substituters = {}", farm.cache_url);
+    let Some(third) = Lab::start(&[&substituters, "require-sigs = true"]) else { return };
+    let drv = farm.instantiate("travel", &[]);
+
+    let ended = farm.build(&[&drv]).await;
+    ended.succeeded();
+    let audit = farm.audit(ended.submission).await;
+    audit.all_succeeded_once(3);
+    audit.nothing_was_tried_in_vain();
+    let builders: std::collections::BTreeSet<_> = audit.builds.iter().map(|build| build.summary.agent).collect();
+    assert_eq!(builders.len(), 2, "one agent built everything, so that no input travelled");
+
+    let out = farm.dev().run(&["nix-store", "--query", "--outputs", &drv]);
+    let wrong = SecretKey::generate(KEY_NAME).unwrap().public().to_string();
+    let refused = realise(&third, &out, &wrong).unwrap_err();
+    assert!(refused.contains("lacks a valid signature") || refused.contains("not signed by any of the keys"), "{refused}");
+    assert!(!third.scratch().join(out.trim_start_matches('/')).exists());
+
+    realise(&third, &out, &farm.public_key).unwrap();
+    let words = third.run(&["cat", &format!("{out}/words")]);
+    assert_eq!(words, "words that travel, left\nwords that travel, right");
+    assert_eq!(third.run(&["cat", &format!("{out}/left")]), "words that travel, left");
+}
+
+fn realise(store: &Lab, out: &str, key: &str) -> Result<String, String> {
+    store.try_run(&["nix-store", "--realise", out, "--option", "trusted-public-keys", key])
+}

@@ -1,0 +1,44 @@
+//! A process is killed in the middle of a graph, and started again: everything ends well, and nobody else's work is lost.
+
+use drover_tests::{Farm, Submitted};
+
+/// Builds in the graph: five layers of four, and the last.
+const BUILDS: usize = 21;
+/// So many builders have started when somebody is killed.
+const MIDDLE: usize = 5;
+
+/// A farm of two agents in the middle of a graph.
+async fn in_the_middle() -> Option<(Farm, Submitted)> {
+    let farm = Farm::start(2).await?;
+    let starts = farm.starts_folder().display().to_string();
+    let drv = farm.instantiate("layers", &[("starts", &starts)]);
+    let submitted = farm.submit(&[&drv]);
+    farm.until_started(MIDDLE).await;
+    Some((farm, submitted))
+}
+
+/// Everything succeeded; every derivation was started once, but for at most `again` that were started twice.
+async fn ends_well(farm: &Farm, submitted: Submitted, again: usize) {
+    let ended = submitted.end().await;
+    ended.succeeded();
+    farm.audit(ended.submission).await.all_succeeded_once(BUILDS);
+    let starts = farm.starts();
+    assert_eq!(starts.len(), BUILDS, "{starts:?}");
+    let extra = starts.values().sum::<usize>() - BUILDS;
+    assert!(extra <= again, "{extra} more than once: {starts:?}");
+}
+
+async fn each_success_was_told_once(farm: &Farm) {
+    let told = farm.told_successes().await;
+    assert_eq!(told.len(), BUILDS);
+    assert!(told.values().all(|times| *times == 1), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_scheduler_is_killed_in_the_middle_and_no_build_is_stopped() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.scheduler.kill();
+    farm.run_scheduler().await;
+    ends_well(&farm, submitted, 0).await;
+    each_success_was_told_once(&farm).await;
+}

@@ -1,0 +1,7 @@
+//! The whole farm, with everything real: nats-server, store daemons, and every process of Drover.
+
+#![allow(clippy::unwrap_used)]
+
+mod journey;
+mod failure;
+mod killed;
