@@ -80,6 +80,13 @@ impl Lent<'_> {
     }
 }
 
+impl Lent<'_> {
+    /// Closes it: the daemon's process behind it remembers something that is no longer so.
+    pub fn close(mut self) {
+        self.kept = None;
+    }
+}
+
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let Some(mut kept) = self.kept.take() else { return };

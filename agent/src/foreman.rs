@@ -49,34 +49,29 @@ struct Desk {
 }
 
 impl Foreman {
-    /// With nothing in hand. The ledger takes no offer before the foreman is told that the agent is ready.
-    pub fn new(agent: AgentId, state: StateDir, roots: Arc<OutputRoots>, workshop: Arc<Workshop>, ledger: Ledger) -> Arc<Self> {
-        Arc::new(Self {
-            agent,
-            spool: Spool::new(state.spool()),
-            state,
-            roots,
-            workshop,
-            outbox: Outbox::default(),
-            readiness: Notify::new(),
-            suspicion: Notify::new(),
-            desk: Mutex::new(Desk { ledger, running: HashMap::new() }),
-        })
-    }
-
-    /// Goes on with what is in the spool.
-    pub fn recover(self: &Arc<Self>) -> Result<(), AgentError> {
-        let spooled = |error: io::Error| AgentError::state_dir(&self.state.spool())(error);
-        let attempts = self.spool.load().map_err(spooled)?;
+    /// Goes on with what is in the spool. No offer is taken before the foreman is told that the agent is ready.
+    pub fn recover(
+        agent: AgentId,
+        state: StateDir,
+        roots: Arc<OutputRoots>,
+        workshop: Arc<Workshop>,
+        ledger: Ledger,
+    ) -> Result<Arc<Self>, AgentError> {
+        let unusable = |error: io::Error| AgentError::state_dir(&state.spool())(error);
+        let (spool, attempts) = Spool::open(&state.spool()).map_err(unusable)?;
         let held: BTreeSet<AttemptId> = attempts.iter().map(|attempt| attempt.offer.attempt).collect();
-        self.roots.recover(&held).map_err(spooled)?;
+        roots.recover(&held).map_err(unusable)?;
         if !held.is_empty() {
             tracing::info!(attempts = held.len(), "going on with what was not settled");
         }
-        let mut desk = self.desk();
+        let desk = Mutex::new(Desk { ledger, running: HashMap::new() });
+        let (outbox, readiness, suspicion) = Default::default();
+        let foreman = Arc::new(Self { agent, state, spool, roots, workshop, outbox, readiness, suspicion, desk });
+        let mut desk = foreman.desk();
         let effects = desk.ledger.recover(attempts);
-        self.carry_out(&mut desk, effects);
-        Ok(())
+        foreman.carry_out(&mut desk, effects);
+        drop(desk);
+        Ok(foreman)
     }
 
     /// Answers an offer.

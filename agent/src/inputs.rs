@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drover_daemon::DaemonError;
@@ -12,6 +13,7 @@ use drover_messages::Cause;
 use drover_messages::offer::Input;
 use drover_store::StorePath;
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Mutex;
 
 use crate::cause_of;
 use crate::daemon_pool::DaemonPool;
@@ -32,12 +34,16 @@ const FETCH_PAUSE_SECS: u64 = 1;
 pub struct Inputs {
     roots: TempRoots,
     fetching: Arc<DaemonPool>,
+    /// Whether the daemon has fetched something. Until then one fetch goes alone: each process of Nix 2.8 that meets a
+    /// cache for the first time writes it down anew, and what the others know of it breaks.
+    met_cache: AtomicBool,
+    meeting_cache: Mutex<()>,
 }
 
 impl Inputs {
     /// `building` connections look into the store, `fetching` ones may substitute.
     pub fn new(building: Arc<DaemonPool>, fetching: Arc<DaemonPool>) -> Self {
-        Self { roots: TempRoots::new(building), fetching }
+        Self { roots: TempRoots::new(building), fetching, met_cache: AtomicBool::new(false), meeting_cache: Mutex::new(()) }
     }
 
     /// Makes sure of all inputs. They stay in the store while the hold lives.
@@ -93,12 +99,27 @@ impl Inputs {
     }
 
     async fn fetch_once(&self, path: &StorePath) -> Result<(), DaemonError> {
+        if self.met_cache.load(Ordering::Relaxed) {
+            return self.ensure(path).await;
+        }
+        let _alone = self.meeting_cache.lock().await;
+        let fetched = self.ensure(path).await;
+        self.met_cache.fetch_or(fetched.is_ok(), Ordering::Relaxed);
+        fetched
+    }
+
+    async fn ensure(&self, path: &StorePath) -> Result<(), DaemonError> {
         loop {
             let mut daemon = self.fetching.take().await?;
             let limit = Duration::from_secs(FETCH_TIMEOUT_SECS);
             match tokio::time::timeout(limit, daemon.ensure(path)).await {
                 Err(_) => return Err(DaemonError::Timeout { what: "an input", limit }),
                 Ok(Err(error)) if daemon.went_stale(&error) => {}
+                Ok(Err(refused @ DaemonError::Daemon(_))) => {
+                    // The next try is another process's: this one may have its refusal from memory.
+                    daemon.close();
+                    return Err(refused);
+                }
                 Ok(fetched) => return fetched,
             }
         }

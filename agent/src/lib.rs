@@ -72,8 +72,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let workshop = Arc::new(Workshop::new(config.clone(), bus.clone(), bucket, daemons.clone(), roots.clone()));
     let mut ledger = Ledger::new(config.store_dir.clone(), config.slots, generation);
     ledger.set_ready(Some(readiness::NOT_LOOKED_YET.into()));
-    let foreman = Foreman::new(config.agent, state, roots, workshop, ledger);
-    foreman.recover()?;
+    let foreman = Foreman::recover(config.agent, state, roots, workshop, ledger)?;
     let heart = Heart { config: config.clone(), bus: bus.clone(), foreman: foreman.clone() };
     tokio::select! {
         () = shutdown => {}

@@ -1,14 +1,15 @@
-//! Attempts on disk, one file each, from the offer until they are settled: a killed process forgets none.
+//! Attempts on disk, from the offer until they are settled: a killed process forgets none.
 //!
-//! A file grows by one record each time its attempt is saved, and the last whole record counts: a process that is killed
-//! in the middle of a write leaves the one before. Nothing is synced, and no file is made anew for a change, for both
-//! cost more than a small build may; the kernel keeps what was written when the process dies. The spool does not know
-//! what may follow what.
+//! One journal, to which each change is appended; the last record of an attempt counts. A process that is killed in the
+//! middle of a write leaves what was before. Nothing is synced, and no file is made for a build, for both cost more than
+//! a small build may; the kernel keeps what was written when the process dies. The spool does not know what may follow
+//! what.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_messages::AttemptId;
 use drover_messages::offer::Offer;
@@ -17,8 +18,11 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::{Attempt, Stage};
 use crate::state_dir::replace;
 
-/// The longest file that is read back, in bytes: an offer and a few reports are messages.
-const MAX_FILE_BYTES: u64 = 16 * drover_messages::envelope::MAX_MESSAGE_BYTES as u64;
+/// A journal that is longer than this, in bytes, is written anew when most of it is about what is settled.
+const COMPACT_ABOVE_BYTES: u64 = 4 << 20;
+
+/// The longest journal that is read back, in bytes: all that an agent may hold, and as much again that is settled.
+const MAX_JOURNAL_BYTES: u64 = 1 << 30;
 
 /// The shape of a record. It grew a version at its birth.
 const VERSION: u16 = 1;
@@ -29,6 +33,13 @@ type Length = u32;
 #[derive(Serialize)]
 struct Written<'a> {
     v: u16,
+    attempt: AttemptId,
+    /// `None` where it is forgotten.
+    held: Option<WrittenHeld<'a>>,
+}
+
+#[derive(Serialize)]
+struct WrittenHeld<'a> {
     offer: &'a Offer,
     stage: &'a Stage,
 }
@@ -36,180 +47,166 @@ struct Written<'a> {
 #[derive(Deserialize)]
 struct Read {
     v: u16,
+    attempt: AttemptId,
+    held: Option<ReadHeld>,
+}
+
+#[derive(Deserialize)]
+struct ReadHeld {
     offer: Offer,
     stage: Stage,
 }
 
-/// The folder of attempts.
+/// The journal.
 #[derive(Debug)]
 pub struct Spool {
-    dir: PathBuf,
+    path: PathBuf,
+    journal: Mutex<Journal>,
+}
+
+#[derive(Debug)]
+struct Journal {
+    file: File,
+    /// Its length, in bytes.
+    length: u64,
+    /// The last record of each attempt that is held.
+    held: BTreeMap<AttemptId, Vec<u8>>,
 }
 
 impl Spool {
-    /// In this folder, which exists.
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    /// Opens the journal in this folder, which exists, and gives what is not settled. What cannot be read is set aside,
+    /// and said so: the scheduler offers anew what the agent does not name.
+    pub fn open(dir: &Path) -> io::Result<(Self, Vec<Attempt>)> {
+        let path = dir.join("journal");
+        let (attempts, held) = read(&path)?;
+        let journal = Mutex::new(Journal::write(&path, held)?);
+        Ok((Self { path, journal }, attempts))
     }
 
     /// Writes an attempt as it is now.
     pub fn save(&self, attempt: &Attempt) -> io::Result<()> {
-        let written = Written { v: VERSION, offer: &attempt.offer, stage: &attempt.stage };
-        let mut record = vec![0; size_of::<Length>()];
-        rmp_serde::encode::write_named(&mut record, &written).map_err(io::Error::other)?;
-        let length = Length::try_from(record.len() - size_of::<Length>()).map_err(io::Error::other)?;
-        record[..size_of::<Length>()].copy_from_slice(&length.to_le_bytes());
-        File::options().create(true).append(true).open(self.path(attempt.offer.attempt))?.write_all(&record)
+        let id = attempt.offer.attempt;
+        let held = WrittenHeld { offer: &attempt.offer, stage: &attempt.stage };
+        let record = record(&Written { v: VERSION, attempt: id, held: Some(held) })?;
+        let mut journal = self.journal();
+        journal.append(&record)?;
+        journal.held.insert(id, record);
+        journal.compact(&self.path)
     }
 
     /// Forgets an attempt. One that is not there is forgotten already.
     pub fn forget(&self, attempt: AttemptId) -> io::Result<()> {
-        match fs::remove_file(self.path(attempt)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let mut journal = self.journal();
+        if journal.held.remove(&attempt).is_some() {
+            journal.append(&record(&Written { v: VERSION, attempt, held: None })?)?;
         }
+        journal.compact(&self.path)
     }
 
-    /// Everything that is not settled. A file that cannot be read is set aside, and said so: the scheduler offers anew
-    /// what the agent does not name.
-    pub fn load(&self) -> io::Result<Vec<Attempt>> {
-        let mut attempts = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "attempt") {
-                continue;
-            }
-            match self.read(&path) {
-                Ok(attempt) => attempts.push(attempt),
-                Err(error) => set_aside(&path, &error)?,
-            }
-        }
-        attempts.sort_by_key(|attempt| attempt.offer.epoch);
-        Ok(attempts)
-    }
-
-    /// Reads a file, and writes it anew with its last record alone: what is behind that would spoil what comes.
-    fn read(&self, path: &Path) -> io::Result<Attempt> {
-        if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-            return Err(io::Error::other(format!("more than {MAX_FILE_BYTES} bytes")));
-        }
-        let bytes = fs::read(path)?;
-        let record = last_record(&bytes).ok_or_else(|| io::Error::other("no whole record"))?;
-        let read: Read = rmp_serde::from_slice(record).map_err(io::Error::other)?;
-        if read.v > VERSION {
-            return Err(io::Error::other(format!("version {} of a newer program", read.v)));
-        }
-        let attempt = Attempt { offer: Arc::new(read.offer), stage: read.stage };
-        let length = record.len() as Length;
-        replace(path, &[&length.to_le_bytes(), record].concat())?;
-        Ok(attempt)
-    }
-
-    fn path(&self, attempt: AttemptId) -> PathBuf {
-        self.dir.join(format!("{attempt}.attempt"))
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn last_record(mut bytes: &[u8]) -> Option<&[u8]> {
-    let mut last = None;
-    while let Some((length, rest)) = bytes.split_first_chunk() {
-        let Some((record, rest)) = rest.split_at_checked(Length::from_le_bytes(*length) as usize) else { break };
+impl Journal {
+    /// Writes a journal of these records, in the place of what was there.
+    fn write(path: &Path, held: BTreeMap<AttemptId, Vec<u8>>) -> io::Result<Self> {
+        let bytes: Vec<u8> = held.values().flatten().copied().collect();
+        replace(path, &bytes)?;
+        let file = File::options().append(true).open(path)?;
+        Ok(Self { file, length: bytes.len() as u64, held })
+    }
+
+    /// A write that fails half-way, as on a full disk, is taken back: what is behind it would not be found.
+    fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(record) {
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += record.len() as u64;
+        Ok(())
+    }
+
+    fn compact(&mut self, path: &Path) -> io::Result<()> {
+        if self.length > COMPACT_ABOVE_BYTES {
+            let held: usize = self.held.values().map(Vec::len).sum();
+            if self.length > 2 * held as u64 {
+                *self = Self::write(path, std::mem::take(&mut self.held))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record(written: &Written<'_>) -> io::Result<Vec<u8>> {
+    let mut record = vec![0; size_of::<Length>()];
+    rmp_serde::encode::write_named(&mut record, written).map_err(io::Error::other)?;
+    let length = Length::try_from(record.len() - size_of::<Length>()).map_err(io::Error::other)?;
+    record[..size_of::<Length>()].copy_from_slice(&length.to_le_bytes());
+    Ok(record)
+}
+
+/// What is held, in the order of the leases, and the record of each.
+fn read(path: &Path) -> io::Result<(Vec<Attempt>, BTreeMap<AttemptId, Vec<u8>>)> {
+    let bytes = match fs::metadata(path) {
+        Ok(meta) if meta.len() > MAX_JOURNAL_BYTES => return set_aside(path, "it is too long").map(|()| Default::default()),
+        Ok(_) => fs::read(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let (mut attempts, mut held) = (BTreeMap::new(), BTreeMap::new());
+    let mut unreadable = 0;
+    for record in records(&bytes) {
+        match decode(&record[size_of::<Length>()..]) {
+            Ok((id, Some(attempt))) => {
+                attempts.insert(id, attempt);
+                held.insert(id, record.to_vec());
+            }
+            Ok((id, None)) => {
+                attempts.remove(&id);
+                held.remove(&id);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a record in the spool cannot be read");
+                unreadable += 1;
+            }
+        }
+    }
+    if unreadable > 0 {
+        set_aside(path, "it has records that cannot be read")?;
+    }
+    let mut attempts: Vec<Attempt> = attempts.into_values().collect();
+    attempts.sort_by_key(|attempt| attempt.offer.epoch);
+    Ok((attempts, held))
+}
+
+/// Whole records, each with its length.
+fn records(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = Length::from_le_bytes(*bytes.first_chunk()?) as usize;
         // A power cut may leave zeros.
-        if !record.is_empty() {
-            last = Some(record);
-        }
+        let (record, rest) = bytes.split_at_checked(size_of::<Length>() + length).filter(|_| length > 0)?;
         bytes = rest;
-    }
-    last
+        Some(record)
+    })
 }
 
-fn set_aside(path: &Path, why: &io::Error) -> io::Result<()> {
-    tracing::error!(file = %path.display(), %why, "an attempt in the spool cannot be read and is set aside");
-    fs::rename(path, path.with_extension("broken"))
+fn decode(record: &[u8]) -> io::Result<(AttemptId, Option<Attempt>)> {
+    let read: Read = rmp_serde::from_slice(record).map_err(io::Error::other)?;
+    if read.v > VERSION {
+        return Err(io::Error::other(format!("version {} of a newer program", read.v)));
+    }
+    let held = read.held.map(|held| Attempt { offer: Arc::new(held.offer), stage: held.stage });
+    Ok((read.attempt, held))
+}
+
+/// Keeps a journal for whoever looks into it.
+fn set_aside(path: &Path, why: &str) -> io::Result<()> {
+    let aside = path.with_extension("broken");
+    tracing::error!(file = %aside.display(), why, "the spool is kept aside");
+    fs::copy(path, aside).map(drop)
 }
 
 #[cfg(test)]
-mod tests {
-    use drover_messages::report::{Failed, Outcome, Times};
-    use drover_messages::{BuildId, Cause, Epoch, Generation, ReportId};
-    use drover_store::{PackId, StoreDir};
-
-    use super::*;
-    use crate::ledger::report;
-
-    fn attempt(n: u64) -> Attempt {
-        let epoch = Epoch { generation: Generation(1), n };
-        let build = BuildId::new();
-        let offer = Offer {
-            generation: Generation(1),
-            epoch,
-            attempt: AttemptId::derived(build, epoch),
-            build,
-            store_dir: StoreDir::nix(),
-            drv: "0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello.drv".parse().unwrap(),
-            pack: PackId::of(b"pack"),
-            inputs: Vec::new(),
-        };
-        Attempt { offer: Arc::new(offer), stage: Stage::Accepted }
-    }
-
-    fn failed(attempt: &Attempt) -> Attempt {
-        let failed = Failed { cause: Cause::Silent, message: "hm".into(), times: Times::default(), log: None };
-        let failed = report(&attempt.offer, ReportId::new(), Outcome::Failed(failed));
-        Attempt { offer: attempt.offer.clone(), stage: Stage::Failed { built: None, failed } }
-    }
-
-    #[test]
-    fn what_was_saved_last_is_loaded_in_order_of_the_leases() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned());
-        let (one, two, three) = (attempt(1), attempt(2), attempt(3));
-        for attempt in [&three, &one, &two] {
-            spool.save(attempt).unwrap();
-        }
-        let two_failed = failed(&two);
-        spool.save(&two_failed).unwrap();
-        assert_eq!(spool.load().unwrap(), [one, two_failed, three]);
-    }
-
-    #[test]
-    fn what_is_forgotten_is_not_loaded_and_may_be_forgotten_twice() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned());
-        let one = attempt(1);
-        spool.save(&one).unwrap();
-        spool.forget(one.offer.attempt).unwrap();
-        spool.forget(one.offer.attempt).unwrap();
-        assert_eq!(spool.load().unwrap(), []);
-    }
-
-    #[test]
-    fn a_kill_in_the_middle_of_a_write_leaves_what_was_before_and_room_for_what_comes() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned());
-        let one = attempt(1);
-        spool.save(&one).unwrap();
-        let path = spool.path(one.offer.attempt);
-        let whole = fs::metadata(&path).unwrap().len();
-        spool.save(&failed(&one)).unwrap();
-        let both = fs::read(&path).unwrap();
-        for cut in whole as usize..both.len() {
-            fs::write(&path, &both[..cut]).unwrap();
-            assert_eq!(spool.load().unwrap(), std::slice::from_ref(&one), "cut at {cut}");
-        }
-        let last = failed(&one);
-        spool.save(&last).unwrap();
-        assert_eq!(spool.load().unwrap(), [last]);
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_set_aside_and_stops_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned());
-        let one = attempt(1);
-        spool.save(&one).unwrap();
-        fs::write(dir.path().join("odd.attempt"), b"\x01\0\0\0\xc1").unwrap();
-        assert_eq!(spool.load().unwrap(), [one]);
-        assert!(dir.path().join("odd.broken").exists());
-    }
-}
+#[path = "spool_tests.rs"]
+mod tests;
