@@ -81,9 +81,10 @@ impl Lent<'_> {
 }
 
 impl Lent<'_> {
-    /// Closes it: the daemon's process behind it remembers something that is no longer so.
+    /// Closes it, and all that lie idle: the daemon's processes behind them may remember what is no longer so.
     pub fn close(mut self) {
         self.kept = None;
+        self.pool.clear();
     }
 }
 
