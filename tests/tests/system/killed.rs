@@ -8,7 +8,7 @@ const BUILDS: usize = 21;
 const MIDDLE: usize = 5;
 
 /// A farm of two agents in the middle of a graph.
-async fn in_the_middle() -> Option<(Farm, Submitted)> {
+pub(crate) async fn in_the_middle() -> Option<(Farm, Submitted)> {
     let farm = Farm::start(2).await?;
     let starts = farm.starts_folder().display().to_string();
     let drv = farm.instantiate("layers", &[("starts", &starts)]);
@@ -18,7 +18,7 @@ async fn in_the_middle() -> Option<(Farm, Submitted)> {
 }
 
 /// Everything succeeded; every derivation was started once, but for at most `again` that were started twice.
-async fn ends_well(farm: &Farm, submitted: Submitted, again: usize) {
+pub(crate) async fn ends_well(farm: &Farm, submitted: Submitted, again: usize) {
     let ended = submitted.end().await;
     ended.succeeded();
     farm.audit(ended.submission).await.all_succeeded_once(BUILDS);
@@ -41,4 +41,60 @@ async fn the_scheduler_is_killed_in_the_middle_and_no_build_is_stopped() {
     farm.run_scheduler().await;
     ends_well(&farm, submitted, 0).await;
     each_success_was_told_once(&farm).await;
+}
+
+#[tokio::test]
+async fn an_agent_is_killed_in_the_middle_and_only_its_own_build_is_started_again() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.agents[0].process.kill();
+    farm.agents[0].process.run();
+    ends_well(&farm, submitted, 1).await;
+    each_success_was_told_once(&farm).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_come_back_is_replaced_by_the_other() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.agents[0].process.kill();
+    // What it had built and not uploaded yet goes with it, besides what it was building.
+    ends_well(&farm, submitted, 3).await;
+}
+
+#[tokio::test]
+async fn the_publish_worker_is_killed_in_the_middle_and_no_build_is_stopped() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.publish.kill();
+    farm.publish.run();
+    ends_well(&farm, submitted, 0).await;
+    each_success_was_told_once(&farm).await;
+}
+
+#[tokio::test]
+async fn the_broker_is_killed_in_the_middle_and_no_build_is_stopped() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.nats.kill();
+    farm.nats.run();
+    ends_well(&farm, submitted, 0).await;
+    each_success_was_told_once(&farm).await;
+}
+
+#[tokio::test]
+async fn the_broker_is_killed_and_its_storage_deleted_and_no_build_is_stopped() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.nats.kill();
+    farm.nats.wipe();
+    farm.nats.run();
+    ends_well(&farm, submitted, 0).await;
+}
+
+#[tokio::test]
+async fn every_process_but_the_agents_is_killed_at_once_and_no_build_is_stopped() {
+    let Some((mut farm, submitted)) = in_the_middle().await else { return };
+    farm.nats.kill();
+    farm.scheduler.kill();
+    farm.publish.kill();
+    farm.nats.run();
+    farm.publish.run();
+    farm.run_scheduler().await;
+    ends_well(&farm, submitted, 0).await;
 }

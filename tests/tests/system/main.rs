@@ -5,3 +5,4 @@
 mod journey;
 mod failure;
 mod killed;
+mod superseded;
