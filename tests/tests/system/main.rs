@@ -4,5 +4,6 @@
 
 mod journey;
 mod failure;
+mod reports;
 mod killed;
 mod superseded;

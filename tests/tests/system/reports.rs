@@ -1,0 +1,167 @@
+//! What the scheduler makes of reports that come twice, late, spoilt or in lies. The agents are the test's.
+
+use std::time::Duration;
+
+use drover_messages::Cause;
+use drover_messages::event::What;
+use drover_messages::query::StateName;
+use drover_messages::report::{Failed, Outcome, Times};
+use drover_nats::{Filter, Subject, streams};
+use drover_store::StorePath;
+use drover_tests::{FakeAgent, Farm, PATIENCE, Pace, Recipe};
+
+const PACE: Pace = Pace { lease_secs: 2, beat_secs: 1 };
+
+/// A farm, an agent, and a recipe that was submitted.
+async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, drover_messages::SubmissionId)> {
+    let mut farm = Farm::without_stores(PACE).await?;
+    let agent = FakeAgent::join(&mut farm).await;
+    let recipe = Recipe::new(name, &[]);
+    let submission = farm.submit_recipes(&[&recipe]).await;
+    Some((farm, agent, recipe, submission))
+}
+
+async fn until_available(farm: &Farm, submission: drover_messages::SubmissionId) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let builds = farm.summaries(submission).await;
+        if !builds.is_empty() && builds.iter().all(|build| build.available) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{builds:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn builder_failed() -> Outcome {
+    let message = "exit code 1".into();
+    Outcome::Failed(Failed { cause: Cause::BuilderFailed, message, times: Times::default(), log: None })
+}
+
+fn is_about(what: &What, item: &StorePath) -> bool {
+    matches!(what, What::ItemAvailable { path, .. } | What::PublicationRefused { path, .. } if path == item)
+}
+
+#[tokio::test]
+async fn a_report_that_is_delivered_twice_counts_once() {
+    let Some((farm, mut agent, recipe, submission)) = asked_for("twice").await else { return };
+    let offer = agent.offer().await;
+    let built = agent.report(&offer, recipe.built()).await;
+    agent.send(&built).await;
+    let (outcome, _) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+    let uploaded = agent.report(&offer, outcome).await;
+    agent.send(&uploaded).await;
+    until_available(&farm, submission).await;
+    for report in [&built, &uploaded] {
+        agent.send(report).await;
+    }
+    // Reports are taken in order: once this one has been read, so have those.
+    let next = Recipe::new("after", &[]);
+    let after = farm.submit_recipes(&[&next]).await;
+    let offer = agent.offer().await;
+    agent.report(&offer, next.built()).await;
+    let (outcome, _) = next.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+    agent.report(&offer, outcome).await;
+    until_available(&farm, after).await;
+
+    let audit = farm.audit(submission).await;
+    audit.all_succeeded_once(1);
+    audit.nothing_was_tried_in_vain();
+    let told = farm.told_successes().await;
+    assert_eq!(told[&audit.builds[0].summary.build], 1);
+    let available = farm.events().await.into_iter().filter(|event| is_about(&event.what, &recipe.out)).count();
+    assert_eq!(available, 1);
+}
+
+#[tokio::test]
+async fn a_failure_from_a_superseded_lease_is_ignored() {
+    let Some((mut farm, mut first, recipe, submission)) = asked_for("superseded").await else { return };
+    let old = first.offer().await;
+    first.fall_silent();
+    let mut second = FakeAgent::join(&mut farm).await;
+    let new = second.offer().await;
+    assert!(new.build == old.build && new.epoch > old.epoch);
+    first.report(&old, builder_failed()).await;
+    second.report(&new, recipe.built()).await;
+    let (outcome, _) = recipe.upload(&farm.bucket(), second.id, new.attempt, "words").await;
+    second.report(&new, outcome).await;
+    until_available(&farm, submission).await;
+
+    let audit = farm.audit(submission).await;
+    audit.all_succeeded_once(1);
+    let [lost, won] = &audit.builds[0].attempts[..] else { panic!("{:#?}", audit.builds) };
+    assert_eq!((lost.attempt, lost.cause.clone()), (old.attempt, Some(Cause::AgentLost)));
+    assert_eq!(won.attempt, new.attempt);
+    assert!(!farm.events().await.iter().any(|event| matches!(event.what, What::BuildFailed { .. })));
+}
+
+#[tokio::test]
+async fn a_late_success_of_an_earlier_attempt_wins() {
+    let Some((mut farm, mut first, recipe, submission)) = asked_for("late").await else { return };
+    let old = first.offer().await;
+    first.fall_silent();
+    let mut second = FakeAgent::join(&mut farm).await;
+    let new = second.offer().await;
+    first.report(&old, recipe.built()).await;
+    let (outcome, _) = recipe.upload(&farm.bucket(), first.id, old.attempt, "words").await;
+    first.report(&old, outcome).await;
+    until_available(&farm, submission).await;
+    second.report(&new, recipe.built()).await;
+
+    let audit = farm.audit(submission).await;
+    audit.all_succeeded_once(1);
+    let [won, beaten] = &audit.builds[0].attempts[..] else { panic!("{:#?}", audit.builds) };
+    assert_eq!((won.attempt, won.state.as_str()), (old.attempt, "published"));
+    assert_eq!((beaten.attempt, beaten.state.as_str()), (new.attempt, "superseded"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_set_aside_with_the_reason_and_stops_nothing() {
+    let Some((farm, mut agent, recipe, submission)) = asked_for("rubbish").await else { return };
+    let offer = agent.offer().await;
+    agent.send_rubbish(&offer, b"no message of Drover's").await;
+    agent.report(&offer, recipe.built()).await;
+    let (outcome, _) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+    agent.report(&offer, outcome).await;
+    until_available(&farm, submission).await;
+    farm.audit(submission).await.all_succeeded_once(1);
+
+    let mut dead = farm.bus.replay(streams::DEAD, Filter::Dead).await.unwrap();
+    let set_aside = dead.next_stored().await.unwrap().expect("a message was set aside");
+    assert!(matches!(&set_aside.subject, Subject::Dead { stream, .. } if stream == streams::RES), "{}", set_aside.subject);
+    assert_eq!(&set_aside.payload[..], b"no message of Drover's");
+    assert!(set_aside.header("Reason").is_some_and(|why| why.contains("not a readable message")));
+    assert_eq!(set_aside.header("Came-On"), Some(format!("res.{}.{}", agent.id, offer.build).as_str()));
+    assert!(dead.next_stored().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_nar_that_was_changed_in_the_bucket_is_refused_and_the_build_tried_again() {
+    let Some((farm, mut agent, recipe, submission)) = asked_for("changed").await else { return };
+    let offer = agent.offer().await;
+    agent.report(&offer, recipe.built()).await;
+    let (outcome, key) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+    // A whole nar of the same size, with one letter changed: only the hash can tell.
+    let other = Recipe::new("other", &[]);
+    let (_, forged) = other.upload(&farm.bucket(), agent.id, offer.attempt, "swore").await;
+    std::fs::copy(farm.bucket_folder().join(forged.to_string()), farm.bucket_folder().join(key.to_string())).unwrap();
+    agent.report(&offer, outcome).await;
+
+    let again = agent.offer().await;
+    assert_eq!(again.build, offer.build);
+    assert!(!farm.bucket().exists(&recipe.narinfo()).await.unwrap());
+    let cached = std::fs::read_dir(farm.bucket_folder().join("cache/nix-store/nar")).map_or(0, Iterator::count);
+    assert_eq!(cached, 0, "something of it entered the cache");
+    let refused = |what: &What| matches!(what, What::PublicationRefused { path, .. } if *path == recipe.out);
+    assert_eq!(farm.events().await.iter().filter(|event| refused(&event.what)).count(), 1);
+
+    agent.report(&again, recipe.built()).await;
+    let (outcome, _) = recipe.upload(&farm.bucket(), agent.id, again.attempt, "words").await;
+    agent.report(&again, outcome).await;
+    until_available(&farm, submission).await;
+    let audit = farm.audit(submission).await;
+    audit.all_succeeded_once(1);
+    assert_eq!(audit.builds[0].attempts[0].cause, Some(Cause::PublicationRefused));
+    assert_eq!(audit.builds[0].summary.state, StateName::Succeeded);
+    assert!(farm.bucket().exists(&recipe.narinfo()).await.unwrap());
+}
