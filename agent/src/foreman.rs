@@ -3,7 +3,7 @@
 //! It spawns the work and hands the outcome back to the ledger. It does not know how anything is built, nor how an
 //! offer or an order reached the agent.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +12,14 @@ use drover_messages::agent::{Held, Order};
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::report::{Built, Failed, Outcome, Report, Times};
 use drover_messages::{AgentId, AttemptId, Cause, Generation, ReportId};
+use drover_store::StorePath;
 use futures::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::AgentError;
-use crate::ledger::{Effect, Event, Ledger, Stage, report};
+use crate::ledger::{Attempt, Effect, Event, Ledger, Stage, report};
 use crate::outbox::Outbox;
 use crate::output_roots::OutputRoots;
 use crate::spool::Spool;
@@ -59,10 +60,9 @@ impl Foreman {
     ) -> Result<Arc<Self>, AgentError> {
         let unusable = |error: io::Error| AgentError::state_dir(&state.spool())(error);
         let (spool, attempts) = Spool::open(&state.spool()).map_err(unusable)?;
-        let held: BTreeSet<AttemptId> = attempts.iter().map(|attempt| attempt.offer.attempt).collect();
-        roots.recover(&held).map_err(unusable)?;
-        if !held.is_empty() {
-            tracing::info!(attempts = held.len(), "going on with what was not settled");
+        roots.recover(&outputs(&attempts)).map_err(unusable)?;
+        if !attempts.is_empty() {
+            tracing::info!(attempts = attempts.len(), "going on with what was not settled");
         }
         let desk = Mutex::new(Desk { ledger, running: HashMap::new() });
         let (outbox, readiness, suspicion) = Default::default();
@@ -200,6 +200,13 @@ impl Foreman {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What each attempt has built.
+fn outputs(attempts: &[Attempt]) -> Vec<(AttemptId, StorePath)> {
+    let built =
+        attempts.iter().flat_map(|attempt| attempt.stage.reports()).filter_map(|report| Some((report, built_of(report)?)));
+    built.flat_map(|(report, built)| built.outputs.values().map(|path| (report.attempt, path.clone()))).collect()
 }
 
 fn reports(ledger: &Ledger, id: AttemptId) -> Vec<&Report> {

@@ -57,6 +57,9 @@ struct ReadHeld {
     stage: Stage,
 }
 
+/// The last record of each attempt that is held.
+type Held = BTreeMap<AttemptId, Vec<u8>>;
+
 /// The journal.
 #[derive(Debug)]
 pub struct Spool {
@@ -69,8 +72,7 @@ struct Journal {
     file: File,
     /// Its length, in bytes.
     length: u64,
-    /// The last record of each attempt that is held.
-    held: BTreeMap<AttemptId, Vec<u8>>,
+    held: Held,
 }
 
 impl Spool {
@@ -79,8 +81,8 @@ impl Spool {
     pub fn open(dir: &Path) -> io::Result<(Self, Vec<Attempt>)> {
         let path = dir.join("journal");
         let (attempts, held) = read(&path)?;
-        let journal = Mutex::new(Journal::write(&path, held)?);
-        Ok((Self { path, journal }, attempts))
+        let (file, length) = write(&path, &held)?;
+        Ok((Self { path, journal: Mutex::new(Journal { file, length, held }) }, attempts))
     }
 
     /// Writes an attempt as it is now.
@@ -109,14 +111,6 @@ impl Spool {
 }
 
 impl Journal {
-    /// Writes a journal of these records, in the place of what was there.
-    fn write(path: &Path, held: BTreeMap<AttemptId, Vec<u8>>) -> io::Result<Self> {
-        let bytes: Vec<u8> = held.values().flatten().copied().collect();
-        replace(path, &bytes)?;
-        let file = File::options().append(true).open(path)?;
-        Ok(Self { file, length: bytes.len() as u64, held })
-    }
-
     /// A write that fails half-way, as on a full disk, is taken back: what is behind it would not be found.
     fn append(&mut self, record: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(record) {
@@ -131,11 +125,18 @@ impl Journal {
         if self.length > COMPACT_ABOVE_BYTES {
             let held: usize = self.held.values().map(Vec::len).sum();
             if self.length > 2 * held as u64 {
-                *self = Self::write(path, std::mem::take(&mut self.held))?;
+                (self.file, self.length) = write(path, &self.held)?;
             }
         }
         Ok(())
     }
+}
+
+/// Writes a journal of these records in the place of what was there, and gives it to be appended to, with its length.
+fn write(path: &Path, held: &Held) -> io::Result<(File, u64)> {
+    let bytes: Vec<u8> = held.values().flatten().copied().collect();
+    replace(path, &bytes)?;
+    Ok((File::options().append(true).open(path)?, bytes.len() as u64))
 }
 
 fn record(written: &Written<'_>) -> io::Result<Vec<u8>> {
@@ -147,7 +148,7 @@ fn record(written: &Written<'_>) -> io::Result<Vec<u8>> {
 }
 
 /// What is held, in the order of the leases, and the record of each.
-fn read(path: &Path) -> io::Result<(Vec<Attempt>, BTreeMap<AttemptId, Vec<u8>>)> {
+fn read(path: &Path) -> io::Result<(Vec<Attempt>, Held)> {
     let bytes = match fs::metadata(path) {
         Ok(meta) if meta.len() > MAX_JOURNAL_BYTES => return set_aside(path, "it is too long").map(|()| Default::default()),
         Ok(_) => fs::read(path)?,

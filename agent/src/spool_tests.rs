@@ -110,7 +110,7 @@ fn a_journal_does_not_grow_with_what_is_settled() {
     let spool = spool(&dir);
     let held = attempt(0);
     spool.save(&held).unwrap();
-    for n in 1..40_000 {
+    for n in 1..12_000 {
         let attempt = attempt(n);
         spool.save(&attempt).unwrap();
         spool.forget(attempt.offer.attempt).unwrap();

@@ -55,23 +55,17 @@ impl Uploads {
         let start = Instant::now();
         let mut outputs = Vec::with_capacity(built.outputs.len());
         for (name, path) in &built.outputs {
-            let (info, dumped, key) = self.persist(attempt, name, path, upload_try).await?;
+            let (info, dumped, key) = self.persist(attempt, path, upload_try).await?;
             outputs.push(uploaded(name, info, dumped, &key));
         }
         Ok(Uploaded { outputs, upload_micros: start.elapsed().as_micros() as u64 })
     }
 
     /// Uploads one output, however long that takes.
-    async fn persist(
-        &self,
-        attempt: AttemptId,
-        name: &OutputName,
-        path: &StorePath,
-        upload_try: u32,
-    ) -> Result<(PathInfo, Dumped, Key), Failure> {
+    async fn persist(&self, attempt: AttemptId, path: &StorePath, upload_try: u32) -> Result<(PathInfo, Dumped, Key), Failure> {
         let mut backoff = Backoff::default();
         loop {
-            match self.upload_once(attempt, name, path, upload_try).await {
+            match self.upload_once(attempt, path, upload_try).await {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Lost(why)) => return Err(Failure::new(Cause::UploadFailed, format!("{path}: {why}"))),
                 Err(Trouble::Later(why)) => {
@@ -85,13 +79,12 @@ impl Uploads {
     async fn upload_once(
         &self,
         attempt: AttemptId,
-        name: &OutputName,
         path: &StorePath,
         upload_try: u32,
     ) -> Result<(PathInfo, Dumped, Key), Trouble> {
         // Never closed, so never refused.
         let _permit = self.at_once.acquire().await;
-        self.roots.keep(attempt, name, path).await?;
+        self.roots.keep(attempt, path).await?;
         let info = self.info(path).await?.ok_or_else(|| Trouble::Lost("the store does not have it any more".into()))?;
         let expected = NarSummary { sha256: info.nar_hash, size: info.nar_size };
         let file = self.store_dir.path(path);
