@@ -29,4 +29,6 @@ check: ## formatting, lints, licences of dependencies
 
 bench: ## overhead over the bare daemon; ends in lines "result NAME VALUE UNIT"
 	setup/install
+	cargo build --release --workspace --bins
 	cargo run --release --package drover-tests --bin bench
+	cargo run --release --package drover-store --example drv_verify -- --ours

@@ -7,5 +7,3 @@
 pub mod publish;
 
 pub mod cache;
-
-pub mod process;

@@ -47,7 +47,7 @@ const PUBLISH_MAX_UNACKED: i64 = 1024;
 /// Events that one pool works on.
 const HOOK_MAX_UNACKED: i64 = 256;
 /// A consumer that says nothing for so long gets the message again.
-pub const ACK_WAIT: Duration = Duration::from_secs(60);
+pub const ACK_WAIT: Duration = Duration::from_secs(15);
 /// How often a hook is tried, with these pauses between.
 const HOOK_MAX_DELIVERIES: i64 = 8;
 const HOOK_PAUSES: [Duration; 4] = [Duration::from_secs(60), Duration::from_secs(120), Duration::from_secs(300), HOUR];

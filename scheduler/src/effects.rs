@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use drover_bucket::{Bucket, Key};
+use drover_bucket::{Bucket, Corner, Key};
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::publish::Publish;
 use drover_messages::{AgentId, Generation};
@@ -12,12 +12,14 @@ use drover_nats::{Bus, RequestError, Subject, Urgency};
 use drover_scheduler_core::input::Answer;
 use drover_scheduler_core::{Effect, Input};
 use drover_store::{NarInfo, StoreDir, StorePath};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::work::Desk;
 
 /// An agent answers an offer within this time, or is silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Attempts whose uploads are thrown away at once.
+const DISCARDS_AT_ONCE: usize = 4;
 /// The largest narinfo, in bytes.
 const MAX_NARINFO_BYTES: u64 = 1 << 20;
 
@@ -29,6 +31,7 @@ pub(crate) async fn carry_out(
     mut effects: mpsc::UnboundedReceiver<Effect>,
 ) -> anyhow::Result<()> {
     let asker = Asker { bus: bus.clone(), generation, asked: Arc::default() };
+    let discards = Arc::new(Semaphore::new(DISCARDS_AT_ONCE));
     while let Some(effect) = effects.recv().await {
         match effect {
             Effect::Offer { agent, offer } => drop(tokio::spawn(make_offer(bus.clone(), desk.clone(), agent, *offer))),
@@ -44,10 +47,20 @@ pub(crate) async fn carry_out(
             Effect::Confirm { store_dir, paths } => {
                 drop(tokio::spawn(confirm(bucket.clone(), desk.clone(), store_dir, paths)));
             }
+            Effect::Discard { agent, attempt } => {
+                drop(tokio::spawn(discard(bucket.clone(), Corner::Attempt(agent, attempt), discards.clone())));
+            }
             Effect::Abdicate(higher) => anyhow::bail!("an agent has seen a scheduler of generation {higher}: this one is over"),
         }
     }
     std::future::pending().await
+}
+
+async fn discard(bucket: Bucket, corner: Corner, places: Arc<Semaphore>) {
+    let _place = places.acquire().await;
+    if let Err(error) = bucket.delete_corner(corner).await {
+        tracing::debug!(%corner, %error, "uploads that are not needed any more could not be thrown away");
+    }
 }
 
 async fn make_offer(bus: Bus, desk: Desk, agent: AgentId, offer: Offer) {

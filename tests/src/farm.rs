@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Duration;
 
+use drover_messages::query::{Agents, AskAgents};
 use drover_messages::{AgentId, ClientId};
 use drover_nats::permissions::Who;
 use drover_nats::testing::NatsServer;
-use drover_nats::{Bus, Login};
+use drover_nats::{Bus, Login, Query, Subject};
 use drover_store::SecretKey;
 
 use crate::Process;
@@ -21,18 +23,20 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The name of the key that signs the farm's substitutes.
 pub const KEY_NAME: &str = "drover-test-1";
 
-/// How fast leases age.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
+/// What differs from one farm to another.
+#[derive(Debug, Clone)]
+pub struct Options {
     /// `--lease-secs` of the scheduler.
     pub lease_secs: u64,
     /// `--beat-secs`.
     pub beat_secs: u64,
+    /// `--hook-pool`, each.
+    pub hook_pools: Vec<&'static str>,
 }
 
-impl Default for Pace {
+impl Default for Options {
     fn default() -> Self {
-        Self { lease_secs: 10, beat_secs: 1 }
+        Self { lease_secs: 10, beat_secs: 1, hook_pools: Vec::new() }
     }
 }
 
@@ -43,7 +47,7 @@ pub struct Agent {
     /// Its process.
     pub process: Process,
     /// The store beside it, with its daemon.
-    pub store: Lab,
+    pub store: Arc<Lab>,
 }
 
 /// A farm. Everything ends with it.
@@ -73,7 +77,7 @@ pub struct Farm {
 
 impl Farm {
     /// Everything but stores and agents. `None`, said aloud, where there is no nats-server.
-    pub async fn without_stores(pace: Pace) -> Option<Self> {
+    pub async fn without_stores(options: Options) -> Option<Self> {
         let mut nats = NatsServer::start()?;
         let folder = tempfile::Builder::new().prefix("farm-").tempdir_in("/tmp").unwrap();
         let dir = folder.path();
@@ -85,7 +89,7 @@ impl Farm {
         write_secret(&dir.join("signing-key"), &key.to_file());
         let public_key = key.public().to_string();
 
-        let scheduler = start_scheduler(dir, &nats.login(Who::Scheduler).await, nats.folder(), pace).await;
+        let scheduler = start_scheduler(dir, &nats.login(Who::Scheduler).await, nats.folder(), &options).await;
         let mut publish = words(&[program("drover-hook-worker").as_os_str(), "publish".as_ref()]);
         publish.extend(login_flags(dir, &nats.login(Who::Publish).await));
         publish.extend(words(&["--signing-key".as_ref(), dir.join("signing-key").as_os_str()]));
@@ -102,7 +106,7 @@ impl Farm {
     /// aloud, where that cannot be had.
     pub async fn start(agents: usize) -> Option<Self> {
         let dev = Lab::start(&[])?;
-        let mut farm = Self::without_stores(Pace::default()).await?;
+        let mut farm = Self::without_stores(Options::default()).await?;
         farm.write_facts(Some(&dev));
         farm.dev = Some(dev);
         for _ in 0..agents {
@@ -114,7 +118,31 @@ impl Farm {
     /// One more agent, beside one more store.
     pub async fn add_agent(&mut self) -> Option<()> {
         let sandbox = format!("extra-sandbox-paths = {}", self.starts_folder().display());
-        let store = Lab::start(&[&sandbox])?;
+        let store = Arc::new(Lab::start(&[&sandbox])?);
+        self.add_agent_of(store).await;
+        Some(())
+    }
+
+    /// One more agent beside the store of another.
+    pub async fn add_agent_beside(&mut self, agent: usize) {
+        let store = self.agents[agent].store.clone();
+        self.add_agent_of(store).await;
+    }
+
+    /// Waits until so many agents take builds.
+    pub async fn until_ready(&self, agents: usize) {
+        let ready = async || {
+            let asked = self.bus.request(&Subject::Query(Query::Agents), &AskAgents {}, PATIENCE).await;
+            asked.is_ok_and(|all: Agents| all.agents.iter().filter(|a| a.alive && a.not_ready.is_none()).count() == agents)
+        };
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !ready().await {
+            assert!(tokio::time::Instant::now() < deadline, "{agents} agents are not ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn add_agent_of(&mut self, store: Arc<Lab>) {
         let id = AgentId::new();
         let login = self.nats.login(Who::Agent(id)).await;
         let name = format!("agent-{}", self.agents.len());
@@ -130,7 +158,6 @@ impl Farm {
         command.extend(words(&["--min-free-bytes".as_ref(), "1000000".as_ref()]));
         let process = Process::start(&name, command, &self.dir().join(format!("{name}.log")));
         self.agents.push(Agent { id, process, store });
-        Some(())
     }
 
     /// The store in which derivations are made.
@@ -193,13 +220,14 @@ impl Farm {
         command
     }
 
-    /// Runs a script of ours with `drover` on its path, and gives its exit code and words.
-    pub async fn script(&self, script: &Path) -> Output {
-        let path = std::env::join_paths(
-            [programs::folder()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
-        );
+    /// Runs a script of ours with `drover` on its path, and the administrator's login in the `nats` tool's own variables.
+    pub async fn script(&self, script: &Path, args: &[&str]) -> Output {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([programs::folder()].into_iter().chain(std::env::split_paths(&path))).unwrap();
+        let password = std::fs::read_to_string(self.dir().join("client.password")).unwrap();
         let mut command = tokio::process::Command::new(script);
-        command.env("PATH", path.unwrap()).env("DROVER_FARM", self.dir()).kill_on_drop(true);
+        command.args(args).env("PATH", path).kill_on_drop(true);
+        command.env("NATS_URL", self.nats.url()).env("NATS_USER", self.client.to_string()).env("NATS_PASSWORD", password);
         tokio::time::timeout(PATIENCE, command.output()).await.expect("the script ends in time").unwrap()
     }
 
@@ -218,39 +246,6 @@ impl Farm {
     }
 }
 
-async fn start_scheduler(dir: &Path, login: &Login, nats: &Path, pace: Pace) -> Process {
-    let mut command = words(&[program("drover-scheduler").as_os_str()]);
-    command.extend(login_flags(dir, login));
-    command.extend(words(&["--state-dir".as_ref(), dir.join("scheduler").as_os_str()]));
-    command.extend(words(&["--logins".as_ref(), nats.join("logins").as_os_str()]));
-    command.extend(words(&["--ready-file".as_ref(), ready_file(dir).as_os_str()]));
-    command.extend(words(&["--lease-secs".as_ref(), pace.lease_secs.to_string().as_ref()]));
-    command.extend(words(&["--beat-secs".as_ref(), pace.beat_secs.to_string().as_ref()]));
-    let mut scheduler = Process::start("scheduler", command, &dir.join("scheduler.log"));
-    serves(dir, &mut scheduler).await;
-    scheduler
-}
-
-async fn serves(dir: &Path, scheduler: &mut Process) {
-    let ready = ready_file(dir);
-    until("the scheduler serves", || {
-        assert!(scheduler.ended().is_none(), "the scheduler ended:\n{}", scheduler.said());
-        ready.exists()
-    })
-    .await;
-}
-
-async fn start_cache(dir: &Path, public_key: &str) -> (Process, String) {
-    let port = dir.join("cache.port");
-    let mut command = words(&[program("drover-cache").as_os_str(), "--bucket".as_ref(), bucket_url(dir).as_ref()]);
-    command.extend(words(&["--listen".as_ref(), "127.0.0.1:0".as_ref(), "--port-file".as_ref(), port.as_os_str()]));
-    command.extend(words(&["--public-key".as_ref(), public_key.as_ref()]));
-    let cache = Process::start("cache", command, &dir.join("cache.log"));
-    until("the cache serves", || std::fs::read_to_string(&port).is_ok_and(|address| address.ends_with('\n'))).await;
-    let address = std::fs::read_to_string(port).unwrap();
-    (cache, format!("http://{}/nix-store", address.trim()))
-}
-
 /// Waits until something is so.
 ///
 /// # Panics
@@ -261,44 +256,4 @@ pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < deadline, "it never came: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn login_flags(dir: &Path, login: &Login) -> Vec<OsString> {
-    let password = dir.join(format!("{}.password", login.user));
-    write_secret(&password, &login.password);
-    let mut flags = words(&["--nats-url".as_ref(), login.url.as_ref(), "--uuid".as_ref(), login.user.as_ref()]);
-    flags.extend(words(&["--password-file".as_ref(), password.as_os_str(), "--bucket".as_ref(), bucket_url(dir).as_ref()]));
-    flags
-}
-
-fn words(words: &[&std::ffi::OsStr]) -> Vec<OsString> {
-    words.iter().map(|word| word.to_os_string()).collect()
-}
-
-fn bucket_url(dir: &Path) -> String {
-    format!("file://{}", dir.join("bucket").display())
-}
-
-fn ready_file(dir: &Path) -> PathBuf {
-    dir.join("scheduler.ready")
-}
-
-fn write_secret(path: &Path, secret: &str) {
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path).unwrap();
-    std::io::Write::write_all(&mut file, secret.as_bytes()).unwrap();
-}
-
-/// Builders of any uid leave files in `starts`.
-fn open_to_builders(dir: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let starts = dir.join("starts");
-    std::fs::create_dir(&starts).unwrap();
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711)).unwrap();
-    std::fs::set_permissions(&starts, std::fs::Permissions::from_mode(0o1777)).unwrap();
-}
-
-/// The script that gives stores with daemons of their own.
-fn store_daemon() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/store-daemon")
 }

@@ -34,7 +34,7 @@ impl Process {
         // The process ends with this one, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).args(&self.command);
-        command.env("RUST_LOG", "info,async_nats=warn").env("DROVER_LOG", "info,async_nats=warn").env("NO_COLOR", "1");
+        command.env("DROVER_LOG", "info,async_nats=warn").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.name)));
     }

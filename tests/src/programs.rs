@@ -19,7 +19,11 @@ pub(crate) fn folder() -> PathBuf {
     if let Some(named) = std::env::var_os(BIN_DIR) {
         return named.into();
     }
-    // …/debug/deps/system-0123 → …/debug
-    let test = std::env::current_exe().expect("the path of this test");
-    test.parent().and_then(|deps| deps.parent()).expect("a target folder").to_owned()
+    // …/debug/deps/system-0123 → …/debug; …/release/bench → …/release
+    let this = std::env::current_exe().expect("the path of this program");
+    let folder = this.parent().expect("a target folder");
+    match folder.ends_with("deps") {
+        true => folder.parent().expect("a target folder").to_owned(),
+        false => folder.to_owned(),
+    }
 }

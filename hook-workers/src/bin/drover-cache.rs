@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use drover_bucket::Bucket;
-use drover_hook_workers::{cache, process};
+use drover_hook_workers::cache;
 use drover_store::PublicKey;
 
 /// Serve what a Drover farm has built, over HTTP
@@ -29,10 +28,10 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() {
     let args = Args::parse();
-    process::log_to_stderr();
-    process::exit_code("drover-cache", run(args).await)
+    drover_process::log_to_stderr();
+    drover_process::end("drover-cache", run(args).await)
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
@@ -43,5 +42,5 @@ async fn run(args: Args) -> anyhow::Result<()> {
         cache::write_port_file(path, address).with_context(|| format!("cannot write {}", path.display()))?;
     }
     tracing::info!(%address, bucket = args.bucket, "serving");
-    Ok(cache::run(listener, router, process::told_to_stop()).await?)
+    Ok(cache::run(listener, router, drover_process::told_to_stop()).await?)
 }

@@ -1,11 +1,9 @@
 //! `drover-hook-worker`: one process of a pool. Start as many as there is work for, on as many machines.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use drover_bucket::Bucket;
-use drover_hook_workers::process;
 use drover_hook_workers::publish::{self, Fence, Limits, Pool, Publisher};
 use drover_nats::{Bus, NatsArgs};
 
@@ -42,10 +40,10 @@ struct PublishArgs {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() {
     let PoolArgs::Publish(args) = Cli::parse().pool;
-    process::log_to_stderr();
-    process::exit_code("drover-hook-worker publish", run(args).await)
+    drover_process::log_to_stderr();
+    drover_process::end("drover-hook-worker publish", run(args).await)
 }
 
 async fn run(args: PublishArgs) -> anyhow::Result<()> {
@@ -55,6 +53,6 @@ async fn run(args: PublishArgs) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.nats.login("publish")?).await?;
     tracing::info!(bucket = args.bucket, keys = ?keys.iter().map(|key| key.name()).collect::<Vec<_>>(), "publishing");
     let publisher = Publisher::new(bucket, keys, Limits { max_nar_bytes: args.max_nar_bytes });
-    publish::run(Pool { bus, publisher, fence, concurrency: args.concurrency.into() }, process::told_to_stop()).await;
+    publish::run(Pool { bus, publisher, fence, concurrency: args.concurrency.into() }, drover_process::told_to_stop()).await;
     Ok(())
 }

@@ -23,7 +23,7 @@ impl CacheServer {
         let child = Command::new(env!("CARGO_BIN_EXE_drover-cache"))
             .args(["--bucket", &url, "--listen", "127.0.0.1:0", "--public-key", public_key, "--port-file"])
             .arg(&port_file)
-            .env("RUST_LOG", "warn")
+            .env("DROVER_LOG", "warn")
             .spawn()
             .unwrap();
         let mut server = Self { address: String::new(), bucket: Bucket::open(&url).unwrap(), child, _folder: folder };

@@ -73,7 +73,7 @@ impl Farm {
         command.args(["publish", "--nats-url", &self.login.url, "--uuid", &self.login.user, "--password-file"]);
         command.arg(self.path("password")).arg("--signing-key").arg(self.path("key"));
         command.args(["--bucket", &format!("file://{}", self.path("bucket").display())]);
-        Worker(command.env("RUST_LOG", "error").spawn().unwrap())
+        Worker(command.env("DROVER_LOG", "error").spawn().unwrap())
     }
 
     pub async fn ask(&self, request: &Publish) {

@@ -12,6 +12,7 @@ use drover_bucket::{Bucket, BucketError};
 use drover_messages::request::{MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Submit};
 use drover_messages::{ClientId, SubmissionId};
 use drover_nats::Delivery;
+use drover_nats::streams::ACK_WAIT;
 use drover_scheduler_core::plan::{Known, Plan, plan};
 use drover_scheduler_core::{Input, Submission, SubmissionState};
 use drover_store::StorePath;
@@ -24,7 +25,7 @@ use closure::Closure;
 /// Submissions that are planned at once.
 const AT_ONCE: usize = 2;
 /// How often the broker is told that a submission is in work.
-const PROGRESS_EVERY: Duration = Duration::from_secs(20);
+const PROGRESS_EVERY: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
 /// The pause before a submission is tried again after trouble that is not its own.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Rows that one commit enters.

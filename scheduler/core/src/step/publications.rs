@@ -38,6 +38,7 @@ impl<'a> Step<'a> {
             && !build.products().any(|p| others().any(|o| o.path == *p && o.attempt() == publication.attempt()))
         {
             self.attempt_event(build.id, attempt.id, AttemptEvent::Publish);
+            self.effect(Effect::Discard { agent: attempt.agent, attempt: attempt.id });
         }
     }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use agent::Machine;
 pub use book::Book;
-pub use graph::{Graph, path};
+pub use graph::Graph;
 
 /// One throw of the dice in a row that the seed fixes (SplitMix64).
 pub struct Dice(pub u64);
@@ -213,8 +213,9 @@ impl World {
                     self.network.push(Input::Answered { agent, build, attempt, answer });
                 }
                 Effect::Abort { agent, abort } => {
-                    let machine = self.machines.get_mut(&agent);
-                    machine.map(|machine| machine.abort(abort.attempt));
+                    if let Some(machine) = self.machines.get_mut(&agent) {
+                        machine.abort(abort.attempt);
+                    }
                 }
                 Effect::Ask { publish, .. } => {
                     let missing: Vec<StorePath> =
@@ -231,7 +232,7 @@ impl World {
                     let items = paths.into_iter().map(|path| (path.clone(), self.cache.contains(&path))).collect();
                     self.network.push(Input::Confirmed { store_dir, items });
                 }
-                Effect::Abdicate(_) => {}
+                Effect::Abdicate(_) | Effect::Discard { .. } => {}
             }
         }
     }
