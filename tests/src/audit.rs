@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use drover_messages::event::{Event, What};
-use drover_messages::query::{AskBuild, AskBuilds, BuildAnswer, BuildDetail, BuildSummary, Builds, MAX_PAGE, StateName};
+use drover_messages::query::{
+    Agents, AskAgents, AskBuild, AskBuilds, BuildAnswer, BuildDetail, BuildSummary, Builds, MAX_PAGE, StateName,
+};
 use drover_messages::{BuildId, SubmissionId};
 use drover_nats::{Filter, Query, Subject, streams};
 
-use crate::Farm;
+use crate::{Farm, PATIENCE};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -45,6 +47,38 @@ impl Farm {
             builds.push(self.detail(summary.build).await);
         }
         Audit { builds }
+    }
+
+    /// Waits until so many agents would take builds.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_ready(&self, agents: usize) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let all: Agents = self.bus.request(&Subject::Query(Query::Agents), &AskAgents {}, ANSWER_WITHIN).await.unwrap();
+            if all.agents.iter().filter(|agent| agent.alive && agent.not_ready.is_none()).count() >= agents {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{all:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until everything of a submission can be fetched.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_available(&self, submission: SubmissionId) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let builds = self.summaries(submission).await;
+            if !builds.is_empty() && builds.iter().all(|build| build.available) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{builds:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// All events that the stream holds, each once.

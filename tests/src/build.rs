@@ -7,8 +7,7 @@ use std::time::Duration;
 use drover_messages::{BuildId, SubmissionId};
 use tokio::process::Child;
 
-use crate::Farm;
-use crate::farm::{PATIENCE, until};
+use crate::{Farm, PATIENCE, until};
 
 /// A submission that is followed.
 pub struct Submitted {
@@ -59,7 +58,7 @@ impl Farm {
     /// How often each derivation was started, as its builders told by a file each.
     pub fn starts(&self) -> BTreeMap<String, usize> {
         let mut starts = BTreeMap::new();
-        for file in std::fs::read_dir(self.starts_folder()).unwrap() {
+        for file in std::fs::read_dir(self.folder.starts()).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
             let (derivation, _) = name.split_once('.').unwrap();
             *starts.entry(derivation.to_owned()).or_default() += 1;

@@ -13,8 +13,7 @@ use drover_store::StoreDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::Farm;
-use crate::farm::PATIENCE;
+use crate::{Farm, PATIENCE};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const BEAT_EVERY: Duration = Duration::from_millis(500);

@@ -1,44 +1,26 @@
 //! A whole farm in a temporary folder: nats-server, scheduler, publish worker, cache, agents beside stores of their own.
 
-use std::ffi::OsString;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_messages::query::{Agents, AskAgents};
 use drover_messages::{AgentId, ClientId};
+use drover_nats::Bus;
 use drover_nats::permissions::Who;
 use drover_nats::testing::NatsServer;
-use drover_nats::{Bus, Login, Query, Subject};
 use drover_store::SecretKey;
 
-use crate::Process;
+use crate::command::{Cache, Command, Options, store_daemon};
+use crate::folder::{Folder, write_secret};
 use crate::lab::Lab;
 use crate::programs::{self, program};
+use crate::{Process, until};
 
 /// Longer than anything here takes on a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The name of the key that signs the farm's substitutes.
 pub const KEY_NAME: &str = "drover-test-1";
-
-/// What differs from one farm to another.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `--lease-secs` of the scheduler.
-    pub lease_secs: u64,
-    /// `--beat-secs`.
-    pub beat_secs: u64,
-    /// `--hook-pool`, each.
-    pub hook_pools: Vec<&'static str>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { lease_secs: 10, beat_secs: 1, hook_pools: Vec::new() }
-    }
-}
 
 /// An agent and its store.
 pub struct Agent {
@@ -57,48 +39,47 @@ pub struct Farm {
     /// The publish worker.
     pub publish: Process,
     /// The substitute server.
-    pub cache: Process,
+    pub cache_server: Process,
     /// The scheduler.
     pub scheduler: Process,
     /// The broker.
     pub nats: NatsServer,
-    /// The login of the person.
+    /// The login of the person, an administrator.
     pub client: ClientId,
     /// Their connection.
     pub bus: Bus,
+    /// Where substitutes are, and who signs them.
+    pub cache: Cache,
+    /// Where everything lies.
+    pub folder: Folder,
     /// The store in which derivations are made.
     dev: Option<Lab>,
-    /// `http://…/nix-store`.
-    pub cache_url: String,
-    /// The public half of the key that signs.
-    pub public_key: String,
-    folder: tempfile::TempDir,
 }
 
 impl Farm {
     /// Everything but stores and agents. `None`, said aloud, where there is no nats-server.
     pub async fn without_stores(options: Options) -> Option<Self> {
         let mut nats = NatsServer::start()?;
-        let folder = tempfile::Builder::new().prefix("farm-").tempdir_in("/tmp").unwrap();
-        let dir = folder.path();
-        open_to_builders(dir);
+        let folder = Folder::new();
+        let key = SecretKey::generate(KEY_NAME).unwrap();
+        write_secret(&folder.signing_key(), &key.to_file());
         let client = ClientId::new();
         let login = nats.login(Who::Admin(client)).await;
-        write_secret(&dir.join("client.password"), &login.password);
-        let key = SecretKey::generate(KEY_NAME).unwrap();
-        write_secret(&dir.join("signing-key"), &key.to_file());
-        let public_key = key.public().to_string();
+        folder.password_file(&login);
 
-        let scheduler = start_scheduler(dir, &nats.login(Who::Scheduler).await, nats.folder(), &options).await;
-        let mut publish = words(&[program("drover-hook-worker").as_os_str(), "publish".as_ref()]);
-        publish.extend(login_flags(dir, &nats.login(Who::Publish).await));
-        publish.extend(words(&["--signing-key".as_ref(), dir.join("signing-key").as_os_str()]));
-        let publish = Process::start("publish", publish, &dir.join("publish.log"));
-        let (cache, cache_url) = start_cache(dir, &public_key).await;
+        let scheduler = Command::scheduler(&folder, &nats.login(Who::Scheduler).await, nats.folder(), &options);
+        let publish = Command::publish(&folder, &nats.login(Who::Publish).await);
+        let start = |name: &str, command| Process::start(name, command, &folder.join(&format!("{name}.log")));
+        let mut scheduler = start("scheduler", scheduler);
+        serves(&folder, &mut scheduler).await;
+        let publish = start("publish", publish);
+        let public_key = key.public().to_string();
+        let cache_server = start("cache", Command::cache(&folder, &public_key));
+        let cache = Cache { url: cache_url(&folder).await, public_key };
         let bus = Bus::connect(&login).await.unwrap();
-        let farm =
-            Self { agents: Vec::new(), publish, cache, scheduler, nats, client, bus, dev: None, cache_url, public_key, folder };
-        farm.write_facts(None);
+        let (agents, dev) = (Vec::new(), None);
+        let farm = Self { agents, publish, cache_server, scheduler, nats, client, bus, cache, folder, dev };
+        farm.write_facts();
         Some(farm)
     }
 
@@ -107,8 +88,8 @@ impl Farm {
     pub async fn start(agents: usize) -> Option<Self> {
         let dev = Lab::start(&[])?;
         let mut farm = Self::without_stores(Options::default()).await?;
-        farm.write_facts(Some(&dev));
         farm.dev = Some(dev);
+        farm.write_facts();
         for _ in 0..agents {
             farm.add_agent().await?;
         }
@@ -116,47 +97,24 @@ impl Farm {
     }
 
     /// One more agent, beside one more store.
-    pub async fn add_agent(&mut self) -> Option<()> {
-        let sandbox = format!("extra-sandbox-paths = {}", self.starts_folder().display());
-        let store = Arc::new(Lab::start(&[&sandbox])?);
-        self.add_agent_of(store).await;
+    async fn add_agent(&mut self) -> Option<()> {
+        let sandbox = format!("extra-sandbox-paths = {}", self.folder.starts().display());
+        let store = Lab::start(&[&sandbox])?;
+        self.start_agent(Arc::new(store)).await;
         Some(())
     }
 
-    /// One more agent beside the store of another.
-    pub async fn add_agent_beside(&mut self, agent: usize) {
-        let store = self.agents[agent].store.clone();
-        self.add_agent_of(store).await;
+    /// One more agent, on the store of another.
+    pub async fn add_agent_beside(&mut self, other: usize) {
+        self.start_agent(self.agents[other].store.clone()).await;
     }
 
-    /// Waits until so many agents take builds.
-    pub async fn until_ready(&self, agents: usize) {
-        let ready = async || {
-            let asked = self.bus.request(&Subject::Query(Query::Agents), &AskAgents {}, PATIENCE).await;
-            asked.is_ok_and(|all: Agents| all.agents.iter().filter(|a| a.alive && a.not_ready.is_none()).count() == agents)
-        };
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        while !ready().await {
-            assert!(tokio::time::Instant::now() < deadline, "{agents} agents are not ready");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn add_agent_of(&mut self, store: Arc<Lab>) {
+    async fn start_agent(&mut self, store: Arc<Lab>) {
         let id = AgentId::new();
         let login = self.nats.login(Who::Agent(id)).await;
         let name = format!("agent-{}", self.agents.len());
-        let mut command = words(&[store_daemon().as_os_str(), "exec".as_ref(), store.scratch().as_os_str()]);
-        command.push(program("drover-agent").into());
-        command.extend(login_flags(self.dir(), &login));
-        command.extend(words(&["--name".as_ref(), name.as_ref()]));
-        command.extend(words(&["--state-dir".as_ref(), self.dir().join(&name).as_os_str()]));
-        command.extend(words(&["--daemon-socket".as_ref(), store.config().socket.as_os_str()]));
-        command.extend(words(&["--store-dir".as_ref(), "/nix/store".as_ref()]));
-        command.extend(words(&["--substitute-url".as_ref(), self.cache_url.as_ref()]));
-        command.extend(words(&["--trusted-public-key".as_ref(), self.public_key.as_ref()]));
-        command.extend(words(&["--min-free-bytes".as_ref(), "1000000".as_ref()]));
-        let process = Process::start(&name, command, &self.dir().join(format!("{name}.log")));
+        let command = Command::agent(&self.folder, &login, &name, &store, &self.cache);
+        let process = Process::start(&name, command, &self.folder.join(&format!("{name}.log")));
         self.agents.push(Agent { id, process, store });
     }
 
@@ -168,36 +126,11 @@ impl Farm {
         self.dev.as_ref().expect("a farm with stores")
     }
 
-    /// Where everything of this farm lies.
-    pub fn dir(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The folder that is its bucket.
-    pub fn bucket_folder(&self) -> PathBuf {
-        self.dir().join("bucket")
-    }
-
-    /// Its URL.
-    pub fn bucket_url(&self) -> String {
-        bucket_url(self.dir())
-    }
-
-    /// The folder of the scheduler's state.
-    pub fn scheduler_folder(&self) -> PathBuf {
-        self.dir().join("scheduler")
-    }
-
-    /// Where builders leave a file at their start.
-    pub fn starts_folder(&self) -> PathBuf {
-        self.dir().join("starts")
-    }
-
     /// Starts the scheduler again, and waits until it serves.
     pub async fn run_scheduler(&mut self) {
-        let _ = std::fs::remove_file(ready_file(self.dir()));
+        let _ = std::fs::remove_file(self.folder.scheduler_ready());
         self.scheduler.run();
-        serves(self.folder.path(), &mut self.scheduler).await;
+        serves(&self.folder, &mut self.scheduler).await;
     }
 
     /// `drover`, run to its end where /nix is the developer's store, if there is one.
@@ -216,7 +149,7 @@ impl Farm {
                 command
             }
         };
-        command.args(args).env("DROVER_FARM", self.dir()).env_remove("DROVER_NATS_URL").kill_on_drop(true);
+        command.args(args).env("DROVER_FARM", self.folder.path()).env_remove("DROVER_NATS_URL").kill_on_drop(true);
         command
     }
 
@@ -224,7 +157,7 @@ impl Farm {
     pub async fn script(&self, script: &Path, args: &[&str]) -> Output {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths([programs::folder()].into_iter().chain(std::env::split_paths(&path))).unwrap();
-        let password = std::fs::read_to_string(self.dir().join("client.password")).unwrap();
+        let password = std::fs::read_to_string(self.folder.join(&format!("{}.password", self.client))).unwrap();
         let mut command = tokio::process::Command::new(script);
         command.args(args).env("PATH", path).kill_on_drop(true);
         command.env("NATS_URL", self.nats.url()).env("NATS_USER", self.client.to_string()).env("NATS_PASSWORD", password);
@@ -232,28 +165,31 @@ impl Farm {
     }
 
     /// What `drover` needs to know, as `drover up` writes it.
-    fn write_facts(&self, dev: Option<&Lab>) {
+    fn write_facts(&self) {
         let facts = serde_json::json!({
             "nats_url": self.nats.url(),
-            "bucket": self.bucket_url(),
-            "cache_url": self.cache_url,
+            "bucket": self.folder.bucket_url(),
+            "cache_url": self.cache.url,
             "store_dir": "/nix/store",
-            "daemon_socket": dev.map(|dev| dev.config().socket),
+            "daemon_socket": self.dev.as_ref().map(|dev| dev.config().socket),
             "uuid": self.client.to_string(),
-            "password_file": self.dir().join("client.password"),
+            "password_file": self.folder.join(&format!("{}.password", self.client)),
         });
-        std::fs::write(self.dir().join("farm.json"), facts.to_string()).unwrap();
+        std::fs::write(self.folder.join("farm.json"), facts.to_string()).unwrap();
     }
 }
 
-/// Waits until something is so.
-///
-/// # Panics
-/// When that does not come.
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(tokio::time::Instant::now() < deadline, "it never came: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+async fn serves(folder: &Folder, scheduler: &mut Process) {
+    let ready = folder.scheduler_ready();
+    until("the scheduler serves", || {
+        assert!(scheduler.ended().is_none(), "the scheduler ended:\n{}", scheduler.said());
+        ready.exists()
+    })
+    .await;
+}
+
+async fn cache_url(folder: &Folder) -> String {
+    until("the cache serves", || folder.cache_port().exists()).await;
+    let address = std::fs::read_to_string(folder.cache_port()).unwrap();
+    format!("http://{}/nix-store", address.trim())
 }

@@ -6,8 +6,14 @@
 #![allow(clippy::unwrap_used)] // A harness has nobody to tell but the test.
 
 mod programs;
+mod folder;
+pub use folder::Folder;
+mod command;
+pub use command::{Cache, Options};
 mod process;
 pub use process::Process;
+mod until;
+pub use until::until;
 
 /// Stores with daemons of their own.
 #[path = "../../daemon/tests/support/mod.rs"]
@@ -15,7 +21,7 @@ pub use process::Process;
 pub mod lab;
 
 mod farm;
-pub use farm::{Agent, Farm, KEY_NAME, PATIENCE, Pace, until};
+pub use farm::{Agent, Farm, KEY_NAME, PATIENCE};
 mod build;
 pub use build::{Ended, Submitted};
 mod audit;

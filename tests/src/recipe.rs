@@ -75,7 +75,7 @@ impl Recipe {
 impl Farm {
     /// The farm's bucket.
     pub fn bucket(&self) -> Bucket {
-        Bucket::open(&self.bucket_url()).unwrap()
+        Bucket::open(&self.folder.bucket_url()).unwrap()
     }
 
     /// Submits the last of `recipes`, as `drover build` would, and gives the submission.

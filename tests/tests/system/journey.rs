@@ -7,7 +7,7 @@ use drover_tests::{Farm, KEY_NAME};
 #[tokio::test]
 async fn the_journey() {
     let Some(farm) = Farm::start(2).await else { return };
-    let substituters = format!("substituters = {}", farm.cache_url);
+    let substituters = format!("substituters = {}", farm.cache.url);
     let Some(third) = Lab::start(&[&substituters, "require-sigs = true"]) else { return };
     let drv = farm.instantiate("travel", &[]);
 
@@ -25,7 +25,7 @@ async fn the_journey() {
     assert!(refused.contains("lacks a valid signature") || refused.contains("not signed by any of the keys"), "{refused}");
     assert!(!third.scratch().join(out.trim_start_matches('/')).exists());
 
-    realise(&third, &out, &farm.public_key).unwrap();
+    realise(&third, &out, &farm.cache.public_key).unwrap();
     let words = third.run(&["cat", &format!("{out}/words")]);
     assert_eq!(words, "words that travel, left\nwords that travel, right");
     assert_eq!(third.run(&["cat", &format!("{out}/left")]), "words that travel, left");

@@ -10,7 +10,7 @@ const MIDDLE: usize = 5;
 /// A farm of two agents in the middle of a graph.
 pub(crate) async fn in_the_middle() -> Option<(Farm, Submitted)> {
     let farm = Farm::start(2).await?;
-    let starts = farm.starts_folder().display().to_string();
+    let starts = farm.folder.starts().display().to_string();
     let drv = farm.instantiate("layers", &[("starts", &starts)]);
     let submitted = farm.submit(&[&drv]);
     farm.until_started(MIDDLE).await;

@@ -7,3 +7,5 @@ mod failure;
 mod reports;
 mod killed;
 mod superseded;
+
+mod nats_cli;

@@ -1,36 +1,20 @@
 //! What the scheduler makes of reports that come twice, late, spoilt or in lies. The agents are the test's.
 
-use std::time::Duration;
-
 use drover_messages::Cause;
 use drover_messages::event::What;
 use drover_messages::query::StateName;
 use drover_messages::report::{Failed, Outcome, Times};
 use drover_nats::{Filter, Subject, streams};
 use drover_store::StorePath;
-use drover_tests::{FakeAgent, Farm, PATIENCE, Pace, Recipe};
-
-const PACE: Pace = Pace { lease_secs: 2, beat_secs: 1 };
+use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
 /// A farm, an agent, and a recipe that was submitted.
 async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, drover_messages::SubmissionId)> {
-    let mut farm = Farm::without_stores(PACE).await?;
+    let mut farm = Farm::without_stores(Options { lease_secs: 2, ..Options::default() }).await?;
     let agent = FakeAgent::join(&mut farm).await;
     let recipe = Recipe::new(name, &[]);
     let submission = farm.submit_recipes(&[&recipe]).await;
     Some((farm, agent, recipe, submission))
-}
-
-async fn until_available(farm: &Farm, submission: drover_messages::SubmissionId) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let builds = farm.summaries(submission).await;
-        if !builds.is_empty() && builds.iter().all(|build| build.available) {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{builds:#?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 fn builder_failed() -> Outcome {
@@ -51,7 +35,7 @@ async fn a_report_that_is_delivered_twice_counts_once() {
     let (outcome, _) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
     let uploaded = agent.report(&offer, outcome).await;
     agent.send(&uploaded).await;
-    until_available(&farm, submission).await;
+    farm.until_available(submission).await;
     for report in [&built, &uploaded] {
         agent.send(report).await;
     }
@@ -62,7 +46,7 @@ async fn a_report_that_is_delivered_twice_counts_once() {
     agent.report(&offer, next.built()).await;
     let (outcome, _) = next.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
     agent.report(&offer, outcome).await;
-    until_available(&farm, after).await;
+    farm.until_available(after).await;
 
     let audit = farm.audit(submission).await;
     audit.all_succeeded_once(1);
@@ -85,7 +69,7 @@ async fn a_failure_from_a_superseded_lease_is_ignored() {
     second.report(&new, recipe.built()).await;
     let (outcome, _) = recipe.upload(&farm.bucket(), second.id, new.attempt, "words").await;
     second.report(&new, outcome).await;
-    until_available(&farm, submission).await;
+    farm.until_available(submission).await;
 
     let audit = farm.audit(submission).await;
     audit.all_succeeded_once(1);
@@ -105,7 +89,7 @@ async fn a_late_success_of_an_earlier_attempt_wins() {
     first.report(&old, recipe.built()).await;
     let (outcome, _) = recipe.upload(&farm.bucket(), first.id, old.attempt, "words").await;
     first.report(&old, outcome).await;
-    until_available(&farm, submission).await;
+    farm.until_available(submission).await;
     second.report(&new, recipe.built()).await;
 
     let audit = farm.audit(submission).await;
@@ -123,7 +107,7 @@ async fn what_cannot_be_read_is_set_aside_with_the_reason_and_stops_nothing() {
     agent.report(&offer, recipe.built()).await;
     let (outcome, _) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
     agent.report(&offer, outcome).await;
-    until_available(&farm, submission).await;
+    farm.until_available(submission).await;
     farm.audit(submission).await.all_succeeded_once(1);
 
     let mut dead = farm.bus.replay(streams::DEAD, Filter::Dead).await.unwrap();
@@ -144,13 +128,13 @@ async fn a_nar_that_was_changed_in_the_bucket_is_refused_and_the_build_tried_aga
     // A whole nar of the same size, with one letter changed: only the hash can tell.
     let other = Recipe::new("other", &[]);
     let (_, forged) = other.upload(&farm.bucket(), agent.id, offer.attempt, "swore").await;
-    std::fs::copy(farm.bucket_folder().join(forged.to_string()), farm.bucket_folder().join(key.to_string())).unwrap();
+    std::fs::copy(farm.folder.bucket().join(forged.to_string()), farm.folder.bucket().join(key.to_string())).unwrap();
     agent.report(&offer, outcome).await;
 
     let again = agent.offer().await;
     assert_eq!(again.build, offer.build);
     assert!(!farm.bucket().exists(&recipe.narinfo()).await.unwrap());
-    let cached = std::fs::read_dir(farm.bucket_folder().join("cache/nix-store/nar")).map_or(0, Iterator::count);
+    let cached = std::fs::read_dir(farm.folder.bucket().join("cache/nix-store/nar")).map_or(0, Iterator::count);
     assert_eq!(cached, 0, "something of it entered the cache");
     let refused = |what: &What| matches!(what, What::PublicationRefused { path, .. } if *path == recipe.out);
     assert_eq!(farm.events().await.iter().filter(|event| refused(&event.what)).count(), 1);
@@ -158,7 +142,7 @@ async fn a_nar_that_was_changed_in_the_bucket_is_refused_and_the_build_tried_aga
     agent.report(&again, recipe.built()).await;
     let (outcome, _) = recipe.upload(&farm.bucket(), agent.id, again.attempt, "words").await;
     agent.report(&again, outcome).await;
-    until_available(&farm, submission).await;
+    farm.until_available(submission).await;
     let audit = farm.audit(submission).await;
     audit.all_succeeded_once(1);
     assert_eq!(audit.builds[0].attempts[0].cause, Some(Cause::PublicationRefused));

@@ -17,7 +17,7 @@ const AGAIN: usize = 2;
 async fn a_state_restored_from_an_earlier_copy_is_caught_up_with() {
     let Some((mut farm, submitted)) = in_the_middle().await else { return };
     farm.scheduler.kill();
-    let (state, copy) = (farm.scheduler_folder(), farm.dir().join("copy"));
+    let (state, copy) = (farm.folder.scheduler(), farm.folder.join("copy"));
     copy_folder(&state, &copy);
     farm.run_scheduler().await;
     let seen = farm.starts().len();
@@ -33,8 +33,8 @@ async fn a_state_restored_from_an_earlier_copy_is_caught_up_with() {
 async fn a_second_scheduler_takes_over_and_the_first_exits_and_says_why() {
     let Some((mut farm, submitted)) = in_the_middle().await else { return };
     farm.scheduler.kill();
-    let copy = farm.dir().join("second");
-    copy_folder(&farm.scheduler_folder(), &copy);
+    let copy = farm.folder.join("second");
+    copy_folder(&farm.folder.scheduler(), &copy);
     farm.run_scheduler().await;
     farm.until_started(8).await;
     let _second = second_scheduler(&farm, &copy);
@@ -49,9 +49,9 @@ async fn a_second_scheduler_takes_over_and_the_first_exits_and_says_why() {
 /// A scheduler on an older copy of the first one's state, as a backup restored beside it would be.
 fn second_scheduler(farm: &Farm, state: &Path) -> Process {
     let mut command = farm.scheduler.command().to_vec();
-    let first = farm.scheduler_folder().into_os_string();
+    let first = farm.folder.scheduler().into_os_string();
     command.iter_mut().filter(|word| **word == first).for_each(|word| *word = state.into());
-    Process::start("second scheduler", command, &farm.dir().join("second.log"))
+    Process::start("second scheduler", command, &farm.folder.join("second.log"))
 }
 
 fn copy_folder(from: &Path, to: &Path) {
