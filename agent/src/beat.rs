@@ -40,16 +40,23 @@ impl Heart {
             link.mark_unchanged();
             let store = self.store();
             let mut answer = self.hello(&store).await;
+            let mut pause = pause_after(&answer);
             while !answer.hello && self.store() == store {
-                let pause = pause_after(&answer);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = self.foreman.readiness.notified() => {}
                     () = came_back(&mut link) => break,
                 }
                 match self.ask(&Subject::Beat { agent: self.config.agent }, &self.status()).await {
-                    Ok(heard) => answer = heard,
-                    Err(error) => self.unheard(&error, pause).await,
+                    Ok(heard) => {
+                        pause = pause_after(&heard);
+                        answer = heard;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "nobody heard a beat");
+                        // Agents that lost the scheduler together do not come back as one.
+                        pause = jittered(pause_after(&answer));
+                    }
                 }
             }
         }
@@ -96,12 +103,6 @@ impl Heart {
         let orders = answer.verdicts.iter().map(|verdict| (verdict.attempt, verdict.order));
         self.foreman.obey(answer.generation, orders);
         Ok(answer)
-    }
-
-    /// No answer: the scheduler is down, or starts. Agents that lost it together do not come back as one.
-    async fn unheard(&self, error: &RequestError, pause: Duration) {
-        tracing::debug!(%error, "nobody heard a beat");
-        tokio::time::sleep(jittered(pause)).await;
     }
 
     fn status(&self) -> Beat {
