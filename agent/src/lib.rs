@@ -1,8 +1,8 @@
 //! Drover's agent: the process on a build machine. It takes leases, lets the store daemon build, streams logs, brings
 //! outputs to the bucket, and forgets nothing before the scheduler has settled it.
 //!
-//! The [`ledger`] is a pure state machine; the [`foreman`] carries out what it decides; each stage of an attempt is a
-//! small file of its own, and the [`workshop`] says in which order they come. The agent never builds anything itself, and
+//! The [`ledger`] is a pure state machine; the `foreman` carries out what it decides; each stage of an attempt is a
+//! small file of its own, and the `workshop` says in which order they come. The agent never builds anything itself, and
 //! never decides what is to be built.
 
 mod args;

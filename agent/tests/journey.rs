@@ -247,8 +247,8 @@ async fn inputs_come_from_this_store_or_from_the_cache_or_the_farm_is_to_blame()
     let user = format!("let input = {input}; in {}", shell("user", "inherit input;", "read x < $input; echo $x > $out"));
     let (first, second) = (farm.pack(&input).await, farm.pack(&user).await);
     let path: StorePath = first.derivation.outputs["out"].path.clone();
-    let cache = farm.lab.scratch().join("cache");
-    farm.run_agent(&["--substitute-url", &format!("file://{}?trusted=1", cache.display().to_string().replace(' ', "%20"))]);
+    let cache = farm.state_dir().with_extension("cache");
+    farm.run_agent(&["--substitute-url", &format!("file://{}", cache.display())]);
 
     let offer = farm.scheduler.lease(&second, &[(path.clone(), false)]).await;
     assert_eq!(failed(&mut farm, &offer).await.cause, Cause::InputsUnavailable { missing: vec![path.clone()] });
