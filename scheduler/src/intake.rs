@@ -14,6 +14,8 @@ use crate::work::Desk;
 
 /// Deliveries that are acknowledged together.
 const ACKS: usize = 256;
+/// How long reports wait for the requests that were queued before.
+const REQUESTS_FIRST: Duration = Duration::from_secs(30);
 /// How often it is looked whether everything old has been read.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -74,6 +76,19 @@ async fn acknowledge(mut done: mpsc::UnboundedReceiver<Delivery>) {
     let mut batch = Vec::with_capacity(ACKS);
     while done.recv_many(&mut batch, ACKS).await > 0 {
         join_all(batch.drain(..).map(Delivery::ack)).await;
+    }
+}
+
+/// Returns when the requests that were queued before this start have been planned: a report of a build that is not known
+/// yet would say nothing. Bounded, for a bucket in trouble holds up requests, and reports may go on.
+pub(crate) async fn requests_planned(bus: &Bus, planner: &Planner) {
+    let planned = async {
+        while !(matches!(bus.unread(streams::REQ, streams::SCHEDULER).await, Ok(0)) && planner.is_idle()) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(REQUESTS_FIRST, planned).await.is_err() {
+        tracing::warn!("requests are still being planned; reports of builds that are not known yet will be asked for again");
     }
 }
 

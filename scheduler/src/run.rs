@@ -52,9 +52,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(overthrow::watch(bucket.clone(), generation));
     let planner = planning::Planner::new(bucket, desk.clone());
     let requests = Intake::open(&bus, streams::REQ, streams::SCHEDULER, WINDOW);
-    let reports = Intake::open(&bus, streams::RES, streams::SCHEDULER, WINDOW);
     tasks.spawn(intake::requests(requests, planner.clone()));
-    tasks.spawn(intake::reports(reports, desk.clone()));
+    let (to_plan, after) = (planner.clone(), bus.clone());
+    let reports_to = desk.clone();
+    tasks.spawn(async move {
+        intake::requests_planned(&after, &to_plan).await;
+        let reports = Intake::open(&after, streams::RES, streams::SCHEDULER, WINDOW);
+        intake::reports(reports, reports_to).await
+    });
     tasks.spawn(intake::catch_up(bus.clone(), planner, desk.clone()));
     let service = calls::start(&bus).await?;
     let office = logins::Office::new(args.logins.as_deref());

@@ -208,6 +208,11 @@ impl BuildState {
         !matches!(self, Self::Failed { .. } | Self::Blocked { .. } | Self::Cancelled)
     }
 
+    /// Whether it succeeded, failed or was cancelled: it needs no inputs and takes no result.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Succeeded { .. } | Self::Failed { .. } | Self::Cancelled)
+    }
+
     /// The lease, where it is leased.
     pub fn lease(&self) -> Option<&Lease> {
         match self {

@@ -170,7 +170,7 @@ impl State {
             }
             _ => {}
         }
-        if is_open(&node.build.state) { self.link(id) } else { self.unlink(id) }
+        if node.build.state.is_over() { self.unlink(id) } else { self.link(id) }
     }
 
     /// What its inputs make of an open build.
@@ -255,7 +255,7 @@ impl State {
 
     fn link(&mut self, id: BuildId) {
         let Some(node) = self.builds.get_mut(&id) else { return };
-        if node.linked || !is_open(&node.build.state) {
+        if node.linked || node.build.state.is_over() {
             return;
         }
         node.linked = true;
@@ -473,9 +473,4 @@ impl Entry {
     fn is_idle(&self) -> bool {
         self.producers.is_empty() && self.dependents.is_empty() && self.awaiting.is_empty()
     }
-}
-
-/// Whether a build in this state still needs its inputs.
-fn is_open(state: &BuildState) -> bool {
-    !matches!(state, BuildState::Succeeded { .. } | BuildState::Failed { .. } | BuildState::Cancelled)
 }

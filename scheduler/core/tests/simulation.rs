@@ -60,6 +60,25 @@ fn a_quiet_farm_builds_each_derivation_once() {
 }
 
 #[test]
+fn a_scheduler_with_an_older_state_takes_on_what_runs_and_what_was_built() {
+    let mut dice = Dice(5);
+    let graph = Graph::layers(&mut dice, 6, 5, 0);
+    let mut world = World::new(2, graph, Faults::default(), 3);
+    world.submit();
+    let before_anything_was_leased = world.book.clone();
+    for _ in 0..8 {
+        world.tick();
+    }
+    assert!(world.machines.values().any(|machine| machine.started > 1));
+    world.book = before_anything_was_leased;
+    world.restart();
+    world.run_to_the_end(PEACE);
+    verify("older state", 2, &world);
+    let started: u64 = world.machines.values().map(|machine| machine.started).sum();
+    assert_eq!(started, 30, "something was built twice");
+}
+
+#[test]
 fn lost_and_repeated_messages_lose_nothing() {
     survive("lossy", Faults { lose: 20, repeat: 20, ..Faults::default() }, 0);
 }

@@ -76,7 +76,7 @@ impl<'a> Step<'a> {
             (AttemptState::Built | AttemptState::Uploaded | AttemptState::Unloaded, _) => None,
             (AttemptState::Published | AttemptState::Superseded, _) => Some(stop),
             (AttemptState::Ended { cause: Cause::Aborted, .. }, _) | (AttemptState::Ended { .. }, Phase::Failed) => Some(stop),
-            (AttemptState::Ended { .. }, _) if is_finished(build) => Some(stop),
+            (AttemptState::Ended { .. }, _) if build.state.is_over() => Some(stop),
             (AttemptState::Ended { .. }, Phase::Built | Phase::Uploaded) => Some(Order::ReportAgain),
             (AttemptState::Ended { .. }, _) => {
                 self.attempt_event(build.id, attempt.id, AttemptEvent::Resume);
@@ -89,7 +89,7 @@ impl<'a> Step<'a> {
     /// An attempt of an earlier reign that is not recorded, because the state is older than it: take it on as it is.
     fn adopt(&mut self, agent: AgentId, held: &Held, store: &StoreId, build: &Build) -> bool {
         let earlier = held.epoch.generation < self.state.generation;
-        if !earlier || is_finished(build) || held.phase == Phase::Failed || held.drv != build.recipe.drv {
+        if !earlier || build.state.is_over() || held.phase == Phase::Failed || held.drv != build.recipe.drv {
             return false;
         }
         let attempt = Attempt {
@@ -179,8 +179,4 @@ impl<'a> Step<'a> {
             self.event(What::BuildReopened { build: build.id, item });
         }
     }
-}
-
-fn is_finished(build: &Build) -> bool {
-    matches!(build.state, BuildState::Succeeded { .. } | BuildState::Failed { .. } | BuildState::Cancelled)
 }

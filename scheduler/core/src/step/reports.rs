@@ -5,12 +5,12 @@ use drover_messages::cause::Blame;
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
 use drover_messages::report::{Built, Failed, Outcome, Report, Times, Uploaded};
-use drover_messages::{AgentId, Cause, PublicationId};
+use drover_messages::{AgentId, Cause, PublicationId, StoreId};
 use drover_store::StorePath;
 
 use super::Step;
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
-use crate::build::{Build, BuildEvent, BuildState};
+use crate::build::{Build, BuildEvent};
 use crate::change::Change;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
@@ -19,12 +19,46 @@ use crate::owed::Publication;
 impl Step<'_> {
     pub(super) fn report(&mut self, agent: AgentId, report: Report) {
         let Some(build) = self.state.build(report.build) else { return };
-        let Some(attempt) = build.attempt(report.attempt).filter(|attempt| attempt.agent == agent) else { return };
+        let adopted;
+        let attempt = match build.attempt(report.attempt) {
+            Some(attempt) if attempt.agent == agent => attempt,
+            Some(_) => return,
+            None => match self.adopt_from(agent, build, &report) {
+                Some(attempt) => {
+                    adopted = attempt;
+                    &adopted
+                }
+                None => return,
+            },
+        };
         match report.outcome {
             Outcome::Built(built) => self.built(build, attempt, built),
             Outcome::Uploaded(uploaded) => self.uploaded(build, attempt, uploaded),
             Outcome::Failed(failed) => self.failed(build, attempt, failed),
         }
+    }
+
+    /// Outputs that an attempt of an earlier reign brought to the bucket, which is not recorded because the state is older
+    /// than it. Its agent may have forgotten it, so this report is all that is left of it.
+    fn adopt_from(&mut self, agent: AgentId, build: &Build, report: &Report) -> Option<Attempt> {
+        let earlier = report.epoch.generation < self.state.generation;
+        if !earlier || build.state.is_over() || !matches!(report.outcome, Outcome::Uploaded(_)) {
+            return None;
+        }
+        let known = self.state.agents.get(&agent).map(|known| known.hello.store.clone());
+        let attempt = Attempt {
+            id: report.attempt,
+            agent,
+            // No store has this name: nobody is sent there for its inputs.
+            store: known.unwrap_or_else(|| StoreId(format!("unknown, of {agent}"))),
+            epoch: report.epoch,
+            state: AttemptState::Running,
+            times: None,
+            log: None,
+            already_valid: false,
+        };
+        self.change(Change::AttemptStarted { build: build.id, attempt: attempt.clone() });
+        Some(attempt)
     }
 
     fn built(&mut self, build: &Build, attempt: &Attempt, built: Built) {
@@ -44,7 +78,7 @@ impl Step<'_> {
 
     /// The attempt made the outputs: it wins, if no other has won before.
     fn succeed(&mut self, build: &Build, attempt: &Attempt, times: Times, already_valid: bool) -> bool {
-        if matches!(build.state, BuildState::Succeeded { .. } | BuildState::Failed { .. } | BuildState::Cancelled) {
+        if build.state.is_over() {
             self.attempt_event(build.id, attempt.id, AttemptEvent::Supersede);
             return false;
         }
