@@ -78,9 +78,7 @@ impl Lent<'_> {
         }
         stale
     }
-}
 
-impl Lent<'_> {
     /// Closes it, and all that lie idle: the daemon's processes behind them may remember what is no longer so.
     pub fn close(mut self) {
         self.kept = None;

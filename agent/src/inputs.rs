@@ -24,10 +24,9 @@ use crate::temp_roots::{Hold, TempRoots};
 const FETCH_TIMEOUT_SECS: u64 = 3600;
 /// Inputs of one build that are fetched at once.
 const FETCHES_AT_ONCE: usize = 4;
-/// How often an input is asked for: a cache may be starting anew.
-const FETCH_TRIES: u32 = 3;
-/// Before another try, in seconds; doubled each time.
-const FETCH_PAUSE_SECS: u64 = 1;
+/// Before another try, in milliseconds: first one at once, for a process of the daemon that remembers what is no longer
+/// so, then some for a cache that may be starting anew.
+const FETCH_PAUSES_MILLIS: [u64; 3] = [50, 1000, 2000];
 
 /// How inputs come.
 #[derive(Debug)]
@@ -85,16 +84,18 @@ impl Inputs {
 
     /// Fetches one path. The daemon's refusal is no error here: whether the path came is looked up afterwards.
     async fn fetch(&self, path: StorePath) -> Result<Option<String>, DaemonError> {
-        let mut tries = 1;
-        loop {
+        for pause in FETCH_PAUSES_MILLIS {
             match self.fetch_once(&path).await {
                 Ok(()) => return Ok(None),
-                Err(DaemonError::Daemon(words)) if tries == FETCH_TRIES => return Ok(Some(words)),
                 Err(DaemonError::Daemon(words)) => tracing::info!(%path, words, "an input did not come; trying again"),
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(Duration::from_secs(FETCH_PAUSE_SECS << (tries - 1))).await;
-            tries += 1;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        match self.fetch_once(&path).await {
+            Ok(()) => Ok(None),
+            Err(DaemonError::Daemon(words)) => Ok(Some(words)),
+            Err(error) => Err(error),
         }
     }
 
