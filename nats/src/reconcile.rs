@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 
 use crate::bus::API_TIMEOUT;
 use crate::filter::overlap;
-use crate::streams::{ConsumerPlan, StreamPlan};
+use crate::streams::{ConsumerPlan, StreamPlan, is_of_earlier_reign};
 use crate::{Bus, Filter, NatsError};
 
 /// What to do about consumers that are there already.
@@ -40,6 +40,9 @@ pub async fn reconcile(bus: &Bus, plans: &[StreamPlan], reread: Reread) -> Resul
         declared.push(stream(bus, plan).await?);
         for consumer_plan in &plan.consumers {
             consumer(bus, plan.name, consumer_plan, reread).await?;
+            if reread == Reread::Whole && consumer_plan.reread_at_start {
+                delete_earlier(bus, plan.name, consumer_plan).await?;
+            }
         }
     }
     Ok(declared)
@@ -122,6 +125,24 @@ async fn consumer(bus: &Bus, stream: &'static str, plan: &ConsumerPlan, reread: 
         bus.jetstream.create_consumer_on_stream(plan.config(), stream).await.map(|_| ()).map_err(|e| e.to_string())
     };
     bus.within(API_TIMEOUT, what, made).await
+}
+
+/// Deletes the consumers of earlier reigns. A scheduler that is still there waits for its own for ever, until it sees why.
+async fn delete_earlier(bus: &Bus, stream: &'static str, plan: &ConsumerPlan) -> Result<(), NatsError> {
+    let what = || format!("deleting old consumers of {stream}");
+    let deleted = async {
+        let of_stream = bus.jetstream.get_stream_no_info(stream).await.map_err(|e| e.to_string())?;
+        let names: Vec<String> = of_stream.consumer_names().try_collect().await.map_err(|e| e.to_string())?;
+        for name in names.iter().filter(|name| is_of_earlier_reign(name, plan)) {
+            match bus.jetstream.delete_consumer_from_stream(name, stream).await {
+                Ok(_) => {}
+                Err(error) if is_missing_consumer(&error) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok::<_, String>(())
+    };
+    bus.within(API_TIMEOUT, what, deleted).await
 }
 
 fn is_missing_stream(error: &async_nats::jetstream::context::GetStreamError) -> bool {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
 
+use drover_messages::Generation;
+
 use crate::{Filter, Pool};
 
 /// Requests of users.
@@ -23,7 +25,7 @@ pub const LOGS: &str = "LOGS";
 /// What could not be read, and what hooks gave up.
 pub const DEAD: &str = "DEAD";
 
-/// The scheduler's consumer on REQ and on RES.
+/// The scheduler's consumer on REQ and on RES, where there is but one; see [`scheduler_consumer`].
 pub const SCHEDULER: &str = "scheduler";
 /// The consumer that all publish workers share.
 pub const PUBLISH: &str = "publish";
@@ -97,6 +99,30 @@ pub struct ConsumerPlan {
 /// All of Drover's streams, with a consumer on EVENTS for each of `hooks`.
 pub fn all(hooks: &[Pool]) -> Vec<StreamPlan> {
     vec![requests(), reports(), owed(), events(hooks), logs(), dead()]
+}
+
+/// As [`all`], with the consumers of one reign: of two schedulers, neither takes from the broker what the other must read.
+pub fn of_reign(hooks: &[Pool], generation: Generation) -> Vec<StreamPlan> {
+    let mut plans = all(hooks);
+    let consumers = plans.iter_mut().flat_map(|plan| &mut plan.consumers);
+    for consumer in consumers.filter(|consumer| consumer.name == SCHEDULER) {
+        consumer.name = scheduler_consumer(generation);
+    }
+    plans
+}
+
+/// The scheduler's consumer on REQ and on RES, in one reign.
+pub fn scheduler_consumer(generation: Generation) -> String {
+    format!("{SCHEDULER}-{generation}")
+}
+
+/// Whether a consumer is that of a reign before the one that `plan` is of.
+pub(crate) fn is_of_earlier_reign(name: &str, plan: &ConsumerPlan) -> bool {
+    let reign = |name: &str| name.strip_prefix(SCHEDULER)?.strip_prefix('-')?.parse::<u64>().ok();
+    match (reign(name), reign(&plan.name)) {
+        (Some(theirs), Some(ours)) => theirs < ours,
+        _ => false,
+    }
 }
 
 fn requests() -> StreamPlan {
@@ -222,6 +248,21 @@ impl ConsumerPlan {
             max_deliver: self.max_deliveries.unwrap_or(-1),
             backoff: self.pauses.clone(),
             ..Default::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_consumers_of_lower_generations_are_of_an_earlier_reign() {
+        let plans = of_reign(&[], Generation(10));
+        let plan = &plans[0].consumers[0];
+        assert_eq!(plan.name, "scheduler-10");
+        for (name, earlier) in [("scheduler-9", true), ("scheduler-10", false), ("scheduler-11", false), ("publish", false)] {
+            assert_eq!(is_of_earlier_reign(name, plan), earlier, "{name}");
         }
     }
 }

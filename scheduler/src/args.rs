@@ -21,6 +21,9 @@ pub struct Args {
     /// The folder with the logins that nats-server's configuration includes; without it, none can be made here
     #[arg(long, env = "DROVER_LOGINS", value_name = "DIR")]
     pub logins: Option<PathBuf>,
+    /// The password of the login `system`, with which nats-server is made to read changed logins; without it, reload it by hand
+    #[arg(long, env = "DROVER_SYSTEM_PASSWORD_FILE", value_name = "FILE", requires = "logins")]
+    pub system_password_file: Option<PathBuf>,
     /// A file to write once the farm is served
     #[arg(long, env = "DROVER_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,

@@ -88,7 +88,11 @@ async fn administer(office: Office, admin: Admin, incoming: Incoming) {
         Admin::PasswordNew => incoming.decode().map_err(|e| e.to_string()).and_then(|asked| office.renew(&asked)),
     };
     match made {
-        Ok(answer) => told(incoming.respond(&answer).await),
+        Ok(answer) => {
+            // Before the answer: whoever is told of a login may use it at once.
+            office.publish().await;
+            told(incoming.respond(&answer).await);
+        }
         Err(why) => refuse(&incoming, &why).await,
     }
 }

@@ -81,9 +81,9 @@ async fn acknowledge(mut done: mpsc::UnboundedReceiver<Delivery>) {
 
 /// Returns when the requests that were queued before this start have been planned: a report of a build that is not known
 /// yet would say nothing. Bounded, for a bucket in trouble holds up requests, and reports may go on.
-pub(crate) async fn requests_planned(bus: &Bus, planner: &Planner) {
+pub(crate) async fn requests_planned(bus: &Bus, consumer: &str, planner: &Planner) {
     let planned = async {
-        while !(matches!(bus.unread(streams::REQ, streams::SCHEDULER).await, Ok(0)) && planner.is_idle()) {
+        while !(matches!(bus.unread(streams::REQ, consumer).await, Ok(0)) && planner.is_idle()) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
@@ -93,11 +93,11 @@ pub(crate) async fn requests_planned(bus: &Bus, planner: &Planner) {
 }
 
 /// Tells the core when everything that was queued before this start has been read and planned.
-pub(crate) async fn catch_up(bus: Bus, planner: Planner, desk: Desk) -> anyhow::Result<()> {
+pub(crate) async fn catch_up(bus: Bus, consumer: String, planner: Planner, desk: Desk) -> anyhow::Result<()> {
     loop {
         let unread = async {
-            let requests = bus.unread(streams::REQ, streams::SCHEDULER).await?;
-            Ok::<u64, drover_nats::NatsError>(requests + bus.unread(streams::RES, streams::SCHEDULER).await?)
+            let requests = bus.unread(streams::REQ, &consumer).await?;
+            Ok::<u64, drover_nats::NatsError>(requests + bus.unread(streams::RES, &consumer).await?)
         };
         match unread.await {
             Ok(0) if planner.is_idle() => break,

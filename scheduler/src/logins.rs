@@ -1,21 +1,32 @@
 //! Logins, made and renewed on request. They are kept in the folder that nats-server's configuration includes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use drover_messages::admin::{LoginAnswer, NewLogin, NewPassword};
+use drover_nats::Login;
 use drover_nats::logins::Logins;
 use drover_nats::permissions::Who;
+use drover_nats::reload::ServerControl;
 use uuid::Uuid;
 
-/// Where logins are made, if anywhere.
+/// Where logins are made, if anywhere, and who makes the broker read them.
 #[derive(Debug, Clone)]
 pub(crate) struct Office {
     folder: Option<PathBuf>,
+    system: Option<Login>,
 }
 
 impl Office {
-    pub(crate) fn new(folder: Option<&Path>) -> Self {
-        Self { folder: folder.map(Path::to_path_buf) }
+    pub(crate) fn new(folder: Option<PathBuf>, system: Option<Login>) -> Self {
+        Self { folder, system }
+    }
+
+    /// Makes the broker read the logins again. Where that does not work, its operator has to.
+    pub(crate) async fn publish(&self) {
+        let Some(system) = &self.system else { return };
+        if let Err(error) = ServerControl::reload_with(system).await {
+            tracing::warn!(%error, "nats-server could not be made to read the logins: reload it by hand");
+        }
     }
 
     /// Makes a login.

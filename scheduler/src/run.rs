@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 use drover_bucket::Bucket;
-use drover_nats::{Bus, Intake, Reread, streams};
+use drover_nats::permissions::Who;
+use drover_nats::{Bus, Intake, Login, Reread, streams};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -30,7 +31,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let generation = bucket.mint_generation().await.context("cannot begin a reign: the bucket does not take its mark")?;
     tracing::info!(%generation, builds = memory.builds.len(), owed = memory.owed.len(), "a reign begins");
     let bus = Bus::connect(&login).await?;
-    let plans = streams::all(&args.hook_pools);
+    let plans = streams::of_reign(&args.hook_pools, generation);
     let declared = upkeep::declare(&bus, &plans, Reread::Whole).await?;
 
     let (desk, inbox) = Desk::new();
@@ -51,18 +52,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(upkeep::tick(desk.clone()));
     tasks.spawn(overthrow::watch(bucket.clone(), generation));
     let planner = planning::Planner::new(bucket, desk.clone());
-    let requests = Intake::open(&bus, streams::REQ, streams::SCHEDULER, WINDOW);
+    let consumer = streams::scheduler_consumer(generation);
+    let requests = Intake::open(&bus, streams::REQ, &consumer, WINDOW);
     tasks.spawn(intake::requests(requests, planner.clone()));
     let (to_plan, after) = (planner.clone(), bus.clone());
-    let reports_to = desk.clone();
+    let (reports_to, of_reign) = (desk.clone(), consumer.clone());
     tasks.spawn(async move {
-        intake::requests_planned(&after, &to_plan).await;
-        let reports = Intake::open(&after, streams::RES, streams::SCHEDULER, WINDOW);
+        intake::requests_planned(&after, &of_reign, &to_plan).await;
+        let reports = Intake::open(&after, streams::RES, &of_reign, WINDOW);
         intake::reports(reports, reports_to).await
     });
-    tasks.spawn(intake::catch_up(bus.clone(), planner, desk.clone()));
+    tasks.spawn(intake::catch_up(bus.clone(), consumer, planner, desk.clone()));
     let service = calls::start(&bus).await?;
-    let office = logins::Office::new(args.logins.as_deref());
+    let system = args.system_password_file.as_deref();
+    let system = system.map(|file| Login::read(&args.nats.nats_url, &Who::System.user(), file, "scheduler")).transpose()?;
+    let office = logins::Office::new(args.logins, system);
     tasks.spawn(calls::serve(
         service,
         desk.clone(),

@@ -78,7 +78,7 @@ impl Child {
     }
 
     /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         // The id is there until the process was waited for: it cannot be another's by now.
         if let Some(pid) = self.process.id() {
             let _ = kill(Pid::from_raw(pid as i32), signal);

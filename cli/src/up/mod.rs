@@ -9,7 +9,6 @@ mod orphans;
 mod plans;
 mod programs;
 mod ready;
-mod reload;
 mod summary;
 mod supervisor;
 
@@ -89,7 +88,6 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Ok(true) = started {
         println!("{}", summary::words(&facts, usual_dir));
         tokio::select! {
-            () = reload::when_logins_change(&folder, &supervisor) => {}
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }

@@ -83,6 +83,7 @@ impl Facts<'_> {
         let mut args = self.login(&self.logins.scheduler);
         args.extend(["--state-dir".into(), self.folder.path("scheduler").into()]);
         args.extend(["--logins".into(), self.folder.path(first_logins::DIR).into()]);
+        args.extend(["--system-password-file".into(), self.folder.path(&self.logins.system.password_file).into()]);
         args.extend(["--ready-file".into(), self.folder.path(SCHEDULER_READY).into()]);
         self.plan("scheduler", &self.programs.scheduler, args)
     }

@@ -5,8 +5,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::child::{Child, Folders, Plan};
@@ -20,24 +19,11 @@ const STEADY_AFTER: Duration = Duration::from_secs(60);
 /// Tells the user, in one line.
 pub(crate) type Tell = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
 
-#[derive(Debug, Clone, Copy)]
-enum Order {
-    Stop,
-    Signal(Signal),
-}
-
 /// A child that is kept running.
-pub(crate) struct Kept {
+struct Kept {
     name: String,
-    orders: mpsc::Sender<Order>,
+    stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-}
-
-impl Kept {
-    /// Passes a signal on to the process, if it runs.
-    pub(crate) async fn signal(&self, signal: Signal) {
-        let _ = self.orders.send(Order::Signal(signal)).await;
-    }
 }
 
 /// The children, in the order of their start.
@@ -55,25 +41,20 @@ impl Supervisor {
 
     /// Starts a child, and keeps it running from now on. An error means that it could not be started at all.
     /// For where to call it see [`Child::start`].
-    pub(crate) fn keep(&mut self, plan: Plan) -> io::Result<&Kept> {
+    pub(crate) fn keep(&mut self, plan: Plan) -> io::Result<()> {
         let child = Child::start(&plan, &self.folders)?;
-        let (orders, inbox) = mpsc::channel(8);
+        let (stop, stopped) = oneshot::channel();
         let name = plan.name.clone();
-        let keeper = Keeper { plan, folders: self.folders.clone(), tell: self.tell.clone(), inbox };
+        let keeper = Keeper { plan, folders: self.folders.clone(), tell: self.tell.clone(), stopped };
         let task = tokio::spawn(keeper.run(child));
-        self.kept.push(Kept { name, orders, task });
-        Ok(&self.kept[self.kept.len() - 1])
-    }
-
-    /// The child of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Kept> {
-        self.kept.iter().find(|kept| kept.name == name)
+        self.kept.push(Kept { name, stop, task });
+        Ok(())
     }
 
     /// Stops all children, the last started first. Each has [`STOP_WITHIN`] before it is killed.
     pub(crate) async fn stop(self) {
         for kept in self.kept.into_iter().rev() {
-            let _ = kept.orders.send(Order::Stop).await;
+            let _ = kept.stop.send(());
             let _ = kept.task.await;
             let _ = std::fs::remove_file(self.folders.pid_file(&kept.name));
         }
@@ -85,7 +66,7 @@ struct Keeper {
     plan: Plan,
     folders: Folders,
     tell: Tell,
-    inbox: mpsc::Receiver<Order>,
+    stopped: oneshot::Receiver<()>,
 }
 
 /// What became of a child that was watched.
@@ -117,14 +98,9 @@ impl Keeper {
     }
 
     async fn watch(&mut self, child: &mut Child) -> Watched {
-        loop {
-            tokio::select! {
-                status = child.wait() => return Watched::Died(status),
-                order = self.inbox.recv() => match order {
-                    Some(Order::Signal(signal)) => child.signal(signal),
-                    Some(Order::Stop) | None => return Watched::ToStop,
-                },
-            }
+        tokio::select! {
+            status = child.wait() => Watched::Died(status),
+            _ = &mut self.stopped => Watched::ToStop,
         }
     }
 
@@ -143,10 +119,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(*delay) => {}
-                order = self.inbox.recv() => match order {
-                    Some(Order::Signal(_)) => continue,
-                    Some(Order::Stop) | None => return None,
-                },
+                _ = &mut self.stopped => return None,
             }
             *delay = (*delay * 2).min(LONGEST_DELAY);
             match Child::start(&self.plan, &self.folders) {
@@ -232,18 +205,6 @@ mod tests {
         supervisor.stop().await;
         assert_eq!(ground.file("order"), "second\nfirst\n");
         assert!(ground.said.lock().unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_signal_reaches_the_child() {
-        let ground = Ground::new();
-        let mut supervisor = ground.supervisor();
-        let script = "trap 'echo again' HUP; echo up; while :; do sleep 0.05; done";
-        supervisor.keep(ground.shell("reader", script)).unwrap();
-        ground.until(|| ground.file("reader.log") == "up\n").await;
-        supervisor.get("reader").unwrap().signal(Signal::SIGHUP).await;
-        ground.until(|| ground.file("reader.log") == "up\nagain\n").await;
-        supervisor.stop().await;
     }
 
     #[tokio::test]
