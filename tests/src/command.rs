@@ -92,6 +92,6 @@ pub struct Cache {
 }
 
 /// The script that gives stores with daemons of their own.
-pub(crate) fn store_daemon() -> PathBuf {
+pub fn store_daemon() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/store-daemon")
 }

@@ -10,7 +10,8 @@ pub struct Folder(tempfile::TempDir);
 
 impl Folder {
     /// A new one. Builders of any uid may leave files in its `starts`.
-    pub(crate) fn new() -> Self {
+    #[allow(clippy::new_without_default)] // It makes a folder.
+    pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("farm-").tempdir_in("/tmp").unwrap();
         let folder = Self(dir);
         std::fs::create_dir(folder.starts()).unwrap();

@@ -6,10 +6,11 @@
 #![allow(clippy::unwrap_used)] // A harness has nobody to tell but the test.
 
 mod programs;
+pub use programs::program;
 mod folder;
 pub use folder::Folder;
 mod command;
-pub use command::{Cache, Options};
+pub use command::{Cache, Options, store_daemon};
 mod process;
 pub use process::Process;
 mod until;

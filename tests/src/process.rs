@@ -47,6 +47,17 @@ impl Process {
         }
     }
 
+    /// SIGTERM, and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(&mut self, within: Duration) -> ExitStatus {
+        let child = self.child.as_ref().expect("it runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGTERM)
+            .expect("a child of ours");
+        self.end(within).await
+    }
+
     /// Its command line.
     pub fn command(&self) -> &[OsString] {
         &self.command

@@ -8,7 +8,7 @@ const BIN_DIR: &str = "DROVER_BIN_DIR";
 ///
 /// # Panics
 /// When it was not built.
-pub(crate) fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let program = folder().join(name);
     assert!(program.is_file(), "{} is missing: run cargo build --workspace --bins first", program.display());
     program

@@ -9,3 +9,4 @@ mod killed;
 mod superseded;
 
 mod nats_cli;
+mod compose;
