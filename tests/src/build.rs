@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::time::Duration;
 
 use drover_messages::{BuildId, SubmissionId};
 use tokio::process::Child;
@@ -55,6 +54,17 @@ impl Farm {
         self.submit(drvs).end().await
     }
 
+    /// Submits derivations, and returns when the broker has the request.
+    ///
+    /// # Panics
+    /// When it does not take it.
+    pub async fn hand_in(&self, drvs: &[&str]) -> SubmissionId {
+        let output = self.drover(&[&["build"], drvs].concat()).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        ids(&told, "submission").next().unwrap().parse().unwrap()
+    }
+
     /// How often each derivation was started, as its builders told by a file each.
     pub fn starts(&self) -> BTreeMap<String, usize> {
         let mut starts = BTreeMap::new();
@@ -81,17 +91,10 @@ impl Submitted {
         let output = tokio::time::timeout(PATIENCE, self.child.wait_with_output()).await;
         let output = output.expect("drover build ends in time").unwrap();
         let (told, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-        let of = |word: &str| told.lines().filter_map(|line| line.strip_prefix(word)?.split(' ').nth(1)).collect::<Vec<_>>();
-        let submissions = of("submission");
-        assert_eq!(submissions.len(), 1, "{told}\n{said}");
-        let submission = submissions[0].parse().unwrap();
-        let builds = of("build").iter().map(|id| id.parse().unwrap()).collect();
+        let submission = ids(&told, "submission").next().unwrap_or_else(|| panic!("nothing was submitted: {said}"));
+        let submission = submission.parse().unwrap();
+        let builds = ids(&told, "build").map(|id| id.parse().unwrap()).collect();
         Ended { code: output.status.code().unwrap_or(-1), submission, builds, said }
-    }
-
-    /// Whether it still runs after a while.
-    pub async fn runs_after(&mut self, pause: Duration) -> bool {
-        tokio::time::timeout(pause, self.child.wait()).await.is_err()
     }
 }
 
@@ -103,4 +106,9 @@ impl Ended {
     pub fn succeeded(&self) {
         assert_eq!(self.code, 0, "{}", self.said);
     }
+}
+
+/// The ids behind a word in what `drover build` prints.
+fn ids<'a>(told: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
+    told.lines().filter_map(move |line| line.strip_prefix(word)?.split(' ').nth(1))
 }

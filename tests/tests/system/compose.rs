@@ -156,7 +156,10 @@ fn compose() -> Compose {
 
 #[tokio::test]
 async fn the_services_of_compose_yaml_are_a_farm() {
-    let (Some(_), Some(store)) = (find(), Lab::start(&[])) else { return };
+    if find().is_none() {
+        return eprintln!("SKIPPED: no nats-server here; run setup/install");
+    }
+    let Some(store) = Lab::start(&[]) else { return };
     let ground = Ground::prepare().await;
     let compose = compose();
     let names: Vec<&str> = compose.services.keys().map(String::as_str).collect();

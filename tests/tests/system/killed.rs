@@ -98,3 +98,25 @@ async fn every_process_but_the_agents_is_killed_at_once_and_no_build_is_stopped(
     farm.run_scheduler().await;
     ends_well(&farm, submitted, 0).await;
 }
+
+#[tokio::test]
+async fn a_store_daemon_is_killed_in_the_middle_and_no_derivation_is_blamed() {
+    let Some((farm, submitted)) = in_the_middle().await else { return };
+    farm.agents[0].store.kill_daemon();
+    assert!(farm.agents[0].store.start_daemon());
+    ends_well(&farm, submitted, 1).await;
+    each_success_was_told_once(&farm).await;
+}
+
+#[tokio::test]
+async fn what_is_submitted_while_there_is_no_scheduler_is_taken_up_when_there_is_one() {
+    let Some(mut farm) = Farm::start(1).await else { return };
+    farm.scheduler.kill();
+    let drv = farm.instantiate("travel", &[]);
+    let submission = farm.hand_in(&[&drv]).await;
+    farm.nats.kill();
+    farm.nats.run();
+    farm.run_scheduler().await;
+    farm.until_available(submission).await;
+    farm.audit(submission).await.all_succeeded_once(3);
+}
