@@ -30,7 +30,7 @@ pub(crate) async fn carry_out(
     generation: Generation,
     mut effects: mpsc::UnboundedReceiver<Effect>,
 ) -> anyhow::Result<()> {
-    let asker = Asker { bus: bus.clone(), generation, asked: Arc::default() };
+    let asker = Asker { bus: bus.clone(), desk: desk.clone(), generation, asked: Arc::default() };
     let discards = Arc::new(Semaphore::new(DISCARDS_AT_ONCE));
     while let Some(effect) = effects.recv().await {
         match effect {
@@ -79,6 +79,7 @@ async fn make_offer(bus: Bus, desk: Desk, agent: AgentId, offer: Offer) {
 /// Asks the pool `publish`. Each question has a message id of its own: one that is asked again must be delivered again.
 struct Asker {
     bus: Bus,
+    desk: Desk,
     generation: Generation,
     asked: Arc<AtomicU64>,
 }
@@ -89,16 +90,18 @@ impl Asker {
         let n = self.asked.fetch_add(1, Ordering::Relaxed);
         let id = format!("{publication}.{}.{n}", self.generation);
         let subject = Subject::Publish { urgency: urgency_of(urgency), publication };
-        match self.bus.start_publish(&subject, &publish, &id).await {
-            Ok(acknowledgement) => {
-                tokio::spawn(async move {
-                    if let Err(error) = acknowledgement.await {
-                        tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again");
-                    }
-                });
+        let started = self.bus.start_publish(&subject, &publish, &id).await;
+        let desk = self.desk.clone();
+        tokio::spawn(async move {
+            let asked = match started {
+                Ok(acknowledgement) => acknowledgement.await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = asked {
+                tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again");
+                desk.bring(Input::NotAsked(publication)).await;
             }
-            Err(error) => tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again"),
-        }
+        });
     }
 }
 

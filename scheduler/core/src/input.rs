@@ -5,7 +5,7 @@ use drover_messages::offer::OfferAnswer;
 use drover_messages::publish::Done;
 use drover_messages::report::Report;
 use drover_messages::request::SourceNar;
-use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId};
+use drover_messages::{AgentId, AttemptId, BuildId, PublicationId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::build::Build;
@@ -95,6 +95,8 @@ pub enum Input {
         /// Each, and whether the cache has it.
         items: Vec<(StorePath, bool)>,
     },
+    /// A publication could not be asked for: the broker did not take the question.
+    NotAsked(PublicationId),
     /// The stream of publications was made anew: what was asked is forgotten.
     QuestionsLost,
     /// Everything that was queued before this start has been read.

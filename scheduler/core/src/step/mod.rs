@@ -84,6 +84,7 @@ pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
         Input::Answered { agent, build, attempt, answer } => step.answered(agent, build, attempt, answer),
         Input::Published(done) => step.published(done),
         Input::Confirmed { store_dir, items } => step.confirmed(&store_dir, items),
+        Input::NotAsked(publication) => step.change(Change::Asked { publication, heard: None }),
         Input::QuestionsLost => step.questions_lost(),
         Input::CaughtUp => step.change(Change::CaughtUp),
         Input::Tick => step.tick(),

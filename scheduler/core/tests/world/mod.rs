@@ -217,6 +217,9 @@ impl World {
                         machine.abort(abort.attempt);
                     }
                 }
+                Effect::Ask { publish, .. } if self.dice.chance(self.faults.lose) => {
+                    self.network.push(Input::NotAsked(publish.publication));
+                }
                 Effect::Ask { publish, .. } => {
                     let missing: Vec<StorePath> =
                         publish.references.iter().filter(|r| !self.cache.contains(*r)).cloned().collect();
