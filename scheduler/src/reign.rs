@@ -62,7 +62,7 @@ impl Reign {
         let Outlets { told, committed, effects } = outlets;
         let mut state = State::new(generation);
         state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
-        state.begin_reign(memory.heard);
+        state.begin_reign(memory.heard, &limits);
         Self { generation, core: Core::new(state, limits), book, clock, told, committed, effects }
     }
 

@@ -150,6 +150,9 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
         let (system, store_dir) = (&build.recipe.system, &build.recipe.store_dir);
         return format!("no agent for {system} and {store_dir}{with} has been seen");
     }
+    if !reign.core().state().gives_leases(reign.heard()) {
+        return "a slot; a scheduler that has just started hears first what agents hold".into();
+    }
     match place {
         Place::Anywhere => "a slot".into(),
         Place::Stores(_) => "a slot on an agent whose store has its inputs".into(),

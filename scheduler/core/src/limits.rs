@@ -43,6 +43,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// So long after its start a scheduler that is not the first of its farm gives no leases: by then every agent has said
+    /// what it holds. A state that is older than a lease would give its build away a second time.
+    pub fn hear_first_millis(&self) -> u64 {
+        self.beat_every_millis + 1_000
+    }
+
     /// The delay after the `nth` failure of the farm in a row, counted from one.
     pub fn retry_delay_millis(&self, nth: u32) -> u64 {
         let doubled = self.retry_first_millis.saturating_mul(1 << nth.saturating_sub(1).min(20));

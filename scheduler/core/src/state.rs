@@ -12,6 +12,7 @@ use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
+use crate::limits::Limits;
 use crate::owed::Publication;
 use crate::queue::Queue;
 use crate::submission::{Submission, SubmissionState};
@@ -24,6 +25,8 @@ pub struct State {
     pub(crate) next_epoch: u64,
     pub(crate) next_seq: u64,
     pub(crate) caught_up: bool,
+    /// No lease is given before.
+    pub(crate) leases_from: Heard,
     pub(crate) submissions: BTreeMap<SubmissionId, Submission>,
     pub(crate) members: BTreeMap<SubmissionId, BTreeSet<BuildId>>,
     pub(crate) builds: BTreeMap<BuildId, Node>,
@@ -165,7 +168,7 @@ impl State {
         self.next_epoch = self.next_epoch.max(attempt.epoch.n + 1);
         let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
         node.build.attempts.push(attempt);
-        let spare = node.build.attempts.len().saturating_sub(crate::Limits::default().attempts_remembered);
+        let spare = node.build.attempts.len().saturating_sub(Limits::default().attempts_remembered);
         if spare > 0 {
             let oldest = node.build.attempts.iter().position(|a| a.state.is_settled());
             oldest.map(|at| node.build.attempts.remove(at));
@@ -294,13 +297,22 @@ impl State {
         }
     }
 
+    /// Whether leases are given yet: a new reign hears first who holds what.
+    pub fn gives_leases(&self, now: Heard) -> bool {
+        now >= self.leases_from
+    }
+
     /// A publication that is owed.
     pub fn publication(&self, id: PublicationId) -> Option<&Publication> {
         self.owed.get(&id).map(|owed| &owed.publication)
     }
 
-    /// From now on, agents that hold something by the records are waited for.
-    pub fn begin_reign(&mut self, heard: Heard) {
+    /// From now on, agents that hold something by the records are waited for; and all are heard before any lease is given,
+    /// unless there was no scheduler before this one.
+    pub fn begin_reign(&mut self, heard: Heard, limits: &Limits) {
+        if self.generation > Generation(1) {
+            self.leases_from = heard.plus_millis(limits.hear_first_millis());
+        }
         let holders: BTreeSet<AgentId> =
             self.builds().flat_map(|build| &build.attempts).filter(|a| !a.state.is_settled()).map(|a| a.agent).collect();
         self.unheard = holders.into_iter().map(|agent| (agent, heard)).collect();

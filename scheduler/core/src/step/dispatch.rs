@@ -17,6 +17,9 @@ use crate::outcome::Effect;
 impl<'a> Step<'a> {
     pub(super) fn dispatch(&mut self) {
         self.ask();
+        if !self.state.gives_leases(self.now.heard) {
+            return;
+        }
         for (n, (agent, build)) in self.matches().into_iter().enumerate() {
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
             self.lease(agent, build, epoch);

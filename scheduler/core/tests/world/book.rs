@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{BuildId, Generation, PublicationId, SubmissionId};
-use drover_scheduler_core::{Build, Change, Heard, Input, Item, Outcome, Publication, State, Submission};
+use drover_scheduler_core::{Build, Change, Heard, Input, Item, Limits, Outcome, Publication, State, Submission};
 use drover_store::StorePath;
 
 #[derive(Clone, Default)]
@@ -17,12 +17,12 @@ pub struct Book {
 
 impl Book {
     /// The state that a new reign begins with.
-    pub fn state(&self, generation: Generation, heard: Heard) -> State {
+    pub fn state(&self, generation: Generation, heard: Heard, limits: &Limits) -> State {
         let mut state = State::new(generation);
         let builds = self.open.iter().map(|id| self.builds[id].clone()).collect();
         let items = self.items.clone().into_iter().collect();
         state.remember(self.submissions.values().cloned().collect(), builds, items, self.owed.values().cloned().collect());
-        state.begin_reign(heard);
+        state.begin_reign(heard, limits);
         state
     }
 

@@ -132,7 +132,7 @@ impl World {
     pub fn restart(&mut self) {
         self.generation += 1;
         let limits = self.core.limits().clone();
-        self.core = Core::new(self.book.state(Generation(self.generation), self.now.heard), limits);
+        self.core = Core::new(self.book.state(Generation(self.generation), self.now.heard, &limits), limits);
         self.network.clear();
         self.submit();
         for input in self.stream.clone() {
