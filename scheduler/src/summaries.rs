@@ -125,7 +125,10 @@ fn reason(reign: &Reign, build: &Build) -> String {
         BuildState::Waiting { missing } => waits_for(reign, build, *missing),
         BuildState::Ready(place) => waits_for_slot(reign, build, place),
         BuildState::Leased(lease) => format!("on the agent {}", lease.agent),
-        BuildState::Blocked { by } => format!("an input cannot be had while the build {by} is failed"),
+        BuildState::Blocked { by } => {
+            let drv = reign.build(*by).ok().flatten().map_or_else(|| "a build".into(), |by| by.recipe.drv.to_string());
+            format!("an input cannot be had while {drv} ({by}) is failed")
+        }
         BuildState::Deferred { cause, .. } => format!("{}: it is tried again soon", cause.words()),
         BuildState::Failed { cause, .. } => cause.words().into(),
         BuildState::Succeeded { .. } | BuildState::Cancelled => String::new(),

@@ -22,6 +22,7 @@ pub mod change;
 pub mod input;
 pub mod outcome;
 
+mod debts;
 mod graph;
 mod queue;
 pub mod state;

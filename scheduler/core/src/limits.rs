@@ -1,5 +1,8 @@
 //! Every bound and delay of the core, with its unit.
 
+/// Attempts that a build remembers; the oldest settled ones go first.
+pub(crate) const ATTEMPTS_REMEMBERED: usize = 32;
+
 /// What an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -21,8 +24,6 @@ pub struct Limits {
     pub retry_longest_millis: u64,
     /// So many failed downloads end a build as a failed download.
     pub downloads: u32,
-    /// Attempts that a build remembers; the oldest settled ones go first.
-    pub attempts_remembered: usize,
 }
 
 impl Default for Limits {
@@ -37,7 +38,6 @@ impl Default for Limits {
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,
             downloads: 4,
-            attempts_remembered: 32,
         }
     }
 }

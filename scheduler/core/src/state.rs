@@ -12,7 +12,7 @@ use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
-use crate::limits::Limits;
+use crate::limits::{ATTEMPTS_REMEMBERED, Limits};
 use crate::owed::Publication;
 use crate::queue::Queue;
 use crate::submission::{Submission, SubmissionState};
@@ -168,7 +168,7 @@ impl State {
         self.next_epoch = self.next_epoch.max(attempt.epoch.n + 1);
         let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
         node.build.attempts.push(attempt);
-        let spare = node.build.attempts.len().saturating_sub(Limits::default().attempts_remembered);
+        let spare = node.build.attempts.len().saturating_sub(ATTEMPTS_REMEMBERED);
         if spare > 0 {
             let oldest = node.build.attempts.iter().position(|a| a.state.is_settled());
             oldest.map(|at| node.build.attempts.remove(at));

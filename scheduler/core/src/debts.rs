@@ -1,0 +1,86 @@
+//! Publications that are owed: which of them may be asked for now, most urgent first. Derived, as the graph is.
+
+use std::cmp::Reverse;
+
+use drover_messages::PublicationId;
+use drover_store::StorePath;
+
+use crate::owed::Publication;
+use crate::state::{Owed, State};
+use crate::time::Heard;
+
+impl State {
+    /// Enters a publication that is owed.
+    pub(crate) fn owe(&mut self, publication: Publication) {
+        let id = publication.id;
+        if self.owed.contains_key(&id) {
+            return;
+        }
+        let mut missing_references = 0;
+        for reference in publication.references.iter().filter(|r| **r != publication.path) {
+            if let Some(entry) = self.items.get_mut(reference)
+                && !entry.item.state.is_available()
+            {
+                missing_references += 1;
+                entry.awaiting.insert(id);
+            }
+        }
+        let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| &entry.dependents);
+        let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
+        let urgency = dependents.filter_map(|d| self.urgency(*d)).chain(own).max().unwrap_or(0);
+        let seq = self.owed.len() as u64 + self.next_seq;
+        self.owed.insert(id, Owed { publication, seq, urgency, missing_references, asked: None });
+        self.queue_debt(id);
+    }
+
+    /// Makes a publication askable, if nothing speaks against it.
+    pub(crate) fn queue_debt(&mut self, id: PublicationId) {
+        let Some(owed) = self.owed.get(&id) else { return };
+        let lives = owed.publication.submission().is_none_or(|submission| self.is_live(submission));
+        if owed.missing_references == 0 && owed.asked.is_none() && lives {
+            self.askable.insert((Reverse(owed.urgency), owed.seq, id));
+        }
+    }
+
+    /// A publication is owed no more.
+    pub(crate) fn settle_debt(&mut self, id: PublicationId) {
+        self.set_asked(id, None);
+        let Some(owed) = self.owed.remove(&id) else { return };
+        self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
+        for reference in &owed.publication.references {
+            if let Some(entry) = self.items.get_mut(reference) {
+                entry.awaiting.remove(&id);
+            }
+        }
+    }
+
+    /// Notes when a publication was asked for; askable again where it was not.
+    pub(crate) fn set_asked(&mut self, id: PublicationId, at: Option<Heard>) {
+        let Some(owed) = self.owed.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut owed.asked, at) {
+            self.asked.remove(&(before, id));
+        }
+        self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
+        match at {
+            Some(at) => {
+                self.asked.insert((at, id));
+            }
+            None => self.queue_debt(id),
+        }
+    }
+
+    /// Counts again what keeps the publications that wait for an item.
+    pub(crate) fn reference_changed(&mut self, path: &StorePath, available: bool) {
+        let Some(entry) = self.items.get(path) else { return };
+        let waiting: Vec<PublicationId> = entry.awaiting.iter().copied().collect();
+        for id in waiting {
+            let Some(owed) = self.owed.get_mut(&id) else { continue };
+            if available {
+                owed.missing_references = owed.missing_references.saturating_sub(1);
+            } else {
+                owed.missing_references += 1;
+            }
+            self.queue_debt(id);
+        }
+    }
+}
