@@ -1,5 +1,6 @@
 //! Measures how fast derivations are read and verified, and next to it the crate `nix-derivation`:
-//! `cargo run --release -p drover-store --example drv_verify -- CORPUS…`, each a directory of `.drv` or a `.tar.zst` of one.
+//! `cargo run --release -p drover-store --example drv_verify -- CORPUS…`, each a directory of `.drv` or a `.tar.zst` of one; without any,
+//! the largest corpus that is here.
 //! Reading the files is not measured; the best of five runs counts. `--ours` leaves the peer out.
 
 #[path = "../tests/corpus/mod.rs"]
@@ -18,7 +19,7 @@ const NARINFOS: u32 = 50_000;
 fn main() {
     let (flags, given): (Vec<_>, Vec<_>) = std::env::args_os().skip(1).partition(|arg| arg == "--ours");
     let (peer, given) = (flags.is_empty(), given.into_iter().map(PathBuf::from).collect::<Vec<_>>());
-    for path in if given.is_empty() { corpus::all() } else { given } {
+    for path in if given.is_empty() { largest() } else { given } {
         let drvs = corpus::read(&path);
         let bytes: usize = drvs.values().map(Bytes::len).sum();
         println!("{}: {} derivations, {bytes} bytes", path.display(), drvs.len());
@@ -43,6 +44,12 @@ fn main() {
     if peer {
         narinfos();
     }
+}
+
+/// The largest corpus that is here, if any.
+fn largest() -> Vec<PathBuf> {
+    let size = |path: &PathBuf| path.metadata().map_or(0, |file| file.len());
+    corpus::all().into_iter().max_by_key(size).into_iter().collect()
 }
 
 /// A narinfo with three references, read and its fingerprint made, by us and by the peer.
