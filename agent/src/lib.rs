@@ -40,6 +40,7 @@ use std::sync::Arc;
 
 use drover_bucket::Bucket;
 use drover_nats::Bus;
+use tokio::sync::watch;
 
 pub use args::Args;
 pub use config::Config;
@@ -74,12 +75,18 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     ledger.set_ready(Some(readiness::NOT_LOOKED_YET.into()));
     let foreman = Foreman::recover(config.agent, state, roots, workshop, ledger)?;
     let heart = Heart { config: config.clone(), bus: bus.clone(), foreman: foreman.clone() };
+    let (to_listening, mut listening) = watch::channel(false);
+    let beats = async {
+        // An error would mean that nobody listens any more, which does not end.
+        let _ = listening.wait_for(|is| *is).await;
+        heart.beat().await;
+    };
     tokio::select! {
         () = shutdown => {}
         () = foreman.outbox.send_all(&bus, config.agent) => {}
-        () = orders::listen(&bus, config.agent, &foreman) => {}
+        () = orders::listen(&bus, config.agent, &foreman, to_listening) => {}
         () = readiness::watch(&config, &daemons, &foreman) => {}
-        () = heart.beat() => {}
+        () = beats => {}
     }
     Ok(())
 }

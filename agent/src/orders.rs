@@ -6,17 +6,20 @@ use drover_messages::AgentId;
 use drover_messages::agent::{Abort, Order};
 use drover_messages::offer::Offer;
 use drover_nats::{Bus, Filter, Incoming, NatsError, Subject, Subscription};
+use tokio::sync::watch;
 
 use crate::backoff::Backoff;
 use crate::foreman::Foreman;
 
-/// Answers offers and obeys orders, for ever.
-pub async fn listen(bus: &Bus, agent: AgentId, foreman: &Arc<Foreman>) {
+/// Answers offers and obeys orders, for ever. `listening` is told once the broker knows: who says hello before that is
+/// offered work that it cannot hear of.
+pub async fn listen(bus: &Bus, agent: AgentId, foreman: &Arc<Foreman>, listening: watch::Sender<bool>) {
     let mut backoff = Backoff::default();
     loop {
         match subscribe(bus, agent).await {
             Ok((mut work, mut orders)) => {
                 backoff = Backoff::default();
+                listening.send_replace(true);
                 serve(&mut work, &mut orders, foreman).await;
             }
             Err(error) => tracing::warn!(%error, "cannot listen for offers; trying again"),

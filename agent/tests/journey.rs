@@ -232,8 +232,10 @@ async fn a_lower_generation_is_refused_also_after_a_restart() {
     let packed = farm.pack(&shell("x", "", "echo x > $out")).await;
     let old = Offer { generation: Generation(2), ..farm.scheduler.offer_of(&packed, &[]) };
     let superseded = Ok(OfferAnswer::Refused(Refusal::Superseded(Generation(3))));
-    for _ in 0..2 {
+    for starts in 1..=2 {
         farm.run_agent(&[]);
+        // A beat may still be the killed agent's; its hellos are counted.
+        until("a hello of this start", || farm.scheduler.hellos().len() == starts).await;
         farm.scheduler.beat(|beat| beat.generation == Generation(3)).await;
         assert_eq!(farm.scheduler.try_offer(&old).await, superseded);
         farm.kill_agent();
