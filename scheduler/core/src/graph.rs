@@ -36,7 +36,10 @@ struct Needs {
 pub(crate) struct Entry {
     pub(crate) item: Item,
     pub(crate) producers: BTreeSet<BuildId>,
+    /// Open builds that need it.
     pub(crate) dependents: BTreeSet<BuildId>,
+    /// Builds in memory that need it, also finished ones: these may be opened again, and must then find it as it is.
+    users: BTreeSet<BuildId>,
     /// Publications that wait for it.
     pub(crate) awaiting: BTreeSet<PublicationId>,
     offers: Offers,
@@ -124,6 +127,9 @@ impl State {
 
     fn enter_node(&mut self, id: BuildId, build: Build, products: Vec<StorePath>) -> Vec<Turn> {
         let urgency = build.priority;
+        for path in &build.recipe.inputs {
+            self.item_entry(&build.recipe.store_dir, path).users.insert(id);
+        }
         self.builds.insert(id, Node { build, urgency, needs: Needs::default(), linked: false });
         self.link(id);
         self.inherit(id);
@@ -226,6 +232,11 @@ impl State {
         for path in node.build.products() {
             if let Some(entry) = self.items.get_mut(path) {
                 entry.producers.remove(&id);
+            }
+        }
+        for path in &node.build.recipe.inputs {
+            if let Some(entry) = self.items.get_mut(path) {
+                entry.users.remove(&id);
             }
         }
         for path in node.build.products().chain(&node.build.recipe.inputs) {
@@ -391,11 +402,17 @@ impl State {
 
 impl Entry {
     fn new(item: Item) -> Self {
-        let (producers, dependents, awaiting) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { item, producers, dependents, awaiting, offers: Offers::default() }
+        Self {
+            item,
+            producers: BTreeSet::new(),
+            dependents: BTreeSet::new(),
+            users: BTreeSet::new(),
+            awaiting: BTreeSet::new(),
+            offers: Offers::default(),
+        }
     }
 
     fn is_idle(&self) -> bool {
-        self.producers.is_empty() && self.dependents.is_empty() && self.awaiting.is_empty()
+        self.producers.is_empty() && self.users.is_empty() && self.awaiting.is_empty()
     }
 }
