@@ -79,9 +79,9 @@ impl AttemptState {
         use AttemptEvent as E;
         use AttemptState::*;
         Ok(match (self, event) {
-            (Running | Ended { .. }, E::Resume) => Running,
-            (Running | Ended { .. } | Built, E::Build) => Built,
-            (Running | Ended { .. } | Built | Uploaded | Unloaded, E::Upload) => Uploaded,
+            (Running | Ended { .. }, E::Resume) if !self.is_refused() => Running,
+            (Running | Ended { .. } | Built, E::Build) if !self.is_refused() => Built,
+            (Running | Ended { .. } | Built | Uploaded | Unloaded, E::Upload) if !self.is_refused() => Uploaded,
             (Uploaded, E::Unload) => Unloaded,
             (Built | Uploaded | Unloaded, E::Publish) => Published,
             (Running | Built | Uploaded | Unloaded | Published | Ended { .. }, E::End(cause, message)) => {
@@ -97,6 +97,11 @@ impl AttemptState {
     /// Whether the agent may forget it.
     pub fn is_settled(&self) -> bool {
         matches!(self, Self::Published | Self::Ended { .. } | Self::Superseded)
+    }
+
+    /// Whether what it brought was no good. That is no success, and telling of it again makes it none.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Ended { cause: Cause::PublicationRefused, .. })
     }
 
     /// The state in a word.
@@ -122,6 +127,14 @@ mod tests {
         let lost = AttemptState::Ended { cause: Cause::AgentLost, message: String::new() };
         assert_eq!(lost.next(AttemptEvent::Build).unwrap(), AttemptState::Built);
         assert_eq!(lost.next(AttemptEvent::Upload).unwrap(), AttemptState::Uploaded);
+    }
+
+    #[test]
+    fn what_was_refused_does_not_come_back() {
+        let refused = AttemptState::Ended { cause: Cause::PublicationRefused, message: String::new() };
+        for event in [AttemptEvent::Resume, AttemptEvent::Build, AttemptEvent::Upload] {
+            assert!(refused.next(event).is_err());
+        }
     }
 
     #[test]

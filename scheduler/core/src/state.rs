@@ -7,7 +7,7 @@ use drover_store::StorePath;
 
 use crate::Illegal;
 use crate::agent::{Agent, Held};
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::graph::{Entry, Node};
@@ -72,6 +72,9 @@ impl State {
             Change::Build { build, event } => self.befall(*build, event.clone()),
             Change::AttemptStarted { build, attempt } => self.start(*build, attempt.clone()),
             Change::Attempt { build, attempt, event } => {
+                if *event == AttemptEvent::Publish {
+                    self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build.farm_failures = 0;
+                }
                 let attempt = self.attempt_mut(*build, *attempt)?;
                 attempt.state = attempt.state.next(event.clone())?;
                 Ok(Vec::new())
@@ -156,10 +159,8 @@ impl State {
         let node = self.node(id)?;
         let next = node.build.state.next(event.clone())?;
         let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
-        match event {
-            BuildEvent::Defer(..) => node.build.farm_failures += 1,
-            BuildEvent::Succeed(_) => node.build.farm_failures = 0,
-            _ => {}
+        if let BuildEvent::Defer(..) = event {
+            node.build.farm_failures += 1;
         }
         Ok(self.set_state(id, next))
     }

@@ -42,7 +42,8 @@ fn verify(name: &str, seed: u64, world: &World) {
         };
         assert_eq!(world.state_name(build), expected, "{name}, seed {seed}: {} {:?}", recipe.drv, world.book.builds.get(&build));
         for product in recipe.outputs.values().filter(|_| expected == "succeeded") {
-            assert!(world.cache.contains(&product.path), "{name}, seed {seed}: {} is not published", product.path);
+            let (item, build) = (world.core.state().item(&product.path), &world.book.builds[&build]);
+            assert!(world.cache.contains(&product.path), "{name}, seed {seed}: not published: {item:?} {build:#?}");
         }
     }
 }
@@ -79,6 +80,20 @@ fn a_scheduler_with_an_older_state_takes_on_what_runs_and_what_was_built() {
 }
 
 #[test]
+fn what_is_refused_is_built_again_at_growing_intervals_until_it_is_taken() {
+    let mut world = World::new(4, Graph::layers(&mut Dice(6), 1, 1, 0), Faults { refuse: 100, ..Faults::default() }, 1);
+    world.submit();
+    for _ in 0..200 {
+        world.tick();
+    }
+    let started: u64 = world.machines.values().map(|machine| machine.started).sum();
+    assert!((3..=8).contains(&started), "{started} builds in 100 seconds");
+    world.faults = Faults::default();
+    world.run_to_the_end(PEACE);
+    verify("refused", 4, &world);
+}
+
+#[test]
 fn lost_and_repeated_messages_lose_nothing() {
     survive("lossy", Faults { lose: 20, repeat: 20, ..Faults::default() }, 0);
 }
@@ -105,6 +120,6 @@ fn killed_agents_and_failures_of_the_farm_fail_no_derivation() {
 
 #[test]
 fn everything_at_once_is_survived() {
-    let all = Faults { lose: 15, repeat: 15, crash: 5, restore: 3, kill_agent: 5, farm_failure: 10 };
+    let all = Faults { lose: 15, repeat: 15, crash: 5, restore: 3, kill_agent: 5, farm_failure: 10, refuse: 5 };
     survive("everything", all, 5);
 }

@@ -75,7 +75,8 @@ impl<'a> Step<'a> {
             (AttemptState::Unloaded, Phase::Uploaded) => Some(Order::UploadAgain),
             (AttemptState::Built | AttemptState::Uploaded | AttemptState::Unloaded, _) => None,
             (AttemptState::Published | AttemptState::Superseded, _) => Some(stop),
-            (AttemptState::Ended { cause: Cause::Aborted, .. }, _) | (AttemptState::Ended { .. }, Phase::Failed) => Some(stop),
+            (AttemptState::Ended { cause: Cause::Aborted | Cause::PublicationRefused, .. }, _)
+            | (AttemptState::Ended { .. }, Phase::Failed) => Some(stop),
             (AttemptState::Ended { .. }, _) if build.state.is_over() => Some(stop),
             (AttemptState::Ended { .. }, Phase::Built | Phase::Uploaded) => Some(Order::ReportAgain),
             (AttemptState::Ended { .. }, _) => {

@@ -31,6 +31,9 @@ impl Step<'_> {
                 None => return,
             },
         };
+        if attempt.state.is_refused() {
+            return;
+        }
         match report.outcome {
             Outcome::Built(built) => self.built(build, attempt, built),
             Outcome::Uploaded(uploaded) => self.uploaded(build, attempt, uploaded),

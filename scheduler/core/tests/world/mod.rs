@@ -48,6 +48,7 @@ pub struct Faults {
     pub restore: u64,
     pub kill_agent: u64,
     pub farm_failure: u64,
+    pub refuse: u64,
 }
 
 pub struct World {
@@ -223,7 +224,11 @@ impl World {
                 Effect::Ask { publish, .. } => {
                     let missing: Vec<StorePath> =
                         publish.references.iter().filter(|r| !self.cache.contains(*r)).cloned().collect();
-                    let verdict = if missing.is_empty() {
+                    let verdict = if self.cache.contains(&publish.path) {
+                        PublishVerdict::AlreadyThere
+                    } else if self.dice.chance(self.faults.refuse) {
+                        PublishVerdict::Refused { why: "other bytes".into() }
+                    } else if missing.is_empty() {
                         self.cache.insert(publish.path.clone());
                         PublishVerdict::Published
                     } else {
