@@ -30,7 +30,7 @@ impl Corner {
     pub fn of(key: &Key) -> Option<Self> {
         match key {
             Key::OutputIncoming { agent, attempt, .. } => Some(Self::Attempt(*agent, *attempt)),
-            Key::SourceIncoming { client, submission, .. } | Key::SourceManifest { client, submission } => {
+            Key::SourceIncoming { client, submission, .. } | Key::SourceManifest { client, submission, .. } => {
                 Some(Self::Submission(*client, *submission))
             }
             _ => None,

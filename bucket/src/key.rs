@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Generation, SubmissionId};
-use drover_store::{PackId, Sha256, StoreDir};
+use drover_store::{DrvPath, PackId, Sha256, StoreDir};
 
 use crate::HashPart;
 
@@ -28,12 +28,14 @@ pub enum Key {
         /// Which item it claims to be.
         item: HashPart,
     },
-    /// What a user says about the sources: `incoming/<client>/<submission>/sources`.
+    /// What a user says about the sources: `incoming/<client>/<submission>/sources/<n>`.
     SourceManifest {
         /// Who says so.
         client: ClientId,
         /// Of what.
         submission: SubmissionId,
+        /// Counts the lists from 0: each holds some of the sources.
+        n: u32,
     },
     /// An output that an agent built, unverified: `incoming/<agent>/<attempt>/<upload>/<hash part>.nar.zst`.
     OutputIncoming {
@@ -53,10 +55,25 @@ pub enum Key {
         /// Of which attempt.
         attempt: AttemptId,
     },
+    /// An output that came out differently when it was checked: `checks/<build>/<attempt>/<hash part>.nar.zst`.
+    Kept {
+        /// Of which build.
+        build: BuildId,
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// Which item it should have been the same as.
+        item: HashPart,
+    },
     /// The mark of a scheduler's reign: `generation/<n>`.
     Generation(Generation),
     /// What a cache says of itself: `cache/<store>/nix-cache-info`.
     CacheInfo(StoreDir),
+    /// The keys that a cache's descriptions are signed with, as its users name them: `cache/<store>/signing-key.pub`.
+    PublicKeys(StoreDir),
+    /// The store path of an item that agents fetch to see whether they can: `cache/<store>/probe`.
+    Probe(StoreDir),
+    /// What a builder said, by its derivation: `cache/<store>/log/<name>.drv.zst`.
+    PublicLog(StoreDir, DrvPath),
     /// The signed description of an item: `cache/<store>/<hash part>.narinfo`.
     NarInfo(StoreDir, HashPart),
     /// A verified nar: `cache/<store>/nar/<hash of the object>.nar.zst`.
@@ -77,14 +94,23 @@ pub enum Compression {
     None,
     /// Zstandard.
     Zstd,
+    /// Gzip.
+    Gzip,
+    /// Lzip.
+    Lzip,
 }
 
 impl Compression {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::None, Self::Zstd, Self::Gzip, Self::Lzip];
+
     /// As a narinfo names it.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+            Self::Lzip => "lzip",
         }
     }
 
@@ -92,6 +118,8 @@ impl Compression {
         match self {
             Self::None => "nar",
             Self::Zstd => "nar.zst",
+            Self::Gzip => "nar.gz",
+            Self::Lzip => "nar.lz",
         }
     }
 }
@@ -124,13 +152,17 @@ impl fmt::Display for Key {
         match self {
             Self::Pack(pack) => write!(f, "packs/{pack}"),
             Self::SourceIncoming { client, submission, item } => write!(f, "incoming/{client}/{submission}/{item}.nar.zst"),
-            Self::SourceManifest { client, submission } => write!(f, "incoming/{client}/{submission}/sources"),
+            Self::SourceManifest { client, submission, n } => write!(f, "incoming/{client}/{submission}/sources/{n}"),
             Self::OutputIncoming { agent, attempt, upload, item } => {
                 write!(f, "incoming/{agent}/{attempt}/{upload}/{item}.nar.zst")
             }
             Self::Log { build, attempt } => write!(f, "logs/{build}/{attempt}.zst"),
+            Self::Kept { build, attempt, item } => write!(f, "checks/{build}/{attempt}/{item}.nar.zst"),
             Self::Generation(generation) => write!(f, "generation/{generation}"),
             Self::CacheInfo(store) => write!(f, "cache/{}/nix-cache-info", store.slug()),
+            Self::PublicKeys(store) => write!(f, "cache/{}/signing-key.pub", store.slug()),
+            Self::Probe(store) => write!(f, "cache/{}/probe", store.slug()),
+            Self::PublicLog(store, drv) => write!(f, "cache/{}/log/{drv}.zst", store.slug()),
             Self::NarInfo(store, item) => write!(f, "cache/{}/{item}.narinfo", store.slug()),
             Self::Nar { store_dir, file_hash, compression } => {
                 write!(f, "cache/{}/nar/{}.{}", store_dir.slug(), file_hash.to_nix32(), compression.extension())
@@ -153,8 +185,8 @@ fn read(text: &str) -> Option<Key> {
     let parts: Vec<&str> = text.split('/').collect();
     Some(match parts.as_slice() {
         ["packs", hash] => Key::Pack(hash.parse().ok()?),
-        ["incoming", client, submission, "sources"] => {
-            Key::SourceManifest { client: client.parse().ok()?, submission: submission.parse().ok()? }
+        ["incoming", client, submission, "sources", n] => {
+            Key::SourceManifest { client: client.parse().ok()?, submission: submission.parse().ok()?, n: n.parse().ok()? }
         }
         ["incoming", client, submission, file] => Key::SourceIncoming {
             client: client.parse().ok()?,
@@ -168,8 +200,16 @@ fn read(text: &str) -> Option<Key> {
             item: file.strip_suffix(".nar.zst")?.parse().ok()?,
         },
         ["logs", build, file] => Key::Log { build: build.parse().ok()?, attempt: file.strip_suffix(".zst")?.parse().ok()? },
+        ["checks", build, attempt, file] => Key::Kept {
+            build: build.parse().ok()?,
+            attempt: attempt.parse().ok()?,
+            item: file.strip_suffix(".nar.zst")?.parse().ok()?,
+        },
         ["generation", n] => Key::Generation(Generation(n.parse().ok()?)),
         ["cache", slug, "nix-cache-info"] => Key::CacheInfo(store_dir(slug)?),
+        ["cache", slug, "signing-key.pub"] => Key::PublicKeys(store_dir(slug)?),
+        ["cache", slug, "probe"] => Key::Probe(store_dir(slug)?),
+        ["cache", slug, "log", file] => Key::PublicLog(store_dir(slug)?, file.strip_suffix(".zst")?.parse().ok()?),
         ["cache", slug, file] => Key::NarInfo(store_dir(slug)?, file.strip_suffix(".narinfo")?.parse().ok()?),
         ["cache", slug, "nar", file] => nar(store_dir(slug)?, file)?,
         _ => return None,
@@ -178,7 +218,7 @@ fn read(text: &str) -> Option<Key> {
 
 fn nar(store_dir: StoreDir, file: &str) -> Option<Key> {
     let (hash, extension) = file.split_once('.')?;
-    let compression = [Compression::None, Compression::Zstd].into_iter().find(|c| c.extension() == extension)?;
+    let compression = Compression::ALL.into_iter().find(|c| c.extension() == extension)?;
     Some(Key::Nar { store_dir, file_hash: hash.parse().ok()?, compression })
 }
 
@@ -200,14 +240,20 @@ mod tests {
         vec![
             format!("packs/{}", hash.to_hex()),
             format!("incoming/{ID}/{ID}/{ITEM}.nar.zst"),
-            format!("incoming/{ID}/{ID}/sources"),
+            format!("incoming/{ID}/{ID}/sources/0"),
             format!("incoming/{ID}/{ID}/3/{ITEM}.nar.zst"),
             format!("logs/{ID}/{ID}.zst"),
+            format!("checks/{ID}/{ID}/{ITEM}.nar.zst"),
             "generation/17".into(),
             "cache/nix-store/nix-cache-info".into(),
+            "cache/gnu-store/signing-key.pub".into(),
+            "cache/gnu-store/probe".into(),
+            format!("cache/gnu-store/log/{ITEM}-hello.drv.zst"),
             format!("cache/gnu-store/{ITEM}.narinfo"),
             format!("cache/tmp-a--b-store/nar/{}.nar.zst", hash.to_nix32()),
             format!("cache/nix-store/nar/{}.nar", hash.to_nix32()),
+            format!("cache/gnu-store/nar/{}.nar.gz", hash.to_nix32()),
+            format!("cache/gnu-store/nar/{}.nar.lz", hash.to_nix32()),
         ]
     }
 

@@ -1,5 +1,7 @@
 //! What agents and the scheduler say to each other by core request: hello, beat, abort.
 
+use std::collections::BTreeSet;
+
 use drover_store::{DrvPath, StoreDir};
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,8 @@ use crate::{AttemptId, BuildId, Epoch, Generation, Message, StoreId};
 
 /// The most systems, or features, of one agent.
 pub const MAX_SYSTEMS: usize = 64;
+/// The most substitute servers of one agent, and of a farm.
+pub const MAX_SERVERS: usize = 16;
 
 /// An agent introduces itself: at its start, after each reconnect, and when a beat's answer asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,10 @@ pub struct Hello {
     pub features: Vec<String>,
     /// Builds it runs at once.
     pub max_parallel_builds: u32,
+    /// Substitute servers beyond the farm's own that its daemon reaches and trusts, by their URLs without a slash at the
+    /// end. At most [`MAX_SERVERS`].
+    #[serde(default)]
+    pub servers: BTreeSet<String>,
     /// How it does now.
     pub beat: Beat,
 }
@@ -79,6 +87,8 @@ pub enum Phase {
     Built,
     /// Uploaded, and reported so.
     Uploaded,
+    /// Built again with the same result, and reported so.
+    Checked,
     /// Failed, and reported so.
     Failed,
 }

@@ -87,6 +87,19 @@ pub enum What {
         /// Nothing was built: the agent's store had it.
         already_valid: bool,
     },
+    /// A derivation was built again, and came out the same. What came out differently is a failure.
+    BuildChecked {
+        /// Which.
+        build: BuildId,
+        /// By which attempt.
+        attempt: AttemptId,
+        /// Of whom.
+        agent: AgentId,
+        /// What was checked.
+        drv: DrvPath,
+        /// Of the daemon's work, in milliseconds.
+        build_millis: u64,
+    },
     /// An attempt ended for a reason that is not the derivation's; the build is tried again.
     AttemptVoid {
         /// Which build.

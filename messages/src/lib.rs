@@ -19,6 +19,7 @@ pub mod publish;
 pub mod query;
 pub mod report;
 pub mod request;
+pub mod substitutes;
 
 pub use cause::Cause;
 pub use envelope::{DecodeError, Format, Message, decode, encode};

@@ -3,6 +3,7 @@
 use drover_store::{DrvPath, PackId, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
+use crate::request::Mode;
 use crate::{AttemptId, BuildId, Epoch, Generation, Message};
 
 /// A lease, offered. Offered twice it is answered the same.
@@ -22,12 +23,22 @@ pub struct Offer {
     pub drv: DrvPath,
     /// The pack that holds it.
     pub pack: PackId,
-    /// All direct inputs: sources, and the wanted outputs of input derivations.
+    /// The packs that hold it and everything it stands on, for a daemon that wants all of that in its store. At most
+    /// [`MAX_PACKS`](crate::request::MAX_PACKS).
+    #[serde(default)]
+    pub closure: Vec<PackId>,
+    /// What must be in the store first: sources, the wanted outputs of input derivations, and sources further below that
+    /// were not available when it was planned; to check it, its own outputs as well.
     pub inputs: Vec<Input>,
+    /// What is to be done.
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 impl Message for Offer {
     const KIND: &'static str = "offer";
+    /// 2: it may ask for a check, which an agent that does not know of it must not take for a build.
+    const VERSION: u16 = 2;
 }
 
 /// One input of an offered build.
@@ -35,7 +46,7 @@ impl Message for Offer {
 pub struct Input {
     /// Its store path.
     pub path: StorePath,
-    /// Whether the cache has it. If not, the agent's own store does.
+    /// Whether a server that the agent reaches has it. If not, the agent's own store does.
     pub available: bool,
 }
 

@@ -1,12 +1,13 @@
 //! The publication that the scheduler owes for each item, and the pool's word on it.
 
-use drover_store::{ContentAddress, StoreDir, StorePath};
+use drover_store::{ContentAddress, PackId, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::request::Nar;
 use crate::{AgentId, AttemptId, BuildId, ClientId, Generation, Message, PublicationId, SubmissionId};
 
-/// Please verify these bytes and make them a substitute. All references are available when this is sent.
+/// Please verify these bytes and make them a substitute. All references are available, here or elsewhere, when this is
+/// sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publish {
     /// Its id; asked twice it is done once.
@@ -19,10 +20,16 @@ pub struct Publish {
     pub path: StorePath,
     /// What it refers to.
     pub references: Vec<StorePath>,
+    /// Those of them that the cache need not have: whoever fetches this gets them from another server.
+    #[serde(default)]
+    pub elsewhere: Vec<StorePath>,
     /// The unverified bytes.
     pub nar: Nar,
     /// Who made it.
     pub origin: Origin,
+    /// The packs that hold the derivation that made it and everything that stands on, for a pool that serves those too.
+    #[serde(default)]
+    pub closure: Vec<PackId>,
 }
 
 impl Message for Publish {
@@ -49,6 +56,9 @@ pub enum Origin {
         candidates: Vec<StorePath>,
         /// The derivation fixes the content: the hash is checked as well.
         ca: Option<ContentAddress>,
+        /// Key in the bucket of what the builder said, if it said anything.
+        #[serde(default)]
+        log: Option<String>,
     },
     /// A user brought it: its path is computed from its content.
     Source {

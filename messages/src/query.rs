@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_store::{DrvPath, OutputName, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{SealedLog, Times};
+use crate::report::{Kept, SealedLog, Times};
+use crate::request::Mode;
 use crate::{AgentId, AttemptId, BuildId, Cause, ClientId, Epoch, Message, SubmissionId, Timestamp};
 
 /// The most rows of one page, and the most paths of one question.
@@ -226,6 +227,9 @@ pub struct BuildDetail {
     pub tags: BTreeMap<String, String>,
     /// For what it is built.
     pub system: String,
+    /// Whether it is built or checked.
+    #[serde(default)]
+    pub mode: Mode,
     /// Each output, and its item's state in words.
     pub outputs: BTreeMap<OutputName, (StorePath, String)>,
     /// Inputs that are not available, each with its item's state in words. At most [`MAX_PAGE`].
@@ -253,6 +257,12 @@ pub struct AttemptDetail {
     pub times: Option<Times>,
     /// Its log.
     pub log: Option<SealedLog>,
+    /// The store had the outputs already: nothing was built.
+    #[serde(default)]
+    pub already_valid: bool,
+    /// Outputs that came out differently in a check.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
 }
 
 /// All agents that were ever seen. There are hundreds at most; the answer is bounded by [`MAX_PAGE`].
@@ -293,6 +303,9 @@ pub struct AgentRow {
     pub features: Vec<String>,
     /// Builds it runs at once.
     pub max_parallel_builds: u32,
+    /// Substitute servers beyond the farm's own that it reaches and trusts.
+    #[serde(default)]
+    pub servers: BTreeSet<String>,
     /// Leases it holds.
     pub leases: u32,
     /// Milliseconds since its last beat, by the scheduler's hearing.

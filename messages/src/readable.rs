@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::envelope::{DecodeError, Format, Message, decode};
-use crate::{admin, agent, event, offer, publish, query, report, request};
+use crate::{admin, agent, event, offer, publish, query, report, request, substitutes};
 
 macro_rules! kinds {
     ($kind:expr, $bytes:expr; $($message:ty),+ $(,)?) => {
@@ -25,6 +25,7 @@ pub(crate) fn to_json(kind: &str, bytes: &[u8]) -> Result<Value, DecodeError> {
         report::Report, offer::Offer, offer::OfferAnswer,
         agent::Hello, agent::Beat, agent::BeatAnswer, agent::Abort,
         publish::Publish, publish::Done, event::Event,
+        substitutes::AskElsewhere, substitutes::Elsewhere,
         query::AskMissing, query::Missing, query::AskSubmission, query::SubmissionAnswer,
         query::AskBuilds, query::Builds, query::AskBuild, query::BuildAnswer,
         query::AskAgents, query::Agents, query::Problem,

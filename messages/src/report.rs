@@ -28,6 +28,8 @@ pub struct Report {
 
 impl Message for Report {
     const KIND: &'static str = "report";
+    /// 2: the outcome of a check.
+    const VERSION: u16 = 2;
 }
 
 /// What happened.
@@ -38,8 +40,19 @@ pub enum Outcome {
     Built(Built),
     /// The outputs are in the bucket, below `incoming/<agent>/<attempt>/`.
     Uploaded(Uploaded),
+    /// It was built again, and came out the same.
+    Checked(Checked),
     /// It made nothing.
     Failed(Failed),
+}
+
+/// A check that found nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Where the time went.
+    pub times: Times,
+    /// The finished log, if it said anything.
+    pub log: Option<SealedLog>,
 }
 
 /// A success, before its bytes have travelled.
@@ -112,4 +125,18 @@ pub struct Failed {
     pub times: Times,
     /// The finished log, if it said anything.
     pub log: Option<SealedLog>,
+    /// Outputs that came out differently in a check.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
+}
+
+/// An output that came out differently, kept for whoever compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which one.
+    pub name: OutputName,
+    /// The path that it should have been the same as.
+    pub path: StorePath,
+    /// Its bytes, at `checks/<build>/<attempt>/<hash part>.nar.zst`.
+    pub nar: Nar,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use drover_store::{ContentAddress, DrvPath, PackId, Sha256, StoreDir, StorePath};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{BuildId, Message, SubmissionId, Timestamp};
 
@@ -15,6 +15,10 @@ pub const MAX_TAGS: usize = 32;
 pub const MAX_TAG_BYTES: usize = 128;
 /// The most packs of one submission.
 pub const MAX_PACKS: usize = 1024;
+/// The most lists of sources of one submission.
+pub const MAX_MANIFESTS: usize = 256;
+/// The most sources of one list, so that it stays below the limit of a message.
+pub const MAX_SOURCES_OF_MANIFEST: usize = 1000;
 
 /// Roots to build, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,20 +31,38 @@ pub struct Submit {
     pub roots: Vec<Root>,
     /// Packs in the bucket with the .drv files the scheduler may lack.
     pub packs: Vec<PackId>,
-    /// Key in the bucket of the [`SourceManifest`], if sources came along.
-    pub sources: Option<String>,
+    /// Keys in the bucket of each [`SourceManifest`], if sources came along. At most [`MAX_MANIFESTS`].
+    #[serde(deserialize_with = "one_or_several")]
+    pub sources: Vec<String>,
     /// Higher is sooner; 0 is usual.
     pub priority: i32,
     /// The user's own words about it.
     pub tags: BTreeMap<String, String>,
     /// Whether missing inputs get builds of their own.
     pub input_builds: bool,
+    /// What is done with the roots. Inputs that are missing are built.
+    #[serde(default)]
+    pub mode: Mode,
     /// When the user asked.
     pub submitted_at: Timestamp,
 }
 
 impl Message for Submit {
     const KIND: &'static str = "submit";
+    /// 2: it may ask for checks, which a scheduler that does not know of them must not take for builds; and its sources
+    /// may fill several lists.
+    const VERSION: u16 = 2;
+}
+
+/// What is to be done with a derivation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Build it, unless it is built.
+    #[default]
+    Build,
+    /// Build it again, and compare with its outputs, which must be had first.
+    Check,
 }
 
 /// One derivation that the user named.
@@ -52,7 +74,22 @@ pub struct Root {
     pub drv: DrvPath,
 }
 
-/// The sources that came with a submission: an object in the bucket, for there may be thousands.
+/// Version 1 named one list, or none.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Keys {
+        Several(Vec<String>),
+        One(Option<String>),
+    }
+    Ok(match Keys::deserialize(deserializer)? {
+        Keys::Several(keys) => keys,
+        Keys::One(key) => key.into_iter().collect(),
+    })
+}
+
+/// Some of the sources that came with a submission: an object in the bucket, for there may be thousands. At most
+/// [`MAX_SOURCES_OF_MANIFEST`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceManifest {
     /// In no particular order.
@@ -89,4 +126,24 @@ pub struct Nar {
     pub file_hash: Sha256,
     /// Bytes of the object.
     pub file_size: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_list_of_sources_that_version_1_names_is_read() {
+        let submit = |sources: serde_json::Value| {
+            let body = serde_json::json!({
+                "submission": "0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b", "store_dir": "/nix/store", "roots": [], "packs": [],
+                "sources": sources, "priority": 0, "tags": {}, "input_builds": true, "submitted_at": 0,
+            });
+            serde_json::from_value::<Submit>(body).unwrap()
+        };
+        assert_eq!(submit("a".into()).sources, ["a"]);
+        assert_eq!(submit(serde_json::Value::Null).sources, [""; 0]);
+        assert_eq!(submit(vec!["a", "b"].into()).sources, ["a", "b"]);
+        assert_eq!(submit("a".into()).mode, Mode::Build);
+    }
 }

@@ -57,6 +57,8 @@ pub enum Filter {
     Beats,
     /// All questions.
     Queries,
+    /// Questions to a pool.
+    QuestionsTo(Pool),
     /// All of administration.
     Administration,
     /// Everything that is asked by request.
@@ -90,6 +92,7 @@ impl fmt::Display for Filter {
             Self::Hellos => f.write_str("rpc.agent.*.hello"),
             Self::Beats => f.write_str("rpc.agent.*.beat"),
             Self::Queries => f.write_str("rpc.query.*"),
+            Self::QuestionsTo(pool) => write!(f, "rpc.pool.{pool}"),
             Self::Administration => f.write_str("rpc.admin.*"),
             Self::Calls => f.write_str("rpc.>"),
         }

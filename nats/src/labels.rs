@@ -44,6 +44,7 @@ fn report(m: &Report) -> Labels {
     let outcome = match &m.outcome {
         Outcome::Built(_) => "built".into(),
         Outcome::Uploaded(_) => "uploaded".into(),
+        Outcome::Checked(_) => "checked".into(),
         Outcome::Failed(failed) => format!("failed: {}", failed.cause.words()),
     };
     vec![("Outcome", outcome), ("Attempt", m.attempt.to_string()), ("Lease", m.epoch.to_string())]
@@ -71,7 +72,9 @@ fn done(m: &Done) -> Labels {
 fn event(m: &Event) -> Labels {
     match &m.what {
         What::BuildLeased { agent, attempt, .. } => vec![("Agent", agent.to_string()), ("Attempt", attempt.to_string())],
-        What::BuildSucceeded { agent, drv, .. } => vec![("Drv", drv.to_string()), ("Agent", agent.to_string())],
+        What::BuildSucceeded { agent, drv, .. } | What::BuildChecked { agent, drv, .. } => {
+            vec![("Drv", drv.to_string()), ("Agent", agent.to_string())]
+        }
         What::BuildFailed { agent, drv, cause, .. } => {
             vec![("Drv", drv.to_string()), ("Agent", agent.to_string()), ("Cause", cause.words().into())]
         }

@@ -89,8 +89,9 @@ pub fn permissions(who: &Who) -> Option<Permissions> {
                 vec![Filter::DoneBy(pool.clone()).to_string(), setting_aside(EVENTS), Filter::Queries.to_string()],
             ]
             .concat(),
-            subscribe: Vec::new(),
-            respond: false,
+            // It may be asked things, as a micro service.
+            subscribe: vec![Filter::QuestionsTo(pool.clone()).to_string(), "$SRV.>".into()],
+            respond: true,
         },
         Who::Scheduler | Who::System => return None,
     };

@@ -35,6 +35,8 @@ pub enum Subject {
     Query(Query),
     /// `rpc.admin.<what>`, by request.
     Admin(Admin),
+    /// `rpc.pool.<pool>`: a question to a pool, by request.
+    AskPool { pool: Pool },
     /// `publish.<urgency>.<publication>`, on the stream OWED.
     Publish { urgency: Urgency, publication: PublicationId },
     /// `ev.<noun>.<id>.<verb>`, on the stream EVENTS. An item's id is the hash part of its path.
@@ -63,6 +65,11 @@ impl Pool {
     /// The pool that verifies and publishes.
     pub fn publish() -> Self {
         Self("publish".into())
+    }
+
+    /// The pool that looks things up at substitute servers beyond the farm's own.
+    pub fn substitutes() -> Self {
+        Self("substitutes".into())
     }
 
     /// Its name.
@@ -182,6 +189,7 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         SubmissionRejected { submission, .. } => (Noun::Submission, submission.to_string(), "rejected"),
         BuildLeased { build, .. } => (Noun::Build, build.to_string(), "leased"),
         BuildSucceeded { build, .. } => (Noun::Build, build.to_string(), "succeeded"),
+        BuildChecked { build, .. } => (Noun::Build, build.to_string(), "checked"),
         AttemptVoid { build, .. } => (Noun::Build, build.to_string(), "void"),
         BuildFailed { build, .. } => (Noun::Build, build.to_string(), "failed"),
         BuildBlocked { build, .. } => (Noun::Build, build.to_string(), "blocked"),
@@ -206,6 +214,7 @@ impl fmt::Display for Subject {
             Self::Beat { agent } => write!(f, "rpc.agent.{agent}.beat"),
             Self::Query(what) => write!(f, "rpc.query.{}", what.as_str()),
             Self::Admin(what) => write!(f, "rpc.admin.{}", what.as_str()),
+            Self::AskPool { pool } => write!(f, "rpc.pool.{pool}"),
             Self::Publish { urgency, publication } => write!(f, "publish.{}.{publication}", urgency.0),
             Self::Event { noun, id, verb } => write!(f, "ev.{}.{id}.{verb}", noun.as_str()),
             Self::Log { agent, build, attempt } => write!(f, "log.{agent}.{build}.{attempt}"),
@@ -237,6 +246,7 @@ fn parse(tokens: &[&str]) -> Option<Subject> {
         ["rpc", "agent", agent, "beat"] => Subject::Beat { agent: own(agent)? },
         ["rpc", "query", what] => Subject::Query(own(what)?),
         ["rpc", "admin", what] => Subject::Admin(own(what)?),
+        ["rpc", "pool", pool] => Subject::AskPool { pool: own(pool)? },
         ["publish", urgency, publication] => Subject::Publish { urgency: Urgency(own(urgency)?), publication: own(publication)? },
         ["ev", noun, id, verb] => Subject::Event { noun: own(noun)?, id: own(id)?, verb: own(verb)? },
         ["log", agent, build, attempt] => Subject::Log { agent: own(agent)?, build: own(build)?, attempt: own(attempt)? },

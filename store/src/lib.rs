@@ -36,7 +36,7 @@ mod pack;
 
 pub use drv_path::DrvPath;
 pub use error::ParseError;
-pub use store_dir::StoreDir;
+pub use store_dir::{Family, StoreDir};
 pub use store_path::{HASH_PART_CHARS, MAX_NAME_BYTES, StorePath};
 
 pub use digest::{Digest, HashAlgo};

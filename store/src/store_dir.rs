@@ -14,6 +14,15 @@ const MAX_BYTES: usize = 255;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreDir(Arc<str>);
 
+/// Whose conventions a store follows: how its substitutes are described and signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// Nix.
+    Nix,
+    /// Guix.
+    Guix,
+}
+
 impl StoreDir {
     /// `/nix/store`
     pub fn nix() -> Self {
@@ -23,6 +32,11 @@ impl StoreDir {
     /// `/gnu/store`
     pub fn guix() -> Self {
         Self("/gnu/store".into())
+    }
+
+    /// Guix is the one that lives in `/gnu/store`.
+    pub fn family(&self) -> Family {
+        if self.as_str() == "/gnu/store" { Family::Guix } else { Family::Nix }
     }
 
     /// The directory, without a slash at its end.

@@ -8,8 +8,9 @@ use drover_messages::event::{Event, EventId, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
 use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::query::*;
-use drover_messages::report::{Built, Failed, Outcome, Report, SealedLog, Times, Uploaded, UploadedOutput};
-use drover_messages::request::{Nar, Root, SourceManifest, SourceNar, Submit};
+use drover_messages::report::{Built, Checked, Failed, Kept, Outcome, Report, SealedLog, Times, Uploaded, UploadedOutput};
+use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit};
+use drover_messages::substitutes::{AskElsewhere, Elsewhere};
 use drover_messages::{Cause, Epoch, Generation, StoreId, Timestamp};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 use uuid::Uuid;
@@ -33,6 +34,8 @@ macro_rules! each {
         $do!("ask-agents", &samples::ask_agents());
         $do!("agents", &samples::agents());
         $do!("problem", &samples::problem());
+        $do!("ask-elsewhere", &samples::ask_elsewhere());
+        $do!("elsewhere", &samples::elsewhere());
         $do!("new-login", &samples::new_login());
         $do!("new-password", &samples::new_password());
         for (name, message) in samples::offer_answers() {
@@ -133,10 +136,11 @@ pub fn submit() -> Submit {
         store_dir: StoreDir::nix(),
         roots: vec![Root { build: build(), drv: drv() }],
         packs: vec![PackId(hash("pack"))],
-        sources: Some("incoming/sources".into()),
+        sources: vec!["incoming/sources".into()],
         priority: -5,
         tags: BTreeMap::from([("branch".into(), "größer".into())]),
         input_builds: true,
+        mode: Mode::Check,
         submitted_at: at(0),
     }
 }
@@ -157,8 +161,18 @@ pub fn offer() -> Offer {
         store_dir: StoreDir::guix(),
         drv: drv(),
         pack: PackId(hash("pack")),
+        closure: vec![PackId(hash("other pack")), PackId(hash("pack"))],
         inputs: vec![Input { path: path("zlib-1.3"), available: false }],
+        mode: Mode::Check,
     }
+}
+
+pub fn ask_elsewhere() -> AskElsewhere {
+    AskElsewhere { store_dir: StoreDir::guix(), paths: BTreeSet::from([path("zlib-1.3")]) }
+}
+
+pub fn elsewhere() -> Elsewhere {
+    Elsewhere { found: BTreeMap::from([(path("zlib-1.3"), BTreeSet::from(["https://ci.example".into()]))]) }
 }
 
 pub fn offer_answers() -> Vec<(&'static str, OfferAnswer)> {
@@ -181,6 +195,7 @@ pub fn hello() -> Hello {
         systems: vec!["x86_64-linux".into()],
         features: vec!["kvm".into()],
         max_parallel_builds: 4,
+        servers: BTreeSet::from(["https://ci.example".into()]),
         beat: beat(),
     }
 }
@@ -215,10 +230,14 @@ pub fn reports() -> Vec<(&'static str, Report)> {
         log: Some(log()),
     };
     let uploaded = UploadedOutput { name: output(), path: path("hello-2.12.1"), references: vec![path("zlib-1.3")], nar: nar() };
-    let failed = |cause| Failed { cause, message: "exit code 1".into(), times: Times::default(), log: None };
+    let failed = |cause| Failed { cause, message: "exit code 1".into(), times: Times::default(), log: None, kept: vec![] };
+    let kept = Kept { name: output(), path: path("hello-2.12.1"), nar: nar() };
+    let differs = Failed { kept: vec![kept], ..failed(Cause::NotDeterministic) };
     vec![
         ("report-built", report(Outcome::Built(built))),
         ("report-uploaded", report(Outcome::Uploaded(Uploaded { outputs: vec![uploaded], upload_micros: 900 }))),
+        ("report-checked", report(Outcome::Checked(Checked { times: times(), log: Some(log()) }))),
+        ("report-check-failed", report(Outcome::Failed(differs))),
         ("report-failed", report(Outcome::Failed(failed(Cause::BuilderFailed)))),
         ("report-failed-inputs", report(Outcome::Failed(failed(Cause::InputsUnavailable { missing: vec![path("zlib-1.3")] })))),
     ]
@@ -231,8 +250,10 @@ pub fn publishes() -> Vec<(&'static str, Publish)> {
         store_dir: StoreDir::nix(),
         path: path("hello-2.12.1"),
         references: vec![path("zlib-1.3")],
+        elsewhere: vec![path("zlib-1.3")],
         nar: nar(),
         origin,
+        closure: vec![PackId(hash("pack"))],
     };
     let output = Origin::Output {
         agent: agent(),
@@ -242,6 +263,7 @@ pub fn publishes() -> Vec<(&'static str, Publish)> {
         system: "x86_64-linux".into(),
         candidates: vec![path("zlib-1.3"), path("hello-2.12.1")],
         ca: Some(ContentAddress::source(hash("nar"))),
+        log: Some(log().key),
     };
     let source = Origin::Source { client: client(), submission: submission(), ca: ContentAddress::Text(hash("text")) };
     vec![("publish-output", publish(output)), ("publish-source", publish(source))]
@@ -280,6 +302,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::SubmissionRejected { submission, client, why: why.clone() },
         What::BuildLeased { build, attempt, agent, epoch: epoch() },
         What::BuildSucceeded { build, attempt, agent, drv: drv.clone(), build_millis: 7, already_valid: true },
+        What::BuildChecked { build, attempt, agent, drv: drv.clone(), build_millis: 7 },
         What::AttemptVoid { build, attempt, agent, cause, message: message.clone() },
         What::BuildFailed { build, attempt, agent, drv, cause: Cause::HashMismatch, message },
         What::BuildBlocked { build, by: another_build() },
@@ -300,6 +323,7 @@ fn event_name(what: &What) -> &'static str {
         What::SubmissionRejected { .. } => "event-submission-rejected",
         What::BuildLeased { .. } => "event-build-leased",
         What::BuildSucceeded { .. } => "event-build-succeeded",
+        What::BuildChecked { .. } => "event-build-checked",
         What::AttemptVoid { .. } => "event-attempt-void",
         What::BuildFailed { .. } => "event-build-failed",
         What::BuildBlocked { .. } => "event-build-blocked",
@@ -388,11 +412,14 @@ pub fn build_answers() -> Vec<(&'static str, BuildAnswer)> {
         message: "no space left".into(),
         times: Some(times()),
         log: Some(log()),
+        already_valid: false,
+        kept: vec![Kept { name: output(), path: path("hello-2.12.1"), nar: nar() }],
     };
     let detail = BuildDetail {
         summary: summary(),
         tags: BTreeMap::from([("branch".into(), "main".into())]),
         system: "x86_64-linux".into(),
+        mode: Mode::Check,
         outputs: BTreeMap::from([(output(), (path("hello-2.12.1"), "wanted".into()))]),
         missing_inputs: vec![(path("zlib-1.3"), "wanted".into())],
         attempts: vec![attempt],
@@ -414,6 +441,7 @@ pub fn agents() -> Agents {
         systems: vec!["x86_64-linux".into()],
         features: vec![],
         max_parallel_builds: 4,
+        servers: BTreeSet::from(["https://ci.example".into()]),
         leases: 5,
         silent_millis: Some(1234),
     };
