@@ -149,6 +149,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use drover_messages::query::StateName;
+    use drover_messages::request::Mode;
     use drover_messages::{AgentId, AttemptId, Cause, ClientId, Epoch, Generation};
 
     use super::*;
@@ -165,11 +166,14 @@ mod tests {
             message: "exit code 1".into(),
             times: None,
             log: None,
+            already_valid: false,
+            kept: Vec::new(),
         };
         let build = BuildDetail {
             summary: summary("hello", StateName::Failed),
             tags: BTreeMap::new(),
             system: "x86_64-linux".into(),
+            mode: Mode::Build,
             outputs: BTreeMap::new(),
             missing_inputs: Vec::new(),
             attempts: vec![attempt],

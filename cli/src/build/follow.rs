@@ -179,6 +179,7 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         }
         What::ItemAvailable { store_dir, .. } => *store_dir == submit.store_dir,
         What::BuildSucceeded { build, .. }
+        | What::BuildChecked { build, .. }
         | What::BuildFailed { build, .. }
         | What::BuildBlocked { build, .. }
         | What::BuildReopened { build, .. }
@@ -196,6 +197,9 @@ fn line(what: &What, names: &BTreeMap<BuildId, &str>) -> Option<String> {
         }
         What::BuildSucceeded { build, build_millis, .. } => {
             Some(format!("built    {} in {}", names.get(build)?, human::duration(*build_millis)))
+        }
+        What::BuildChecked { build, build_millis, .. } => {
+            Some(format!("checked  {} in {}: it came out the same", names.get(build)?, human::duration(*build_millis)))
         }
         What::BuildFailed { build, cause, message, .. } => Some(failure("FAILED  ", names.get(build)?, cause, message)),
         What::AttemptVoid { build, cause, message, .. } => Some(failure("again   ", names.get(build)?, cause, message)),

@@ -4,6 +4,7 @@ mod address;
 mod closure;
 mod follow;
 mod lacking;
+mod manifests;
 mod outcome;
 mod progress;
 pub(crate) mod roots;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use drover_daemon::DaemonConfig;
-use drover_messages::request::{Root, Submit};
+use drover_messages::request::{Mode, Root, Submit};
 use drover_messages::{BuildId, SubmissionId, Timestamp};
 use drover_store::StoreDir;
 
@@ -48,6 +49,9 @@ pub(crate) struct Args {
     /// Build only what is named: inputs that are missing get no builds of their own
     #[arg(long)]
     no_input_builds: bool,
+    /// Build what is named again although it is built, and compare: what comes out differently fails, and is kept
+    #[arg(long)]
+    check: bool,
     /// Follow the builds until nothing is left that could change
     #[arg(long)]
     wait: bool,
@@ -78,10 +82,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         roots: roots.drvs.iter().map(|drv| Root { build: BuildId::derived(submission, drv), drv: drv.clone() }).collect(),
         store_dir: roots.store_dir,
         packs: sent.packs,
-        sources: sent.manifest,
+        sources: sent.manifests,
         priority: args.priority,
         tags,
         input_builds: !args.no_input_builds,
+        mode: if args.check { Mode::Check } else { Mode::Build },
         submitted_at: Timestamp::now(),
     };
     submit::publish(&connection, &submit).await?;

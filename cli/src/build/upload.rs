@@ -10,8 +10,8 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use drover_bucket::{Bucket, HashPart, Key};
 use drover_daemon::DaemonConfig;
-use drover_messages::request::{MAX_PACKS, Nar, SourceManifest, SourceNar};
-use drover_messages::{ClientId, SubmissionId, encode};
+use drover_messages::request::{MAX_PACKS, Nar, SourceNar};
+use drover_messages::{ClientId, SubmissionId};
 use drover_store::nar::{HashingWriter, NarSummary, dump};
 use drover_store::{DrvPath, PackId, PackWriter, Sha256Hasher, StoreDir};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 use super::address::{self, Content};
 use super::closure::{self, Closure};
 use super::lacking::lacking;
+use super::manifests;
 use super::progress::Upload as Progress;
 use super::sources::{self, Source};
 use crate::ask::Connection;
@@ -40,8 +41,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub(crate) struct Sent {
     /// With the derivations.
     pub(crate) packs: Vec<PackId>,
-    /// The key of the list of sources, if there are any.
-    pub(crate) manifest: Option<String>,
+    /// The keys of the lists of sources, if there are any.
+    pub(crate) manifests: Vec<String>,
 }
 
 /// Whose corner of the bucket it is.
@@ -70,9 +71,9 @@ pub(crate) async fn send(
     let corner = Corner { bucket, client: connection.client(), submission, store_dir: store_dir.clone() };
     let progress = Progress::new(lacks.drvs.len() + sources.len());
     let packs = send_drvs(&corner, lacks.drvs, &progress).await?;
-    let manifest = send_sources(&corner, sources, &progress).await?;
+    let manifests = send_sources(&corner, sources, &progress).await?;
     progress.done();
-    Ok(Sent { packs, manifest })
+    Ok(Sent { packs, manifests })
 }
 
 async fn send_drvs(corner: &Corner, drvs: BTreeSet<DrvPath>, progress: &Progress) -> anyhow::Result<Vec<PackId>> {
@@ -106,19 +107,19 @@ fn pack(store_dir: &StoreDir, mut left: Vec<DrvPath>) -> anyhow::Result<(Vec<Drv
     Ok((left, pack.finish()?))
 }
 
-async fn send_sources(corner: &Corner, sources: Vec<Source>, progress: &Progress) -> anyhow::Result<Option<String>> {
-    if sources.is_empty() {
-        return Ok(None);
-    }
-    let sent = stream::iter(sources)
+async fn send_sources(corner: &Corner, sources: Vec<Source>, progress: &Progress) -> anyhow::Result<Vec<String>> {
+    let sent: Vec<SourceNar> = stream::iter(sources)
         .map(|source| send_source(corner, source, progress))
         .buffer_unordered(SOURCES_AT_ONCE)
         .try_collect()
         .await?;
-    let key = Key::SourceManifest { client: corner.client, submission: corner.submission };
-    let manifest = encode(&SourceManifest { sources: sent });
-    corner.bucket.put_once(&key, manifest).await.context("the bucket does not take the list of sources")?;
-    Ok(Some(key.to_string()))
+    let mut keys = Vec::new();
+    for (n, manifest) in manifests::of(sent)?.into_iter().enumerate() {
+        let key = Key::SourceManifest { client: corner.client, submission: corner.submission, n: n as u32 };
+        corner.bucket.put_once(&key, manifest).await.context("the bucket does not take the list of sources")?;
+        keys.push(key.to_string());
+    }
+    Ok(keys)
 }
 
 async fn send_source(corner: &Corner, source: Source, progress: &Progress) -> anyhow::Result<SourceNar> {
