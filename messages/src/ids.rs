@@ -92,6 +92,11 @@ impl BuildId {
     pub fn derived(submission: SubmissionId, drv: &DrvPath) -> Self {
         Self(derive(submission.0, &[b"build", drv.to_string().as_bytes()]))
     }
+
+    /// The build of `drv` that must be there before `submission` can check it.
+    pub fn before_check(submission: SubmissionId, drv: &DrvPath) -> Self {
+        Self(derive(submission.0, &[b"before check", drv.to_string().as_bytes()]))
+    }
 }
 
 impl AttemptId {

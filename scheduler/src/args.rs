@@ -30,6 +30,9 @@ pub struct Args {
     /// A hook pool that reads events; may be repeated
     #[arg(long = "hook-pool", env = "DROVER_HOOK_POOLS", value_delimiter = ',', value_name = "NAME")]
     pub hook_pools: Vec<Pool>,
+    /// Ask the pool `substitutes` what other servers have, before anything is planned to be built
+    #[arg(long, env = "DROVER_ASK_SUBSTITUTES")]
+    pub ask_substitutes: bool,
     /// An agent that was not heard for so long has lost its leases
     #[arg(long, env = "DROVER_LEASE_SECS", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub lease_secs: u64,

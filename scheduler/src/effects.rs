@@ -1,19 +1,22 @@
 //! What the core wants done outside. Each of these may be lost: the core decides it again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use drover_bucket::{Bucket, Corner, Key};
 use drover_messages::offer::{Offer, OfferAnswer};
-use drover_messages::publish::Publish;
+use drover_messages::publish::{Origin, Publish};
 use drover_messages::{AgentId, Generation};
 use drover_nats::{Bus, RequestError, Subject, Urgency};
 use drover_scheduler_core::input::Answer;
 use drover_scheduler_core::{Effect, Input};
-use drover_store::{NarInfo, StoreDir, StorePath};
+use drover_store::{DrvPath, Family, NarInfo, StoreDir, StorePath};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::book::Book;
+use crate::servers::Servers;
 use crate::work::Desk;
 
 /// An agent answers an offer within this time, or is silent.
@@ -23,18 +26,29 @@ const DISCARDS_AT_ONCE: usize = 4;
 /// The largest narinfo, in bytes.
 const MAX_NARINFO_BYTES: u64 = 1 << 20;
 
-pub(crate) async fn carry_out(
-    bus: Bus,
-    bucket: Bucket,
-    desk: Desk,
-    generation: Generation,
-    mut effects: mpsc::UnboundedReceiver<Effect>,
-) -> anyhow::Result<()> {
+/// What carrying out needs.
+pub(crate) struct Hands {
+    pub(crate) bus: Bus,
+    pub(crate) bucket: Bucket,
+    pub(crate) book: Book,
+    pub(crate) desk: Desk,
+    pub(crate) servers: Option<Servers>,
+    pub(crate) generation: Generation,
+}
+
+pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Effect>) -> anyhow::Result<()> {
+    let Hands { bus, bucket, book, desk, servers, generation } = hands;
     let asker = Asker { bus: bus.clone(), desk: desk.clone(), generation, asked: Arc::default() };
     let discards = Arc::new(Semaphore::new(DISCARDS_AT_ONCE));
     while let Some(effect) = effects.recv().await {
         match effect {
-            Effect::Offer { agent, offer } => drop(tokio::spawn(make_offer(bus.clone(), desk.clone(), agent, *offer))),
+            Effect::Offer { agent, mut offer } => {
+                // Others need no more than the derivation itself.
+                if offer.store_dir.family() == Family::Guix {
+                    offer.closure = book.closure(&offer.drv)?.iter().collect();
+                }
+                drop(tokio::spawn(make_offer(bus.clone(), desk.clone(), agent, *offer)));
+            }
             Effect::Abort { agent, abort } => {
                 let bus = bus.clone();
                 tokio::spawn(async move {
@@ -43,9 +57,14 @@ pub(crate) async fn carry_out(
                     }
                 });
             }
-            Effect::Ask { urgency, publish } => asker.ask(urgency, *publish).await,
+            Effect::Ask { urgency, mut publish } => {
+                if let Some(drv) = deriver(&publish) {
+                    publish.closure = book.closure(&drv)?.iter().collect();
+                }
+                asker.ask(urgency, *publish).await;
+            }
             Effect::Confirm { store_dir, paths } => {
-                drop(tokio::spawn(confirm(bucket.clone(), desk.clone(), store_dir, paths)));
+                drop(tokio::spawn(confirm(bucket.clone(), desk.clone(), servers.clone(), store_dir, paths)));
             }
             Effect::Discard { agent, attempt } => {
                 drop(tokio::spawn(discard(bucket.clone(), Corner::Attempt(agent, attempt), discards.clone())));
@@ -110,8 +129,15 @@ fn urgency_of(priority: i32) -> Urgency {
     Urgency((128 - i64::from(priority)).clamp(0, 255) as u8)
 }
 
-/// Looks whether the cache has these: narinfo and nar.
-async fn confirm(bucket: Bucket, desk: Desk, store_dir: StoreDir, paths: Vec<StorePath>) {
+fn deriver(publish: &Publish) -> Option<DrvPath> {
+    match &publish.origin {
+        Origin::Output { deriver, .. } => deriver.clone().try_into().ok(),
+        Origin::Source { .. } => None,
+    }
+}
+
+/// Looks whether the cache has these, narinfo and nar; and whether others have what it has not.
+async fn confirm(bucket: Bucket, desk: Desk, servers: Option<Servers>, store_dir: StoreDir, paths: Vec<StorePath>) {
     let mut items = Vec::with_capacity(paths.len());
     for path in paths {
         match is_there(&bucket, &store_dir, &path).await {
@@ -119,7 +145,19 @@ async fn confirm(bucket: Bucket, desk: Desk, store_dir: StoreDir, paths: Vec<Sto
             Err(error) => tracing::warn!(%path, %error, "cannot see whether the cache has it"),
         }
     }
-    desk.bring(Input::Confirmed { store_dir, items }).await;
+    let absent: BTreeSet<StorePath> = items.iter().filter(|(_, there)| !there).map(|(path, _)| path.clone()).collect();
+    desk.bring(Input::Confirmed { store_dir: store_dir.clone(), items }).await;
+    let Some(servers) = servers.filter(|_| !absent.is_empty()) else { return };
+    match servers.look(&store_dir, absent.clone()).await {
+        Ok(mut found) => {
+            let found = absent.into_iter().map(|path| {
+                let servers = found.remove(&path).unwrap_or_default();
+                (path, servers)
+            });
+            desk.bring(Input::Found { store_dir, found: found.collect() }).await;
+        }
+        Err(error) => tracing::warn!(%error, "what agents miss may be there or not"),
+    }
 }
 
 async fn is_there(bucket: &Bucket, store_dir: &StoreDir, path: &StorePath) -> Result<bool, drover_bucket::BucketError> {

@@ -17,6 +17,7 @@ mod logins;
 mod overthrow;
 mod planning;
 mod questions;
+mod servers;
 mod summaries;
 mod telling;
 mod upkeep;

@@ -135,6 +135,7 @@ impl Reign {
                     paths.insert(path.clone());
                 }
             }
+            Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
             Input::AddSources { sources, .. } => paths.extend(sources.iter().map(|source| source.path.clone())),
             Input::AddBuilds { builds: planned, .. } => {
                 let recipes = planned.iter().map(|planned| &planned.recipe);

@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::reign::{Outlets, Reign};
+use crate::servers::Servers;
 use crate::work::Desk;
 use crate::{calls, effects, intake, logins, overthrow, planning, questions, telling, upkeep};
 
@@ -46,12 +47,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     std::thread::Builder::new().name("reign".into()).spawn(move || drop(ended.send(reign.run(inbox))))?;
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    tasks.spawn(effects::carry_out(bus.clone(), bucket.clone(), desk.clone(), generation, effects));
+    let servers = args.ask_substitutes.then(|| Servers::new(bus.clone()));
+    let hands = effects::Hands {
+        bus: bus.clone(),
+        bucket: bucket.clone(),
+        book: book.clone(),
+        desk: desk.clone(),
+        servers: servers.clone(),
+        generation,
+    };
+    tasks.spawn(effects::carry_out(hands, effects));
     tasks.spawn(telling::tell(bus.clone(), book, told.clone(), committed, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
     tasks.spawn(overthrow::watch(bucket.clone(), generation));
-    let planner = planning::Planner::new(bucket, desk.clone());
+    let planner = planning::Planner::new(bucket, desk.clone(), servers);
     let consumer = streams::scheduler_consumer(generation);
     let requests = Intake::open(&bus, streams::REQ, &consumer, WINDOW);
     tasks.spawn(intake::requests(requests, planner.clone()));

@@ -95,6 +95,7 @@ pub(crate) fn detail(reign: &Reign, build: &Build) -> Result<BuildDetail, BookEr
         summary: summary(reign, build)?,
         tags: reign.submission(build.submission)?.map(|submission| submission.tags).unwrap_or_default(),
         system: build.recipe.system.clone(),
+        mode: build.mode,
         outputs,
         missing_inputs,
         attempts: build.attempts.iter().map(attempt).collect(),
@@ -115,6 +116,8 @@ fn attempt(attempt: &drover_scheduler_core::Attempt) -> AttemptDetail {
         message,
         times: attempt.times,
         log: attempt.log.clone(),
+        already_valid: attempt.already_valid,
+        kept: attempt.kept.clone(),
     }
 }
 
@@ -137,11 +140,20 @@ fn reason(reign: &Reign, build: &Build) -> String {
 
 fn waits_for(reign: &Reign, build: &Build, missing: u32) -> String {
     let state = reign.core().state();
-    let first = build.recipe.inputs.iter().find_map(|path| Some((path, state.item(path).filter(|s| !s.is_available())?)));
-    match first {
+    let lacking = |s: &&ItemState| !s.can_be_fetched();
+    let unreached = |s: &&ItemState| s.servers().is_some();
+    let first = |fits: &dyn Fn(&&ItemState) -> bool| {
+        build.recipe.inputs.iter().find_map(|path| Some((path, state.item(path).filter(fits)?)))
+    };
+    match first(&lacking) {
         Some((path, state)) if missing > 1 => format!("{missing} inputs, such as {path} ({})", state.words()),
         Some((path, state)) => format!("the input {path} ({})", state.words()),
-        None => format!("{missing} inputs"),
+        None => match first(&unreached) {
+            Some((path, state)) => {
+                format!("the input {path} ({}): no agent of one store reaches all that it needs", state.words())
+            }
+            None => format!("{missing} inputs"),
+        },
     }
 }
 
@@ -158,7 +170,7 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
     }
     match place {
         Place::Anywhere => "a slot".into(),
-        Place::Stores(_) => "a slot on an agent whose store has its inputs".into(),
+        Place::Stores(_) => "a slot on an agent whose store has its inputs, or reaches a server that has them".into(),
     }
 }
 
@@ -174,6 +186,7 @@ pub(crate) fn agent(reign: &Reign, id: AgentId, agent: &Agent) -> AgentRow {
         systems: agent.hello.systems.clone(),
         features: agent.hello.features.clone(),
         max_parallel_builds: agent.hello.max_parallel_builds,
+        servers: agent.hello.servers.clone(),
         leases: agent.leases.len() as u32,
         silent_millis: Some(heard.millis_since(agent.heard)),
     }

@@ -1,6 +1,6 @@
 //! An attempt: one try of a build on one agent.
 
-use drover_messages::report::{SealedLog, Times};
+use drover_messages::report::{Kept, SealedLog, Times};
 use drover_messages::{AgentId, AttemptId, Cause, Epoch, StoreId};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Attempt {
     pub log: Option<SealedLog>,
     /// The store had the outputs already.
     pub already_valid: bool,
+    /// Outputs that came out differently, where it was a check.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
 }
 
 /// How far an attempt is.
@@ -41,6 +44,8 @@ pub enum AttemptState {
     Unloaded,
     /// All its outputs are available: its agent may forget it.
     Published,
+    /// It was a check, and everything came out the same.
+    Checked,
     /// It came to nothing, and its agent may forget it.
     Ended {
         /// Why.
@@ -65,10 +70,20 @@ pub enum AttemptEvent {
     Unload,
     /// All its outputs are available.
     Publish,
+    /// Everything came out the same.
+    Check,
     /// It comes to nothing.
     End(Cause, String),
     /// Another attempt was first.
     Supersede,
+}
+
+impl Attempt {
+    /// One that begins.
+    pub fn begin(id: AttemptId, agent: AgentId, store: StoreId, epoch: Epoch) -> Self {
+        let state = AttemptState::Running;
+        Self { id, agent, store, epoch, state, times: None, log: None, already_valid: false, kept: Vec::new() }
+    }
 }
 
 impl AttemptState {
@@ -84,6 +99,7 @@ impl AttemptState {
             (Running | Ended { .. } | Built | Uploaded | Unloaded, E::Upload) if !self.is_refused() => Uploaded,
             (Uploaded, E::Unload) => Unloaded,
             (Built | Uploaded | Unloaded, E::Publish) => Published,
+            (Running | Ended { .. }, E::Check) if !self.is_refused() => Checked,
             (Running | Built | Uploaded | Unloaded | Published | Ended { .. }, E::End(cause, message)) => {
                 Ended { cause, message }
             }
@@ -96,7 +112,7 @@ impl AttemptState {
 
     /// Whether the agent may forget it.
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Published | Self::Ended { .. } | Self::Superseded)
+        matches!(self, Self::Published | Self::Checked | Self::Ended { .. } | Self::Superseded)
     }
 
     /// Whether what it brought was no good. That is no success, and telling of it again makes it none.
@@ -112,6 +128,7 @@ impl AttemptState {
             Self::Uploaded => "uploaded",
             Self::Unloaded => "to be uploaded again",
             Self::Published => "published",
+            Self::Checked => "checked",
             Self::Ended { .. } => "ended",
             Self::Superseded => "superseded",
         }
@@ -135,6 +152,14 @@ mod tests {
         for event in [AttemptEvent::Resume, AttemptEvent::Build, AttemptEvent::Upload] {
             assert!(refused.next(event).is_err());
         }
+    }
+
+    #[test]
+    fn a_check_ends_when_everything_came_out_the_same() {
+        let checked = AttemptState::Running.next(AttemptEvent::Check).unwrap();
+        assert!(checked.is_settled());
+        assert!(checked.next(AttemptEvent::Upload).is_err());
+        assert!(AttemptState::Built.next(AttemptEvent::Check).is_err());
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::query::StateName;
+use drover_messages::request::Mode;
 use drover_messages::{AgentId, AttemptId, BuildId, Cause, Epoch, StoreId, SubmissionId, Timestamp};
 use drover_store::PackId;
 use drover_store::{ContentAddress, DrvPath, OutputName, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::Illegal;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, AttemptState};
 use crate::time::Heard;
 
 /// A build, with all that is needed to place it: nothing else has to be looked up.
@@ -29,6 +30,9 @@ pub struct Build {
     pub priority: i32,
     /// What is built.
     pub recipe: Recipe,
+    /// Whether it is built, or built again and compared.
+    #[serde(default)]
+    pub mode: Mode,
     /// How it is.
     pub state: BuildState,
     /// What was tried, oldest first.
@@ -52,7 +56,8 @@ pub struct Recipe {
     pub features: BTreeSet<String>,
     /// What it makes.
     pub outputs: BTreeMap<OutputName, Product>,
-    /// What it needs: sources, and outputs of other derivations.
+    /// What it needs: sources, and outputs of other derivations; to check it, its own outputs as well. Where daemons want
+    /// whole closures in their stores, also sources further below that were not available when it was planned.
     pub inputs: BTreeSet<StorePath>,
 }
 
@@ -249,9 +254,16 @@ impl Build {
         named.or(self.attempts.last())
     }
 
-    /// The paths it makes.
+    /// The paths it makes: none, where it only compares.
     pub fn products(&self) -> impl Iterator<Item = &StorePath> {
-        self.recipe.outputs.values().map(|product| &product.path)
+        let made = self.recipe.outputs.values().map(|product| &product.path);
+        made.filter(|_| self.mode == Mode::Build)
+    }
+
+    /// Whether its newest attempts failed on this agent by the farm's fault.
+    pub fn has_failed_on(&self, agent: AgentId) -> bool {
+        let ended = |attempt: &&Attempt| matches!(attempt.state, AttemptState::Ended { .. });
+        self.farm_failures > 0 && self.attempts.iter().filter(ended).any(|attempt| attempt.agent == agent)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can change. A step returns changes; applying them is the only way anything mutates.
 
 use drover_messages::agent::{Beat, Hello};
-use drover_messages::report::{SealedLog, Times};
+use drover_messages::report::{Kept, SealedLog, Times};
 use drover_messages::{AgentId, AttemptId, BuildId, PublicationId};
 use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{Build, BuildEvent};
 use crate::item::{Item, ItemEvent};
 use crate::owed::Publication;
+use crate::packs::{PackSet, PackSetId};
 use crate::submission::Submission;
 use crate::time::Heard;
 
@@ -56,6 +57,9 @@ pub enum Change {
         log: Option<SealedLog>,
         /// The store had the outputs already.
         already_valid: bool,
+        /// Outputs that came out differently, where it was a check.
+        #[serde(default)]
+        kept: Vec<Kept>,
     },
     /// Something befell an item.
     Item {
@@ -73,6 +77,8 @@ pub enum Change {
 
     /// A derivation was read and found to be what its name says.
     Learned(Learned),
+    /// Some derivation's closure lies in these packs.
+    Packed(PackSet),
 
     /// A finished build, or an item, comes back from the database.
     Recalled {
@@ -147,6 +153,9 @@ pub struct Learned {
     pub pack: PackId,
     /// Its hash modulo fixed outputs.
     pub modulo: Sha256,
+    /// The packs that hold it and everything it stands on. Of none, where an older program recorded it.
+    #[serde(default)]
+    pub closure: PackSetId,
 }
 
 impl Change {

@@ -19,7 +19,7 @@ impl State {
         let mut missing_references = 0;
         for reference in publication.references.iter().filter(|r| **r != publication.path) {
             if let Some(entry) = self.items.get_mut(reference)
-                && !entry.item.state.is_available()
+                && !entry.item.state.can_be_fetched()
             {
                 missing_references += 1;
                 entry.awaiting.insert(id);

@@ -48,7 +48,11 @@ pub(crate) struct Entry {
 /// What an item means to those that need it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Offers {
+    /// Everybody can fetch it.
     available: bool,
+    /// Those who fetch what refers to it can, whatever they use beside the cache.
+    fetchable: bool,
+    /// Stores that have it, or that can fetch it from elsewhere.
     at: BTreeSet<StoreId>,
     blocked_by: Option<BuildId>,
 }
@@ -209,6 +213,11 @@ impl State {
         self.settle(vec![Affected::Item(path.clone())])
     }
 
+    /// Derives what follows from what these items mean now.
+    pub(crate) fn items_changed(&mut self, paths: impl IntoIterator<Item = StorePath>) -> Vec<Turn> {
+        self.settle(paths.into_iter().map(Affected::Item).collect())
+    }
+
     /// Derives what follows for these builds.
     pub(crate) fn builds_changed(&mut self, builds: Vec<BuildId>) -> Vec<Turn> {
         self.settle(builds.into_iter().map(Affected::Build).collect())
@@ -219,6 +228,7 @@ impl State {
         for (path, item) in items {
             if !self.items.contains_key(path) {
                 self.items.insert(path.clone(), Entry::new(item.clone()));
+                self.reach.move_item(path, &ItemState::Wanted, &item.state);
                 self.refresh_offers(path);
             }
         }
@@ -252,8 +262,10 @@ impl State {
 
     /// Takes an item out of memory, if nothing in memory cares for it.
     pub(crate) fn forget_idle(&mut self, path: &StorePath) {
-        if self.items.get(path).is_some_and(Entry::is_idle) {
-            self.items.remove(path);
+        if self.items.get(path).is_some_and(Entry::is_idle)
+            && let Some(entry) = self.items.remove(path)
+        {
+            self.reach.move_item(path, &entry.item.state, &ItemState::Wanted);
         }
     }
 
@@ -352,17 +364,19 @@ impl State {
                 node.needs.add(path, &now);
             }
         }
-        if before.available != now.available {
-            self.reference_changed(path, now.available);
+        if before.fetchable != now.fetchable {
+            self.reference_changed(path, now.fetchable);
         }
         dependents
     }
 
     fn offers_of(&self, entry: &Entry) -> Offers {
-        let at = entry.item.state.stores().cloned().unwrap_or_default();
-        let wanted = matches!(entry.item.state, ItemState::Wanted | ItemState::Lost);
+        let state = &entry.item.state;
+        let mut at = state.stores().cloned().unwrap_or_default();
+        at.extend(state.servers().into_iter().flat_map(|servers| self.reach.stores(servers)).cloned());
+        let wanted = matches!(state, ItemState::Wanted | ItemState::Lost);
         let blocked_by = if wanted { self.hopeless_behind(&entry.producers) } else { None };
-        Offers { available: entry.item.state.is_available(), at, blocked_by }
+        Offers { available: state.is_available(), fetchable: state.can_be_fetched(), at, blocked_by }
     }
 
     /// The failed build behind which all of these stand, if none of them may still succeed.

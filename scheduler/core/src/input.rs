@@ -1,5 +1,7 @@
 //! What the shell tells the core.
 
+use std::collections::BTreeSet;
+
 use drover_messages::agent::{Beat, Hello};
 use drover_messages::offer::OfferAnswer;
 use drover_messages::publish::Done;
@@ -11,6 +13,7 @@ use drover_store::{StoreDir, StorePath};
 use crate::build::Build;
 use crate::change::Learned;
 use crate::item::Item;
+use crate::packs::PackSet;
 use crate::plan::Planned;
 use crate::submission::Submission;
 
@@ -25,9 +28,21 @@ pub enum Input {
         items: Vec<(StorePath, Item)>,
     },
     /// Derivations were verified.
-    Learn(Vec<Learned>),
+    Learn {
+        /// The sets of packs that they name.
+        packed: Vec<PackSet>,
+        /// The derivations.
+        drvs: Vec<Learned>,
+    },
     /// A submission is about to be planned.
     Enter(Submission),
+    /// Other substitute servers have these.
+    Found {
+        /// Their store directory.
+        store_dir: StoreDir,
+        /// Each, and who has it: nobody any more, where it was thought that somebody had.
+        found: Vec<(StorePath, BTreeSet<String>)>,
+    },
     /// Some of its sources.
     AddSources {
         /// Of which submission.

@@ -35,6 +35,11 @@ pub enum ItemState {
     },
     /// Everybody can fetch it from the cache.
     Available,
+    /// Other substitute servers have it, for whoever reaches and trusts one of them.
+    Elsewhere {
+        /// Their URLs.
+        servers: BTreeSet<String>,
+    },
     /// It was had, and is gone.
     Lost,
 }
@@ -48,6 +53,8 @@ pub enum ItemEvent {
     Upload(Option<StoreId>),
     /// It can be fetched.
     Publish,
+    /// Other substitute servers have it.
+    Find(BTreeSet<String>),
     /// This store cannot give it any more.
     Forget(StoreId),
     /// Its unverified bytes are gone from the bucket.
@@ -66,6 +73,12 @@ impl ItemState {
             (Built { at }, E::Build(store)) => Built { at: with(at, Some(store)) },
             (Uploaded { at }, E::Build(store)) => Uploaded { at: with(at, Some(store)) },
             (Wanted | Lost, E::Upload(store)) => Uploaded { at: store.into_iter().collect() },
+            (Elsewhere { .. }, E::Build(store)) => Built { at: BTreeSet::from([store]) },
+            (Elsewhere { .. }, E::Upload(store)) => Uploaded { at: store.into_iter().collect() },
+            (Wanted | Lost | Elsewhere { .. }, E::Find(servers)) if !servers.is_empty() => Elsewhere { servers },
+            (Elsewhere { .. }, E::Find(_)) => Lost,
+            (state, E::Find(_)) => state.clone(),
+            (Elsewhere { .. }, E::Forget(_)) => self.clone(),
             (Built { at } | Uploaded { at }, E::Upload(store)) => Uploaded { at: with(at, store) },
             (Uploaded { at }, E::Unload) if !at.is_empty() => Built { at: at.clone() },
             (Uploaded { .. }, E::Unload) => Lost,
@@ -76,13 +89,26 @@ impl ItemState {
             (Uploaded { at }, E::Forget(store)) => Uploaded { at: without(at, &store).unwrap_or_default() },
             (Wanted, E::Forget(_) | E::Lose) => Wanted,
             (Lost, E::Forget(_)) => Lost,
-            (Built { .. } | Uploaded { .. } | Available | Lost, E::Lose) => Lost,
+            (Built { .. } | Uploaded { .. } | Available | Elsewhere { .. } | Lost, E::Lose) => Lost,
         })
     }
 
     /// Whether everybody can fetch it.
     pub fn is_available(&self) -> bool {
         matches!(self, Self::Available)
+    }
+
+    /// Whether whoever fetches from us can have it: from our cache, or from the servers that they have beside it.
+    pub fn can_be_fetched(&self) -> bool {
+        matches!(self, Self::Available | Self::Elsewhere { .. })
+    }
+
+    /// The other servers that have it.
+    pub fn servers(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Elsewhere { servers } => Some(servers),
+            _ => None,
+        }
     }
 
     /// The stores that have it while it is not available.
@@ -100,6 +126,9 @@ impl ItemState {
             Self::Built { .. } => "built, not uploaded yet".into(),
             Self::Uploaded { .. } => "uploaded, not published yet".into(),
             Self::Available => "available".into(),
+            Self::Elsewhere { servers } => {
+                format!("available at {} only", servers.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+            }
             Self::Lost => "lost".into(),
         }
     }
@@ -135,6 +164,16 @@ mod tests {
         let built = ItemState::Built { at: BTreeSet::from([store("a"), store("b")]) };
         let left = built.next(ItemEvent::Forget(store("a"))).unwrap();
         assert_eq!(left.next(ItemEvent::Forget(store("b"))).unwrap(), ItemState::Lost);
+    }
+
+    #[test]
+    fn what_others_have_is_elsewhere_until_it_is_built_or_they_lose_it() {
+        let found = |servers: &[&str]| ItemEvent::Find(servers.iter().map(|s| s.to_string()).collect());
+        let elsewhere = ItemState::Wanted.next(found(&["https://a"])).unwrap();
+        assert!(elsewhere.can_be_fetched() && !elsewhere.is_available());
+        assert_eq!(elsewhere.next(found(&[])).unwrap(), ItemState::Lost);
+        assert_eq!(elsewhere.next(ItemEvent::Build(store("a"))).unwrap().stores().unwrap().len(), 1);
+        assert!(ItemState::Available.next(found(&[])).unwrap().is_available());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod build;
 pub mod item;
 pub mod owed;
 pub mod submission;
+pub mod packs;
 
 pub mod agent;
 
@@ -24,10 +25,12 @@ pub mod outcome;
 
 mod debts;
 mod graph;
+mod reach;
 mod queue;
 pub mod state;
 
 pub mod plan;
+mod below;
 pub mod step;
 
 pub use attempt::{Attempt, AttemptEvent, AttemptState};
@@ -38,6 +41,7 @@ pub use item::{Item, ItemEvent, ItemState};
 pub use limits::Limits;
 pub use outcome::{Effect, Outcome};
 pub use owed::Publication;
+pub use packs::{PackSet, PackSetId};
 pub use state::State;
 pub use step::Core;
 pub use submission::{Submission, SubmissionState};

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::request::Root;
+use drover_messages::request::{Mode, Root};
 use drover_messages::{BuildId, SubmissionId};
 use drover_store::PackId;
 use drover_store::{ContentAddress, Derivation, DrvPath, StoreDir, StorePath};
 
+use crate::below::Below;
 use crate::build::{Product, Recipe};
 
 /// A build that is to be made.
@@ -18,6 +19,17 @@ pub struct Planned {
     pub root: bool,
     /// What is built.
     pub recipe: Recipe,
+    /// Whether it is built, or built again and compared.
+    pub mode: Mode,
+}
+
+/// How the user wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// What is done with the roots.
+    pub mode: Mode,
+    /// Whether missing inputs get builds of their own, and so what is to be checked and is missing itself.
+    pub input_builds: bool,
 }
 
 /// What a submission needs.
@@ -25,7 +37,7 @@ pub struct Planned {
 pub struct Plan {
     /// Its builds; what one needs comes before it.
     pub builds: Vec<Planned>,
-    /// Sources of those builds.
+    /// Sources that those builds need.
     pub sources: BTreeSet<StorePath>,
 }
 
@@ -58,39 +70,110 @@ pub struct Known<'a> {
     pub store_dir: &'a StoreDir,
     /// The whole closure, verified, each derivation with the pack that holds it.
     pub derivations: &'a BTreeMap<DrvPath, (Derivation, PackId)>,
-    /// Whether everybody can fetch an item.
+    /// Whether an item can be fetched.
     pub available: &'a dyn Fn(&StorePath) -> bool,
+    /// Whether the agents of this store directory need a derivation's whole closure in their stores, sources included.
+    pub whole_closures: bool,
 }
 
-/// Plans a submission. Without `input_builds`, only the roots themselves.
-pub fn plan(submission: SubmissionId, roots: &[Root], input_builds: bool, known: &Known<'_>) -> Result<Plan, Unplannable> {
-    let named: BTreeMap<&DrvPath, BuildId> = roots.iter().map(|root| (&root.drv, root.build)).collect();
-    let mut plan = Plan::default();
-    let mut seen: BTreeSet<&DrvPath> = BTreeSet::new();
-    let mut stack: Vec<Visit<'_>> = roots.iter().rev().map(|root| Visit::Enter { drv: &root.drv, for_: &root.drv }).collect();
-    while let Some(visit) = stack.pop() {
-        match visit {
-            Visit::Enter { drv, for_ } => {
-                if !seen.insert(drv) {
-                    continue;
-                }
-                let (derivation, _) = known.get(drv, for_)?;
-                stack.push(Visit::Leave(drv));
-                if input_builds {
-                    stack.extend(known.missing_inputs(drv, derivation)?.map(|input| Visit::Enter { drv: input, for_: drv }));
-                }
-            }
-            Visit::Leave(drv) => {
-                let recipe = known.recipe(drv)?;
-                let (derivation, _) = known.get(drv, drv)?;
-                plan.sources.extend(derivation.input_srcs.iter().cloned());
-                let id = named.get(drv).copied();
-                let root = id.is_some();
-                plan.builds.push(Planned { id: id.unwrap_or_else(|| BuildId::derived(submission, drv)), root, recipe });
-            }
+/// Plans a submission.
+pub fn plan(submission: SubmissionId, roots: &[Root], how: How, known: &Known<'_>) -> Result<Plan, Unplannable> {
+    let mut walk = Walk {
+        submission,
+        how,
+        known,
+        named: roots.iter().map(|root| (&root.drv, root.build)).collect(),
+        seen: BTreeSet::new(),
+        below: Below::new(known),
+        plan: Plan::default(),
+    };
+    let mut first = Vec::new();
+    for root in roots {
+        first.extend(walk.first(&root.drv)?);
+    }
+    walk.go(first)?;
+    for root in roots.iter().filter(|_| how.mode == Mode::Check) {
+        walk.enter(root.build, &root.drv, Mode::Check)?;
+    }
+    Ok(walk.plan)
+}
+
+/// A walk from the roots down.
+struct Walk<'a> {
+    submission: SubmissionId,
+    how: How,
+    known: &'a Known<'a>,
+    named: BTreeMap<&'a DrvPath, BuildId>,
+    seen: BTreeSet<&'a DrvPath>,
+    below: Below<'a>,
+    plan: Plan,
+}
+
+impl<'a> Walk<'a> {
+    /// Where it begins: at a root, or with what must be there before the root can be checked.
+    fn first(&self, root: &'a DrvPath) -> Result<Vec<Visit<'a>>, Unplannable> {
+        let (derivation, _) = self.known.get(root, root)?;
+        let is_there = derivation.outputs.values().all(|output| (self.known.available)(&output.path));
+        match self.how {
+            How { mode: Mode::Build, .. } => Ok(vec![Visit::Enter { drv: root, for_: root }]),
+            How { input_builds: false, .. } => Ok(Vec::new()),
+            _ if is_there => self.inputs(root, derivation),
+            _ => Ok(vec![Visit::Enter { drv: root, for_: root }]),
         }
     }
-    Ok(plan)
+
+    fn inputs(&self, drv: &'a DrvPath, derivation: &'a Derivation) -> Result<Vec<Visit<'a>>, Unplannable> {
+        Ok(self.known.missing_inputs(drv, derivation)?.map(|input| Visit::Enter { drv: input, for_: drv }).collect())
+    }
+
+    fn go(&mut self, first: Vec<Visit<'a>>) -> Result<(), Unplannable> {
+        let mut stack: Vec<Visit<'a>> = first.into_iter().rev().collect();
+        while let Some(visit) = stack.pop() {
+            match visit {
+                Visit::Enter { drv, for_ } => {
+                    if !self.seen.insert(drv) {
+                        continue;
+                    }
+                    let (derivation, _) = self.known.get(drv, for_)?;
+                    stack.push(Visit::Leave(drv));
+                    if self.how.input_builds {
+                        stack.extend(self.inputs(drv, derivation)?);
+                    }
+                }
+                Visit::Leave(drv) => self.enter(self.id(drv), drv, Mode::Build)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of an ordinary build.
+    fn id(&self, drv: &DrvPath) -> BuildId {
+        match (self.named.get(drv), self.how.mode) {
+            (Some(id), Mode::Build) => *id,
+            (Some(_), Mode::Check) => BuildId::before_check(self.submission, drv),
+            (None, _) => BuildId::derived(self.submission, drv),
+        }
+    }
+
+    fn enter(&mut self, id: BuildId, drv: &'a DrvPath, mode: Mode) -> Result<(), Unplannable> {
+        let mut recipe = self.known.recipe(drv)?;
+        let (derivation, _) = self.known.get(drv, drv)?;
+        let mut sources = derivation.input_srcs.clone();
+        if self.known.whole_closures {
+            // What is built for this submission has waited for its own.
+            for input in derivation.input_drvs.keys().filter(|input| !self.seen.contains(input)) {
+                sources.extend(self.below.sources(input).iter().cloned());
+            }
+            recipe.inputs.extend(sources.iter().cloned());
+        }
+        if mode == Mode::Check {
+            recipe.inputs.extend(recipe.outputs.values().map(|output| output.path.clone()));
+        }
+        self.plan.sources.extend(sources);
+        let root = self.named.values().any(|named| *named == id);
+        self.plan.builds.push(Planned { id, root, recipe, mode });
+        Ok(())
+    }
 }
 
 /// A step of the walk, which keeps its own stack: closures are thousands deep.
@@ -100,7 +183,7 @@ enum Visit<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn get(&self, drv: &DrvPath, needed_by: &DrvPath) -> Result<&'a (Derivation, PackId), Unplannable> {
+    pub(crate) fn get(&self, drv: &DrvPath, needed_by: &DrvPath) -> Result<&'a (Derivation, PackId), Unplannable> {
         let absent = || Unplannable::Absent { drv: drv.clone(), needed_by: needed_by.clone() };
         self.derivations.get(drv).ok_or_else(absent)
     }

@@ -15,6 +15,7 @@ use crate::item::{Item, ItemState};
 use crate::limits::{ATTEMPTS_REMEMBERED, Limits};
 use crate::owed::Publication;
 use crate::queue::Queue;
+use crate::reach::Reach;
 use crate::submission::{Submission, SubmissionState};
 use crate::time::Heard;
 
@@ -39,6 +40,7 @@ pub struct State {
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
+    pub(crate) reach: Reach,
 }
 
 /// A publication that is owed, and what is derived of it.
@@ -72,22 +74,24 @@ impl State {
             Change::Build { build, event } => self.befall(*build, event.clone()),
             Change::AttemptStarted { build, attempt } => self.start(*build, attempt.clone()),
             Change::Attempt { build, attempt, event } => {
-                if *event == AttemptEvent::Publish {
+                if matches!(event, AttemptEvent::Publish | AttemptEvent::Check) {
                     self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build.farm_failures = 0;
                 }
                 let attempt = self.attempt_mut(*build, *attempt)?;
                 attempt.state = attempt.state.next(event.clone())?;
                 Ok(Vec::new())
             }
-            Change::Told { build, attempt, times, log, already_valid } => {
+            Change::Told { build, attempt, times, log, already_valid, kept } => {
                 let attempt = self.attempt_mut(*build, *attempt)?;
                 (attempt.times, attempt.already_valid) = (Some(*times), *already_valid);
-                attempt.log = log.clone();
+                (attempt.log, attempt.kept) = (log.clone(), kept.clone());
                 Ok(Vec::new())
             }
             Change::Item { store_dir, path, event } => {
                 let entry = self.item_entry(store_dir, path);
-                entry.item.state = entry.item.state.next(event.clone())?;
+                let next = entry.item.state.next(event.clone())?;
+                let before = std::mem::replace(&mut entry.item.state, next);
+                self.reach.move_item(path, &before, &self.items[path].item.state);
                 Ok(self.item_changed(path))
             }
             Change::Owed(publication) => {
@@ -110,7 +114,9 @@ impl State {
                 let not_ready = hello.beat.not_ready.clone();
                 let hello = hello.as_ref().clone();
                 self.unheard.remove(agent);
+                let changed = self.reach.hear(*agent, &hello.store, &hello.servers);
                 self.agents.insert(*agent, Agent { hello, heard: *heard, alive: true, not_ready, leases });
+                return self.items_changed(changed);
             }
             Change::AgentBeat { agent, beat, heard } => {
                 if let Some(known) = self.agents.get_mut(agent) {
@@ -131,6 +137,8 @@ impl State {
             Change::AgentLost { agent } => {
                 self.agents.remove(agent);
                 self.unheard.remove(agent);
+                let changed = self.reach.lose(*agent);
+                return self.items_changed(changed);
             }
             Change::CaughtUp => self.caught_up = true,
             _ => {}

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::request::Root;
+use drover_messages::request::{Mode, Root};
 use drover_messages::{BuildId, SubmissionId};
-use drover_scheduler_core::plan::{Known, Plan, Unplannable, plan};
+use drover_scheduler_core::plan::{How, Known, Plan, Unplannable, plan};
 use drover_store::{Derivation, DrvPath, Output, OutputName, PackId, Sha256, StoreDir, StorePath};
 
 fn path(name: &str) -> StorePath {
@@ -45,9 +45,18 @@ fn planned(
 ) -> Result<Plan, Unplannable> {
     let available: BTreeSet<StorePath> = available.iter().map(|name| path(name)).collect();
     let is_available = |path: &StorePath| available.contains(path);
-    let known = Known { store_dir: &StoreDir::nix(), derivations, available: &is_available };
+    let known = Known { store_dir: &StoreDir::nix(), derivations, available: &is_available, whole_closures: false };
     let root = Root { build: BuildId::from_uuid(submission().uuid()), drv: drv(root) };
-    plan(submission(), &[root], input_builds, &known)
+    plan(submission(), &[root], How { mode: Mode::Build, input_builds }, &known)
+}
+
+/// As Guix wants it.
+fn planned_whole(derivations: &BTreeMap<DrvPath, (Derivation, PackId)>, root: &str, mode: Mode, available: &[&str]) -> Plan {
+    let available: BTreeSet<StorePath> = available.iter().map(|name| path(name)).collect();
+    let is_available = |path: &StorePath| available.contains(path);
+    let known = Known { store_dir: &StoreDir::guix(), derivations, available: &is_available, whole_closures: true };
+    let root = Root { build: BuildId::from_uuid(submission().uuid()), drv: drv(root) };
+    plan(submission(), &[root], How { mode, input_builds: true }, &known).unwrap()
 }
 
 fn names(plan: &Plan) -> Vec<&str> {
@@ -114,4 +123,44 @@ fn a_closure_of_twenty_thousand_levels_needs_no_stack() {
     let mut derivations = BTreeMap::from([derivation("n0", &[])]);
     derivations.extend((1..20_000).map(|n| derivation(&name(n), &[&name(n - 1)])));
     assert_eq!(planned(&derivations, "n19999", true, &[]).unwrap().builds.len(), 20_000);
+}
+
+#[test]
+fn sources_below_what_is_available_are_waited_for_where_daemons_want_whole_closures() {
+    let plan = planned_whole(&diamond(), "a", Mode::Build, &["b", "d", "d.c"]);
+    assert_eq!(names(&plan), ["c", "a"]);
+    assert_eq!(plan.sources, BTreeSet::from(["a.c", "b.c", "c.c"].map(path)));
+    let inputs = |name: &str| &plan.builds.iter().find(|b| b.recipe.drv == drv(name)).unwrap().recipe.inputs;
+    assert!(inputs("a").contains(&path("b.c")));
+    assert!(!inputs("a").contains(&path("c.c")), "c has waited for its own");
+}
+
+#[test]
+fn sources_that_are_available_below_are_not_waited_for() {
+    let plan = planned_whole(&diamond(), "a", Mode::Build, &["b", "c", "b.c", "c.c", "d.c"]);
+    assert_eq!(plan.sources, BTreeSet::from([path("a.c")]));
+}
+
+#[test]
+fn what_is_checked_is_needed_and_not_made() {
+    let plan = planned_whole(&diamond(), "a", Mode::Check, &["a", "b", "c", "d", "b.c", "c.c", "d.c"]);
+    assert_eq!(names(&plan), ["a"]);
+    let check = &plan.builds[0];
+    assert_eq!((check.mode, check.root), (Mode::Check, true));
+    assert!(check.recipe.inputs.contains(&path("a")));
+}
+
+#[test]
+fn what_is_to_be_checked_and_is_missing_is_built_first_under_another_id() {
+    let plan = planned_whole(&diamond(), "a", Mode::Check, &["b", "c", "d", "b.c", "c.c", "d.c"]);
+    assert_eq!(names(&plan), ["a", "a"]);
+    assert_eq!(plan.builds.iter().map(|build| build.mode).collect::<Vec<_>>(), [Mode::Build, Mode::Check]);
+    assert_eq!(plan.builds.iter().map(|build| build.root).collect::<Vec<_>>(), [false, true]);
+    assert_ne!(plan.builds[0].id, plan.builds[1].id);
+}
+
+#[test]
+fn a_check_of_what_is_available_builds_the_inputs_that_are_not() {
+    let plan = planned_whole(&diamond(), "a", Mode::Check, &["a", "b", "d", "b.c", "d.c"]);
+    assert_eq!(names(&plan), ["c", "a"]);
 }

@@ -7,6 +7,7 @@ mod world;
 
 use drover_messages::BuildId;
 use drover_messages::SubmissionId;
+use drover_messages::request::Mode;
 use world::{Dice, Faults, Graph, World, id};
 
 /// Seeds for each kind of trouble.
@@ -46,6 +47,11 @@ fn verify(name: &str, seed: u64, world: &World) {
             assert!(world.cache.contains(&product.path), "{name}, seed {seed}: not published: {item:?} {build:#?}");
         }
     }
+    for check in world.graph.planned().iter().filter(|planned| planned.mode == Mode::Check) {
+        let drv = &check.recipe.drv;
+        let expected = if doomed.contains(drv) || world.graph.broken.contains(drv) { "blocked" } else { "succeeded" };
+        assert_eq!(world.state_name(check.id), expected, "{name}, seed {seed}: the check of {drv}");
+    }
 }
 
 #[test]
@@ -57,7 +63,7 @@ fn a_quiet_farm_builds_each_derivation_once() {
     world.run_to_the_end(PEACE);
     verify("quiet", 1, &world);
     let started: u64 = world.machines.values().map(|machine| machine.started).sum();
-    assert_eq!(started, 30);
+    assert_eq!(started, 30 + 8, "30 builds and 8 checks");
 }
 
 #[test]
@@ -76,7 +82,7 @@ fn a_scheduler_with_an_older_state_takes_on_what_runs_and_what_was_built() {
     world.run_to_the_end(PEACE);
     verify("older state", 2, &world);
     let started: u64 = world.machines.values().map(|machine| machine.started).sum();
-    assert_eq!(started, 30, "something was built twice");
+    assert_eq!(started, 30 + 8, "something was built twice");
 }
 
 #[test]
@@ -91,6 +97,17 @@ fn what_is_refused_is_built_again_at_growing_intervals_until_it_is_taken() {
     world.faults = Faults::default();
     world.run_to_the_end(PEACE);
     verify("refused", 4, &world);
+}
+
+#[test]
+fn what_failed_on_one_machine_is_tried_on_another_first() {
+    let mut world = World::new(7, Graph::layers(&mut Dice(8), 1, 6, 0), Faults::default(), 2);
+    world.machines.values_mut().next().unwrap().broken = true;
+    world.submit();
+    world.run_to_the_end(PEACE);
+    verify("one broken machine", 7, &world);
+    let tries = world.book.builds.values().map(|build| build.attempts.len()).max();
+    assert_eq!(tries, Some(2), "a build went back to the machine on which it had failed");
 }
 
 #[test]

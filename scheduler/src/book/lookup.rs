@@ -1,7 +1,7 @@
 //! Single rows, and pages of them.
 
 use drover_messages::{BuildId, SubmissionId};
-use drover_scheduler_core::{Build, Learned, Submission};
+use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission};
 use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
 use uuid::Uuid;
@@ -32,7 +32,18 @@ impl Book {
         let read = self.database.begin_read()?;
         let table = read.open_table(DRVS)?;
         let row = table.get(drv.to_string().as_str())?;
-        row.map(|row| decode("a derivation", row.value())).transpose()
+        let learned: Option<Learned> = row.map(|row| decode("a derivation", row.value())).transpose()?;
+        // An older program did not record where the rest of it is: it must come again.
+        Ok(learned.filter(|learned| learned.closure != PackSetId::default()))
+    }
+
+    /// The packs that hold a derivation and everything it stands on; none, if it is not known.
+    pub(crate) fn closure(&self, drv: &DrvPath) -> Result<PackSet, BookError> {
+        let Some(learned) = self.learned(drv)? else { return Ok(PackSet::default()) };
+        let read = self.database.begin_read()?;
+        let table = read.open_table(PACK_SETS)?;
+        let row = table.get(learned.closure.to_string().as_str())?;
+        row.map_or(Ok(PackSet::default()), |row| decode("a set of packs", row.value()))
     }
 
     /// The builds that make an item, oldest first.

@@ -26,6 +26,8 @@ pub(super) const MAKERS: TableDefinition<(&str, Id), ()> = TableDefinition::new(
 pub(super) const OWED: TableDefinition<Id, &[u8]> = TableDefinition::new("owed");
 /// Every derivation that was read.
 pub(super) const DRVS: TableDefinition<&str, &[u8]> = TableDefinition::new("derivations");
+/// Sets of packs, by the hash of their names.
+pub(super) const PACK_SETS: TableDefinition<&str, &[u8]> = TableDefinition::new("pack-sets");
 
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
@@ -45,6 +47,7 @@ impl Book {
         transaction.open_table(MAKERS)?;
         transaction.open_table(OWED)?;
         transaction.open_table(DRVS)?;
+        transaction.open_table(PACK_SETS)?;
         transaction.commit()?;
         Ok(())
     }

@@ -126,9 +126,16 @@ fn write_owed(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), Bo
 
 fn write_learned(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
     let mut drvs = t.open_table(DRVS)?;
+    let mut sets = t.open_table(PACK_SETS)?;
     for change in changes {
-        if let Change::Learned(learned) = change {
-            drvs.insert(learned.drv.to_string().as_str(), encode(learned)?.as_slice())?;
+        match change {
+            Change::Learned(learned) => {
+                drvs.insert(learned.drv.to_string().as_str(), encode(learned)?.as_slice())?;
+            }
+            Change::Packed(set) => {
+                sets.insert(set.id().to_string().as_str(), encode(set)?.as_slice())?;
+            }
+            _ => {}
         }
     }
     Ok(())

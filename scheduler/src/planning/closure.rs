@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use drover_bucket::{Bucket, Key};
-use drover_messages::request::Submit;
-use drover_scheduler_core::Learned;
+use drover_messages::request::{MAX_PACKS, Submit};
+use drover_scheduler_core::{Learned, PackSet};
 use drover_store::{Derivation, DrvPath, Pack, PackId, Sha256, StoreDir, StorePath, verify};
 
-use super::NotNow;
+use super::{NotNow, packs};
 use crate::work::Desk;
 
 /// The largest pack, in bytes, as it lies in the bucket.
 const MAX_PACK_BYTES: u64 = 64 << 20;
+/// When the closure of a derivation lies in more packs than this, it is packed anew: it came in many small submissions.
+const MAX_CLOSURE_PACKS: usize = 64;
 /// The most derivations of one closure.
 const MAX_CLOSURE: usize = 500_000;
 
@@ -20,8 +22,18 @@ const MAX_CLOSURE: usize = 500_000;
 pub(super) struct Closure {
     /// Each derivation, with the pack that holds it.
     pub(super) derivations: BTreeMap<DrvPath, (Derivation, PackId)>,
-    /// Those that were not known before.
+    /// Those that were not known before, or lie elsewhere now.
     pub(super) learned: Vec<Learned>,
+    /// The sets of packs that those name.
+    pub(super) packed: Vec<PackSet>,
+}
+
+/// Derivations with the packs that hold them, and the hashes that others are verified by.
+#[derive(Default)]
+struct Found {
+    derivations: BTreeMap<DrvPath, (Derivation, PackId)>,
+    known: BTreeMap<DrvPath, Learned>,
+    fresh: BTreeMap<DrvPath, Sha256>,
 }
 
 /// Packs in memory, and what the book says of derivations.
@@ -46,14 +58,24 @@ impl Closure {
         if came.len() > MAX_CLOSURE {
             return Err(NotNow::Never(format!("it brings {} derivations; {MAX_CLOSURE} is the limit", came.len())));
         }
-        let mut closure = Self { derivations: BTreeMap::new(), learned: Vec::new() };
-        let known = shelf.known(came.keys().cloned().collect()).await?;
-        came.retain(|path, _| !known.contains_key(path));
-        closure.verify(&submit.store_dir, came, &mut shelf).await?;
-        closure.complete(submit, known, &mut shelf).await?;
-        Ok(closure)
+        let mut found = Found { known: shelf.known(came.keys().cloned().collect()).await?, ..Found::default() };
+        came.retain(|path, _| !found.known.contains_key(path));
+        found.verify(&submit.store_dir, came, &mut shelf).await?;
+        found.complete(submit, &mut shelf).await?;
+        found.pack(bucket, &submit.store_dir).await
     }
 
+    /// Every output and every source in it.
+    pub(super) fn paths(&self) -> BTreeSet<StorePath> {
+        let derivations = self.derivations.values().map(|(derivation, _)| derivation);
+        derivations
+            .flat_map(|derivation| derivation.outputs.values().map(|output| &output.path).chain(&derivation.input_srcs))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Found {
     /// Verifies what is new.
     async fn verify(
         &mut self,
@@ -69,33 +91,26 @@ impl Closure {
         let verified = tokio::task::block_in_place(|| verify(store_dir, &aterms, |path| known.get(path).copied()))
             .map_err(|error| NotNow::Never(error.to_string()))?;
         for (drv, verified) in verified {
+            self.fresh.insert(drv.clone(), verified.modulo);
             let pack = packs[&drv];
-            let store_dir = store_dir.clone();
-            self.learned.push(Learned { store_dir, drv: drv.clone(), pack, modulo: verified.modulo });
             self.derivations.insert(drv, (verified.derivation, pack));
         }
         Ok(())
     }
 
     /// Adds what the roots and the new derivations stand on, level by level.
-    async fn complete(
-        &mut self,
-        submit: &Submit,
-        known: BTreeMap<DrvPath, Learned>,
-        shelf: &mut Shelf<'_>,
-    ) -> Result<(), NotNow> {
+    async fn complete(&mut self, submit: &Submit, shelf: &mut Shelf<'_>) -> Result<(), NotNow> {
         let named = submit.roots.iter().map(|root| &root.drv);
         let needed = self.derivations.values().flat_map(|(derivation, _)| derivation.input_drvs.keys());
         let mut lacking: BTreeSet<DrvPath> =
             named.chain(needed).filter(|path| !self.derivations.contains_key(*path)).cloned().collect();
-        let mut known = known;
         while !lacking.is_empty() {
-            let asked = lacking.iter().filter(|path| !known.contains_key(*path)).cloned().collect();
-            known.extend(shelf.known(asked).await?);
+            let asked = lacking.iter().filter(|path| !self.known.contains_key(*path)).cloned().collect();
+            self.known.extend(shelf.known(asked).await?);
             let mut next = BTreeSet::new();
             for path in lacking {
                 // What nobody knows is reported by the plan, with who needs it.
-                let Some(learned) = known.get(&path) else { continue };
+                let Some(learned) = self.known.get(&path) else { continue };
                 let derivation = shelf.derivation(learned).await?;
                 next.extend(derivation.input_drvs.keys().cloned());
                 self.derivations.insert(path, (derivation, learned.pack));
@@ -106,13 +121,26 @@ impl Closure {
         Ok(())
     }
 
-    /// Every output and every source in it.
-    pub(super) fn paths(&self) -> BTreeSet<StorePath> {
-        let derivations = self.derivations.values().map(|(derivation, _)| derivation);
-        derivations
-            .flat_map(|derivation| derivation.outputs.values().map(|output| &output.path).chain(&derivation.input_srcs))
-            .cloned()
-            .collect()
+    /// Notes in which packs the closure of each derivation lies, once they are few.
+    async fn pack(mut self, bucket: &Bucket, store_dir: &StoreDir) -> Result<Closure, NotNow> {
+        let mut packing = packs::packing(&self.derivations);
+        if packing.largest() > MAX_CLOSURE_PACKS {
+            packs::repack(bucket, store_dir, &mut self.derivations).await?;
+            packing = packs::packing(&self.derivations);
+            let moved = self.known.iter().filter(|(drv, _)| self.derivations.contains_key(*drv));
+            self.fresh.extend(moved.map(|(drv, learned)| (drv.clone(), learned.modulo)));
+        }
+        if packing.largest() > MAX_PACKS {
+            return Err(NotNow::Never(format!("its closure fills {} packs; {MAX_PACKS} is the limit", packing.largest())));
+        }
+        let learn = |(drv, modulo): (DrvPath, Sha256)| {
+            let pack = self.derivations[&drv].1;
+            let closure = packing.of(&drv);
+            Learned { store_dir: store_dir.clone(), drv, pack, modulo, closure }
+        };
+        let learned: Vec<Learned> = self.fresh.into_iter().map(learn).collect();
+        let packed = packing.into_sets(&learned.iter().map(|learned| learned.closure).collect());
+        Ok(Closure { derivations: self.derivations, learned, packed })
     }
 }
 

@@ -2,23 +2,26 @@
 //! all beside the reign, which only enters the result, bit by bit.
 
 mod closure;
+mod elsewhere;
+mod packs;
 mod sources;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use drover_bucket::{Bucket, BucketError};
-use drover_messages::request::{MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Submit};
+use drover_messages::request::{MAX_MANIFESTS, MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Submit};
 use drover_messages::{ClientId, SubmissionId};
 use drover_nats::Delivery;
 use drover_nats::streams::ACK_WAIT;
-use drover_scheduler_core::plan::{Known, Plan, plan};
+use drover_scheduler_core::plan::{How, Known, Plan, plan};
 use drover_scheduler_core::{Input, Submission, SubmissionState};
-use drover_store::StorePath;
+use drover_store::{Family, StorePath};
 use tokio::sync::Semaphore;
 
 use crate::book::BookError;
+use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
 use closure::Closure;
 
@@ -36,6 +39,7 @@ const ROWS: usize = 500;
 pub(crate) struct Planner {
     bucket: Bucket,
     desk: Desk,
+    servers: Option<Servers>,
     places: Arc<Semaphore>,
     in_work: Arc<Mutex<BTreeSet<SubmissionId>>>,
 }
@@ -57,6 +61,12 @@ impl From<BookError> for NotNow {
     }
 }
 
+impl From<NoAnswer> for NotNow {
+    fn from(error: NoAnswer) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
 impl NotNow {
     /// What the bucket does not have was never put there; everything else passes.
     fn of_bucket(what: &str, error: &BucketError) -> Self {
@@ -68,8 +78,9 @@ impl NotNow {
 }
 
 impl Planner {
-    pub(crate) fn new(bucket: Bucket, desk: Desk) -> Self {
-        Self { bucket, desk, places: Arc::new(Semaphore::new(AT_ONCE)), in_work: Arc::default() }
+    /// `servers` are asked for what need not be built, if there are any.
+    pub(crate) fn new(bucket: Bucket, desk: Desk, servers: Option<Servers>) -> Self {
+        Self { bucket, desk, servers, places: Arc::new(Semaphore::new(AT_ONCE)), in_work: Arc::default() }
     }
 
     /// Whether nothing is being planned.
@@ -125,14 +136,24 @@ impl Planner {
         check(submit)?;
         let closure = Closure::fetch(&self.bucket, &self.desk, submit).await?;
         let available = self.available(closure.paths()).await?;
-        let Plan { builds, sources } = walk(submit, &closure, &available)?;
-        let sources = sources::wanted(&self.bucket, submission, submit, sources, &|path| available.contains(path)).await?;
+        let found = match &self.servers {
+            Some(servers) => elsewhere::look(servers, submit, &closure, &available).await?,
+            None => BTreeMap::new(),
+        };
+        let can_be_fetched = |path: &StorePath| available.contains(path) || found.contains_key(path);
+        let Plan { builds, sources } = walk(submit, &closure, &can_be_fetched)?;
+        let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
         let submission_id = submission.id;
+        self.desk.settle(Input::Learn { packed: closure.packed, drvs: Vec::new() }).await;
         for learned in closure.learned.chunks(ROWS) {
-            self.desk.settle(Input::Learn(learned.to_vec())).await;
+            self.desk.settle(Input::Learn { packed: Vec::new(), drvs: learned.to_vec() }).await;
         }
         self.desk.settle(Input::Enter(submission.clone())).await;
+        let found: Vec<_> = found.into_iter().collect();
+        for found in found.chunks(ROWS) {
+            self.desk.settle(Input::Found { store_dir: submit.store_dir.clone(), found: found.to_vec() }).await;
+        }
         for sources in sources.chunks(ROWS) {
             self.desk.settle(Input::AddSources { submission: submission_id, sources: sources.to_vec() }).await;
         }
@@ -150,13 +171,15 @@ impl Planner {
     }
 }
 
-fn walk(submit: &Submit, closure: &Closure, available: &BTreeSet<StorePath>) -> Result<Plan, NotNow> {
+fn walk(submit: &Submit, closure: &Closure, available: &dyn Fn(&StorePath) -> bool) -> Result<Plan, NotNow> {
     let known = Known {
         store_dir: &submit.store_dir,
         derivations: &closure.derivations,
-        available: &|path: &StorePath| available.contains(path),
+        available,
+        whole_closures: submit.store_dir.family() == Family::Guix,
     };
-    plan(submit.submission, &submit.roots, submit.input_builds, &known).map_err(|error| NotNow::Never(error.to_string()))
+    let how = How { mode: submit.mode, input_builds: submit.input_builds };
+    plan(submit.submission, &submit.roots, how, &known).map_err(|error| NotNow::Never(error.to_string()))
 }
 
 /// Tells the broker, for as long as it is polled, that the message is in work.
@@ -191,6 +214,9 @@ fn check(submit: &Submit) -> Result<(), NotNow> {
     }
     if submit.packs.len() > MAX_PACKS {
         return never(format!("it brings {} packs; {MAX_PACKS} is the limit", submit.packs.len()));
+    }
+    if submit.sources.len() > MAX_MANIFESTS {
+        return never(format!("it brings {} lists of sources; {MAX_MANIFESTS} is the limit", submit.sources.len()));
     }
     if submit.tags.len() > MAX_TAGS || !submit.tags.iter().all(tag_fits) {
         return never(format!("at most {MAX_TAGS} tags, of at most {MAX_TAG_BYTES} bytes each, are taken"));

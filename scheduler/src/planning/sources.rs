@@ -20,7 +20,7 @@ pub(super) async fn wanted(
     submission: &Submission,
     submit: &Submit,
     needed: BTreeSet<StorePath>,
-    available: &(dyn Fn(&StorePath) -> bool + Sync),
+    available: &(impl Fn(&StorePath) -> bool + Sync),
 ) -> Result<Vec<SourceNar>, NotNow> {
     let mut came: BTreeMap<StorePath, SourceNar> =
         read(bucket, submission, submit).await?.into_iter().map(|source| (source.path.clone(), source)).collect();
@@ -43,7 +43,15 @@ pub(super) async fn wanted(
 }
 
 async fn read(bucket: &Bucket, submission: &Submission, submit: &Submit) -> Result<Vec<SourceNar>, NotNow> {
-    let Some(key) = &submit.sources else { return Ok(Vec::new()) };
+    let mut sources = Vec::new();
+    for key in &submit.sources {
+        sources.extend(read_one(bucket, submission, key).await?);
+    }
+    Ok(sources)
+}
+
+/// Reads one list.
+async fn read_one(bucket: &Bucket, submission: &Submission, key: &str) -> Result<Vec<SourceNar>, NotNow> {
     let never = |error: &dyn std::fmt::Display| NotNow::Never(format!("the list of sources: {error}"));
     let corner = Corner::Submission(submission.client, submission.id);
     let key = corner.claim(key).map_err(|error| never(&error))?;

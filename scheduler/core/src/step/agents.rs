@@ -74,11 +74,11 @@ impl<'a> Step<'a> {
             (AttemptState::Running, _) | (AttemptState::Built, Phase::Uploaded) => Some(Order::ReportAgain),
             (AttemptState::Unloaded, Phase::Uploaded) => Some(Order::UploadAgain),
             (AttemptState::Built | AttemptState::Uploaded | AttemptState::Unloaded, _) => None,
-            (AttemptState::Published | AttemptState::Superseded, _) => Some(stop),
+            (AttemptState::Published | AttemptState::Checked | AttemptState::Superseded, _) => Some(stop),
             (AttemptState::Ended { cause: Cause::Aborted | Cause::PublicationRefused, .. }, _)
             | (AttemptState::Ended { .. }, Phase::Failed) => Some(stop),
             (AttemptState::Ended { .. }, _) if build.state.is_over() => Some(stop),
-            (AttemptState::Ended { .. }, Phase::Built | Phase::Uploaded) => Some(Order::ReportAgain),
+            (AttemptState::Ended { .. }, Phase::Built | Phase::Uploaded | Phase::Checked) => Some(Order::ReportAgain),
             (AttemptState::Ended { .. }, _) => {
                 self.attempt_event(build.id, attempt.id, AttemptEvent::Resume);
                 self.lease_again(build, attempt.clone());
@@ -93,16 +93,7 @@ impl<'a> Step<'a> {
         if !earlier || build.state.is_over() || held.phase == Phase::Failed || held.drv != build.recipe.drv {
             return false;
         }
-        let attempt = Attempt {
-            id: held.attempt,
-            agent,
-            store: store.clone(),
-            epoch: held.epoch,
-            state: AttemptState::Running,
-            times: None,
-            log: None,
-            already_valid: false,
-        };
+        let attempt = Attempt::begin(held.attempt, agent, store.clone(), held.epoch);
         self.change(Change::AttemptStarted { build: build.id, attempt: attempt.clone() });
         self.lease_again(build, attempt);
         true

@@ -6,10 +6,12 @@ use drover_messages::event::What;
 use drover_messages::offer::{Input, Offer};
 use drover_messages::publish::Publish;
 use drover_messages::{AgentId, AttemptId, BuildId, Epoch};
+use drover_store::StorePath;
 
 use super::Step;
-use crate::attempt::{Attempt, AttemptState};
-use crate::build::{Build, BuildEvent, Lease};
+use crate::agent::Agent;
+use crate::attempt::Attempt;
+use crate::build::{Build, BuildEvent, BuildState, Lease, Place};
 use crate::change::Change;
 use crate::item::ItemState;
 use crate::outcome::Effect;
@@ -41,7 +43,8 @@ impl<'a> Step<'a> {
         while !takers.is_empty() {
             takers.sort_by_key(|(room, id, _)| (std::cmp::Reverse(*room), *id));
             takers.retain_mut(|(room, id, line)| {
-                let Some(build) = line.find(|build| !taken.contains(build)).and_then(|id| state.build(id)) else {
+                let mut fresh = line.filter(|build| !taken.contains(build)).filter_map(|build| state.build(build));
+                let Some(build) = fresh.find(|build| !self.is_for_another(build, *id)) else {
                     return false;
                 };
                 taken.insert(build.id);
@@ -53,19 +56,22 @@ impl<'a> Step<'a> {
         matches
     }
 
+    /// Whether a build that failed on this agent by the farm's fault can be tried by one on which it has not.
+    fn is_for_another(&self, build: &Build, agent: AgentId) -> bool {
+        let untried = |(id, other): (&AgentId, &Agent)| {
+            let here = match &build.state {
+                BuildState::Ready(Place::Stores(stores)) => stores.contains(&other.hello.store),
+                _ => true,
+            };
+            other.alive && other.not_ready.is_none() && here && other.fits(&build.recipe) && !build.has_failed_on(*id)
+        };
+        build.has_failed_on(agent) && self.state.agents.iter().any(untried)
+    }
+
     fn lease(&mut self, agent: AgentId, build: &Build, epoch: Epoch) {
         let Some(known) = self.state.agents.get(&agent) else { return };
         let id = AttemptId::derived(build.id, epoch);
-        let attempt = Attempt {
-            id,
-            agent,
-            store: known.hello.store.clone(),
-            epoch,
-            state: AttemptState::Running,
-            times: None,
-            log: None,
-            already_valid: false,
-        };
+        let attempt = Attempt::begin(id, agent, known.hello.store.clone(), epoch);
         let until = self.now.heard.plus_millis(self.limits.lease_millis);
         self.change(Change::AttemptStarted { build: build.id, attempt });
         self.build_event(build.id, BuildEvent::Lease(Lease { attempt: id, agent, epoch, until }));
@@ -79,7 +85,7 @@ impl<'a> Step<'a> {
     pub(super) fn offer(&self, build: &Build, attempt: AttemptId, epoch: Epoch) -> Offer {
         let recipe = &build.recipe;
         let inputs = recipe.inputs.iter().map(|path| {
-            let available = self.state.item(path).is_some_and(ItemState::is_available);
+            let available = self.state.item(path).is_some_and(ItemState::can_be_fetched);
             Input { path: path.clone(), available }
         });
         Offer {
@@ -90,7 +96,10 @@ impl<'a> Step<'a> {
             store_dir: recipe.store_dir.clone(),
             drv: recipe.drv.clone(),
             pack: recipe.pack,
+            // The shell knows the packs.
+            closure: Vec::new(),
             inputs: inputs.collect(),
+            mode: build.mode,
         }
     }
 
@@ -100,6 +109,8 @@ impl<'a> Step<'a> {
         for (urgency, _, id) in self.state.askable.iter().take(room) {
             let Some(owed) = self.state.owed.get(id) else { continue };
             let publication = owed.publication.clone();
+            let is_elsewhere = |path: &&StorePath| self.state.item(path).is_some_and(|state| state.servers().is_some());
+            let elsewhere = publication.references.iter().filter(is_elsewhere).cloned().collect();
             self.out.changes.push(Change::Asked { publication: *id, heard: Some(self.now.heard) });
             self.out.effects.push(Effect::Ask {
                 urgency: urgency.0,
@@ -109,8 +120,11 @@ impl<'a> Step<'a> {
                     store_dir: publication.store_dir,
                     path: publication.path,
                     references: publication.references,
+                    elsewhere,
                     nar: publication.nar,
                     origin: publication.origin,
+                    // The shell knows the packs.
+                    closure: Vec::new(),
                 }),
             });
         }

@@ -72,8 +72,9 @@ pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
     let mut step = Step { state, limits, now, out: Outcome::default() };
     match input {
         Input::Recall { builds, items } => step.change(Change::Recalled { builds, items }),
-        Input::Learn(drvs) => step.out.changes.extend(drvs.into_iter().map(Change::Learned)),
+        Input::Learn { packed, drvs } => step.learn(packed, drvs),
         Input::Enter(submission) => step.enter(submission),
+        Input::Found { store_dir, found } => step.found(&store_dir, found),
         Input::AddSources { submission, sources } => step.add_sources(submission, sources),
         Input::AddBuilds { submission, builds } => step.add_builds(submission, builds),
         Input::GoLive { submission } => step.go_live(submission),

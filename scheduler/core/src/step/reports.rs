@@ -4,7 +4,8 @@ use drover_messages::agent::Abort;
 use drover_messages::cause::Blame;
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
-use drover_messages::report::{Built, Failed, Outcome, Report, Times, Uploaded};
+use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded};
+use drover_messages::request::Mode;
 use drover_messages::{AgentId, Cause, PublicationId, StoreId};
 use drover_store::StorePath;
 
@@ -34,11 +35,39 @@ impl Step<'_> {
         if attempt.state.is_refused() {
             return;
         }
-        match report.outcome {
-            Outcome::Built(built) => self.built(build, attempt, built),
-            Outcome::Uploaded(uploaded) => self.uploaded(build, attempt, uploaded),
-            Outcome::Failed(failed) => self.failed(build, attempt, failed),
+        match (report.outcome, build.mode) {
+            (Outcome::Built(built), Mode::Build) => self.built(build, attempt, built),
+            (Outcome::Uploaded(uploaded), Mode::Build) => self.uploaded(build, attempt, uploaded),
+            (Outcome::Checked(checked), Mode::Check) => self.checked(build, attempt, checked),
+            (Outcome::Failed(failed), _) => self.failed(build, attempt, failed),
+            (Outcome::Built(_) | Outcome::Uploaded(_), Mode::Check) | (Outcome::Checked(_), Mode::Build) => {
+                let message = "it reported a build where a check was asked for, or the other way round".into();
+                self.void(build, attempt.id, Cause::PublicationRefused, message);
+            }
         }
+    }
+
+    /// A check found nothing. It makes nothing either, so that there is nothing to wait for.
+    fn checked(&mut self, build: &Build, attempt: &Attempt, checked: Checked) {
+        if !matches!(attempt.state, AttemptState::Running | AttemptState::Ended { .. }) {
+            return;
+        }
+        if build.state.is_over() {
+            return self.attempt_event(build.id, attempt.id, AttemptEvent::Supersede);
+        }
+        let Checked { times, log } = checked;
+        let (id, kept) = (build.id, Vec::new());
+        self.change(Change::Told { build: id, attempt: attempt.id, times, log, already_valid: false, kept });
+        self.attempt_event(build.id, attempt.id, AttemptEvent::Check);
+        self.build_event(build.id, BuildEvent::Succeed(attempt.id));
+        self.supersede_others(build, attempt);
+        self.event(What::BuildChecked {
+            build: build.id,
+            attempt: attempt.id,
+            agent: attempt.agent,
+            drv: build.recipe.drv.clone(),
+            build_millis: times.build_micros / 1000,
+        });
     }
 
     /// Outputs that an attempt of an earlier reign brought to the bucket, which is not recorded because the state is older
@@ -49,17 +78,9 @@ impl Step<'_> {
             return None;
         }
         let known = self.state.agents.get(&agent).map(|known| known.hello.store.clone());
-        let attempt = Attempt {
-            id: report.attempt,
-            agent,
-            // No store has this name: nobody is sent there for its inputs.
-            store: known.unwrap_or_else(|| StoreId(format!("unknown, of {agent}"))),
-            epoch: report.epoch,
-            state: AttemptState::Running,
-            times: None,
-            log: None,
-            already_valid: false,
-        };
+        // No store has this name: nobody is sent there for its inputs.
+        let store = known.unwrap_or_else(|| StoreId(format!("unknown, of {agent}")));
+        let attempt = Attempt::begin(report.attempt, agent, store, report.epoch);
         self.change(Change::AttemptStarted { build: build.id, attempt: attempt.clone() });
         Some(attempt)
     }
@@ -75,7 +96,7 @@ impl Step<'_> {
         if self.succeed(build, attempt, built.times, built.already_valid) {
             let (build, attempt) = (build.id, attempt.id);
             let Built { times, log, already_valid, .. } = built;
-            self.change(Change::Told { build, attempt, times, log, already_valid });
+            self.change(Change::Told { build, attempt, times, log, already_valid, kept: Vec::new() });
         }
     }
 
@@ -90,11 +111,7 @@ impl Step<'_> {
         for path in build.products() {
             self.item_event(build, path, ItemEvent::Build(attempt.store.clone()));
         }
-        for other in build.attempts.iter().filter(|a| a.id != attempt.id && a.state == AttemptState::Running) {
-            self.attempt_event(build.id, other.id, AttemptEvent::Supersede);
-            let abort = Abort { generation: self.state.generation, attempt: other.id };
-            self.effect(Effect::Abort { agent: other.agent, abort });
-        }
+        self.supersede_others(build, attempt);
         self.event(What::BuildSucceeded {
             build: build.id,
             attempt: attempt.id,
@@ -106,6 +123,15 @@ impl Step<'_> {
         true
     }
 
+    /// What still runs of a build that is done is not needed.
+    fn supersede_others(&mut self, build: &Build, winner: &Attempt) {
+        for other in build.attempts.iter().filter(|a| a.id != winner.id && a.state == AttemptState::Running) {
+            self.attempt_event(build.id, other.id, AttemptEvent::Supersede);
+            let abort = Abort { generation: self.state.generation, attempt: other.id };
+            self.effect(Effect::Abort { agent: other.agent, abort });
+        }
+    }
+
     fn uploaded(&mut self, build: &Build, attempt: &Attempt, uploaded: Uploaded) {
         let told = uploaded.outputs.iter().map(|output| &output.path).collect::<std::collections::BTreeSet<_>>();
         if told != build.products().collect() {
@@ -115,7 +141,7 @@ impl Step<'_> {
         let wins = match attempt.state {
             AttemptState::Built | AttemptState::Unloaded => true,
             AttemptState::Running | AttemptState::Ended { .. } => self.succeed(build, attempt, Times::default(), false),
-            AttemptState::Uploaded | AttemptState::Published | AttemptState::Superseded => false,
+            AttemptState::Uploaded | AttemptState::Published | AttemptState::Checked | AttemptState::Superseded => false,
         };
         if !wins {
             return;
@@ -138,6 +164,7 @@ impl Step<'_> {
                     system: build.recipe.system.clone(),
                     candidates: build.recipe.inputs.iter().chain(build.products()).cloned().collect(),
                     ca,
+                    log: attempt.log.as_ref().map(|log| log.key.clone()),
                 },
             })));
         }
@@ -148,8 +175,8 @@ impl Step<'_> {
             return;
         }
         let in_force = build.state.lease().is_some_and(|lease| lease.attempt == attempt.id);
-        let (times, log) = (failed.times, failed.log.clone());
-        self.change(Change::Told { build: build.id, attempt: attempt.id, times, log, already_valid: false });
+        let (times, log, kept) = (failed.times, failed.log.clone(), failed.kept.clone());
+        self.change(Change::Told { build: build.id, attempt: attempt.id, times, log, already_valid: false, kept });
         if !in_force {
             return self.attempt_event(build.id, attempt.id, AttemptEvent::End(failed.cause, failed.message));
         }

@@ -1,19 +1,34 @@
 //! Submissions: entered bit by bit, then brought to life.
 
+use std::collections::BTreeSet;
+
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
 use drover_messages::request::SourceNar;
 use drover_messages::{PublicationId, SubmissionId};
+use drover_store::{StoreDir, StorePath};
 
 use super::Step;
 use crate::build::{Build, BuildState};
-use crate::change::Change;
+use crate::change::{Change, Learned};
 use crate::item::ItemEvent;
 use crate::owed::Publication;
+use crate::packs::PackSet;
 use crate::plan::Planned;
 use crate::submission::{Submission, SubmissionState};
 
 impl Step<'_> {
+    pub(super) fn learn(&mut self, packed: Vec<PackSet>, drvs: Vec<Learned>) {
+        let packed = packed.into_iter().map(Change::Packed);
+        self.out.changes.extend(packed.chain(drvs.into_iter().map(Change::Learned)));
+    }
+
+    pub(super) fn found(&mut self, store_dir: &StoreDir, found: Vec<(StorePath, BTreeSet<String>)>) {
+        for (path, servers) in found {
+            self.change(Change::Item { store_dir: store_dir.clone(), path, event: ItemEvent::Find(servers) });
+        }
+    }
+
     pub(super) fn enter(&mut self, submission: Submission) {
         if self.state.submission(submission.id).is_none() {
             self.change(Change::Submission(Submission { state: SubmissionState::Planning, ..submission }));
@@ -57,6 +72,7 @@ impl Step<'_> {
                 priority: submission.priority,
                 state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
                 recipe: planned.recipe,
+                mode: planned.mode,
                 attempts: Vec::new(),
                 farm_failures: 0,
             })));

@@ -1,15 +1,16 @@
 //! A build machine: it takes offers, builds for a while, uploads, and keeps everything until it is settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::agent::{Beat, Held, Hello, Order, Phase, Verdict};
 use drover_messages::offer::{Offer, OfferAnswer, Refusal};
-use drover_messages::report::{Built, Failed, Outcome, Report, Times, Uploaded, UploadedOutput};
-use drover_messages::request::Nar;
+use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded, UploadedOutput};
+use drover_messages::request::{Mode, Nar};
 use drover_messages::{AgentId, AttemptId, Cause, Generation, ReportId, StoreId};
 use drover_scheduler_core::build::Recipe;
 use drover_store::{Sha256, StoreDir};
 
+use super::graph::{SERVER, external};
 use super::{Dice, Graph, id};
 
 pub struct Machine {
@@ -19,6 +20,8 @@ pub struct Machine {
     held: BTreeMap<AttemptId, Try>,
     /// How often each derivation's builder was started here.
     pub started: u64,
+    /// Its disk is full.
+    pub broken: bool,
 }
 
 struct Try {
@@ -30,7 +33,7 @@ struct Try {
 
 impl Machine {
     pub fn new(id: AgentId, number: u64) -> Self {
-        Self { id, number, hello: true, held: BTreeMap::new(), started: 0 }
+        Self { id, number, hello: true, held: BTreeMap::new(), started: 0, broken: false }
     }
 
     /// Killed and started again: what ran begins anew, what is in the spool stays.
@@ -48,6 +51,8 @@ impl Machine {
         if self.held.values().filter(|held| held.phase < Phase::Built).count() >= 3 {
             return OfferAnswer::Refused(Refusal::Full);
         }
+        let elsewhere = offer.inputs.iter().any(|input| input.path == external());
+        assert!(!elsewhere || !self.servers().is_empty(), "an offer with an input that this machine cannot fetch");
         self.held.insert(offer.attempt, Try { offer, phase: Phase::Accepted, ticks_left: 0, report: None });
         OfferAnswer::Accepted
     }
@@ -75,8 +80,9 @@ impl Machine {
                     held.ticks_left -= 1;
                     continue;
                 }
-                Phase::Building if dice.chance(farm_failure) => failed(held, Cause::DiskFull),
+                Phase::Building if self.broken || dice.chance(farm_failure) => failed(held, Cause::DiskFull),
                 Phase::Building if graph.broken.contains(&recipe.drv) => failed(held, Cause::BuilderFailed),
+                Phase::Building if held.offer.mode == Mode::Check => checked(held),
                 Phase::Building => built(held, recipe),
                 Phase::Built => uploaded(held, recipe),
                 _ => continue,
@@ -88,6 +94,11 @@ impl Machine {
         reports
     }
 
+    /// All but the last machine reach the server that has what the graph needs from elsewhere.
+    fn servers(&self) -> BTreeSet<String> {
+        (self.number < 2).then(|| SERVER.to_owned()).into_iter().collect()
+    }
+
     pub fn introduction(&mut self) -> Option<Hello> {
         std::mem::take(&mut self.hello).then(|| Hello {
             name: format!("m{}", self.number),
@@ -97,6 +108,7 @@ impl Machine {
             systems: vec!["x86_64-linux".into()],
             features: Vec::new(),
             max_parallel_builds: 2,
+            servers: self.servers(),
             beat: self.beat(),
         })
     }
@@ -136,7 +148,12 @@ fn report(held: &Try, outcome: Outcome) -> Report {
 
 fn failed(held: &mut Try, cause: Cause) -> Outcome {
     held.phase = Phase::Failed;
-    Outcome::Failed(Failed { cause, message: String::new(), times: Times::default(), log: None })
+    Outcome::Failed(Failed { cause, message: String::new(), times: Times::default(), log: None, kept: Vec::new() })
+}
+
+fn checked(held: &mut Try) -> Outcome {
+    held.phase = Phase::Checked;
+    Outcome::Checked(Checked { times: Times::default(), log: None })
 }
 
 fn built(held: &mut Try, recipe: &Recipe) -> Outcome {

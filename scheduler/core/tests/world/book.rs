@@ -40,6 +40,7 @@ impl Book {
                     builds.extend(makers.map(|build| build.id));
                 }
             }
+            Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
             Input::AddBuilds { builds: planned, .. } => {
                 let recipes = planned.iter().map(|planned| &planned.recipe);
                 paths.extend(recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path))).cloned());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_messages::request::Mode;
 use drover_messages::{BuildId, SubmissionId};
 use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::plan::Planned;
@@ -22,6 +23,14 @@ pub fn path(name: &str) -> StorePath {
     StorePath::from_parts(&hash, name).expect("a plain name")
 }
 
+/// The server that has what nobody here builds.
+pub const SERVER: &str = "https://elsewhere.example";
+
+/// What it has.
+pub fn external() -> StorePath {
+    path("external")
+}
+
 impl Graph {
     pub fn layers(dice: &mut Dice, layers: usize, width: usize, broken_percent: u64) -> Self {
         let mut graph = Self { recipes: Vec::new(), broken: BTreeSet::new() };
@@ -31,6 +40,10 @@ impl Graph {
             for n in 0..width {
                 let name = format!("w-{layer}-{n}");
                 let inputs: BTreeSet<StorePath> = (0..2).filter_map(|_| below.get(dice.below(below.len())).cloned()).collect();
+                let mut inputs = inputs;
+                if layer == 0 && n % 2 == 0 {
+                    inputs.insert(external());
+                }
                 let recipe = recipe(&name, inputs);
                 outputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
                 if dice.chance(broken_percent) {
@@ -43,9 +56,17 @@ impl Graph {
         graph
     }
 
+    /// Builds of all of them, and a check of every fourth.
     pub fn planned(&self) -> Vec<Planned> {
-        let planned = |recipe: &Recipe| Planned { id: build_of(&recipe.drv), root: true, recipe: recipe.clone() };
-        self.recipes.iter().map(planned).collect()
+        let build =
+            |recipe: &Recipe| Planned { id: build_of(&recipe.drv), root: true, recipe: recipe.clone(), mode: Mode::Build };
+        let check = |recipe: &Recipe| {
+            let mut recipe = recipe.clone();
+            recipe.inputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
+            Planned { id: check_of(&recipe.drv), root: true, recipe, mode: Mode::Check }
+        };
+        let checks = self.recipes.iter().step_by(4).map(check);
+        self.recipes.iter().map(build).chain(checks).collect()
     }
 
     /// What stands behind a broken derivation.
@@ -62,6 +83,11 @@ impl Graph {
         }
         doomed
     }
+}
+
+/// Of a check.
+pub fn check_of(drv: &DrvPath) -> BuildId {
+    BuildId::before_check(SubmissionId::from_uuid(id(1)), drv)
 }
 
 pub fn build_of(drv: &DrvPath) -> BuildId {

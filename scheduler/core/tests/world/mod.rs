@@ -222,8 +222,12 @@ impl World {
                     self.network.push(Input::NotAsked(publish.publication));
                 }
                 Effect::Ask { publish, .. } => {
-                    let missing: Vec<StorePath> =
-                        publish.references.iter().filter(|r| !self.cache.contains(*r)).cloned().collect();
+                    let missing: Vec<StorePath> = publish
+                        .references
+                        .iter()
+                        .filter(|r| !self.cache.contains(*r) && !publish.elsewhere.contains(r))
+                        .cloned()
+                        .collect();
                     let verdict = if self.cache.contains(&publish.path) {
                         PublishVerdict::AlreadyThere
                     } else if self.dice.chance(self.faults.refuse) {
@@ -256,7 +260,7 @@ impl World {
     }
 
     fn is_over(&self) -> bool {
-        self.book.builds.len() == self.graph.recipes.len()
+        self.book.builds.len() == self.graph.planned().len()
             && self.book.builds.values().all(|build| {
                 let state = self.core.state().build(build.id).map_or(&build.state, |build| &build.state);
                 match state.name().as_str() {
@@ -285,5 +289,7 @@ fn submission(graph: &Graph) -> Vec<Input> {
         state: SubmissionState::Planning,
     };
     let builds = graph.planned();
-    vec![Input::Enter(submission), Input::AddBuilds { submission: id, builds }, Input::GoLive { submission: id }]
+    let found = vec![(graph::external(), BTreeSet::from([graph::SERVER.to_owned()]))];
+    let found = Input::Found { store_dir: StoreDir::nix(), found };
+    vec![Input::Enter(submission), found, Input::AddBuilds { submission: id, builds }, Input::GoLive { submission: id }]
 }
