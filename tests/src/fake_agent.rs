@@ -1,5 +1,6 @@
 //! An agent that builds nothing and reports what the test wants: everything that the scheduler hears comes from the test.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,6 +91,7 @@ impl FakeAgent {
         let phase = match outcome {
             Outcome::Built(_) => Phase::Built,
             Outcome::Uploaded(_) => Phase::Uploaded,
+            Outcome::Checked(_) => Phase::Checked,
             Outcome::Failed(_) => Phase::Failed,
         };
         let mut hands = self.held.lock().unwrap();
@@ -136,6 +138,7 @@ async fn hello(bus: &Bus, id: AgentId, held: &Mutex<Hands>) {
         systems: vec!["x86_64-linux".into()],
         features: Vec::new(),
         max_parallel_builds: 1,
+        servers: BTreeSet::new(),
         beat: status(held),
     };
     let answer: BeatAnswer = bus.request(&Subject::Hello { agent: id }, &hello, ANSWER_WITHIN).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use drover_bucket::{Bucket, HashPart, Key};
 use drover_messages::report::{Built, Outcome, Times, Uploaded, UploadedOutput};
-use drover_messages::request::{Nar, Root, Submit};
+use drover_messages::request::{Mode, Nar, Root, Submit};
 use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId, Timestamp};
 use drover_nats::Subject;
 use drover_store::nar::{HashingWriter, dump};
@@ -87,10 +87,11 @@ impl Farm {
             store_dir: StoreDir::nix(),
             roots: vec![Root { build: BuildId::derived(submission, &root.drv), drv: root.drv.clone() }],
             packs: vec![self.pack(recipes).await],
-            sources: None,
+            sources: Vec::new(),
             priority: 0,
             tags: BTreeMap::new(),
             input_builds: true,
+            mode: Mode::Build,
             submitted_at: Timestamp::now(),
         };
         let subject = Subject::Submit { client: self.client, submission };

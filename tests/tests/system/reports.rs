@@ -19,7 +19,7 @@ async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, drover_messag
 
 fn builder_failed() -> Outcome {
     let message = "exit code 1".into();
-    Outcome::Failed(Failed { cause: Cause::BuilderFailed, message, times: Times::default(), log: None })
+    Outcome::Failed(Failed { cause: Cause::BuilderFailed, message, times: Times::default(), log: None, kept: Vec::new() })
 }
 
 fn is_about(what: &What, item: &StorePath) -> bool {
