@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The bytes of a file; of one that is too large to be a derivation only so many that this shows.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_DRV_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -1,19 +1,22 @@
-//! Reads the closure of some derivations from the store directory on this machine's disk.
+//! Reads the closure of some derivations: from the store directory on this machine's disk, and from elsewhere what that
+//! lacks.
 //!
-//! It knows files and `.drv`s; it does not know what the farm has. Only names are kept: the files are read again when
-//! they are packed, so that a large closure costs little memory.
+//! It knows `.drv`s; it does not know what the farm has. Only names are kept: the files are read again when they are
+//! packed, so that a large closure costs little memory.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
 
-use drover_store::{Derivation, DrvPath, MAX_DRV_BYTES, StoreDir, StorePath};
+use drover_store::{DrvPath, StorePath};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::task::spawn_blocking;
 
+use super::items::Items;
 use crate::exit::bad_input;
 
 /// The most derivations of one closure.
 const MAX_DRVS: usize = 1 << 20;
+/// Derivations that are fetched at once.
+const FETCHED_AT_ONCE: usize = 16;
 
 /// All that the roots hang on.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,77 +28,87 @@ pub(crate) struct Closure {
 }
 
 /// Reads the closure of `roots`.
-pub(crate) fn read(store_dir: &StoreDir, roots: &[DrvPath]) -> anyhow::Result<Closure> {
+pub(crate) async fn read(items: &Items, roots: &[DrvPath]) -> anyhow::Result<Closure> {
     let mut closure = Closure::default();
-    let mut to_read: Vec<DrvPath> = roots.to_vec();
-    while let Some(drv) = to_read.pop() {
-        if !closure.drvs.insert(drv.clone()) {
-            continue;
-        }
-        if closure.drvs.len() > MAX_DRVS {
-            return Err(bad_input(format!("the closure has more than {MAX_DRVS} derivations")));
-        }
-        let derivation = parse(store_dir, &drv)?;
-        to_read.extend(derivation.input_drvs.into_keys().filter(|input| !closure.drvs.contains(input)));
-        closure.sources.extend(derivation.input_srcs);
+    let mut to_read: BTreeSet<DrvPath> = roots.iter().cloned().collect();
+    while !to_read.is_empty() {
+        let of_disk = items.clone();
+        (closure, to_read) = spawn_blocking(move || walk(&of_disk, closure, to_read)).await??;
+        let fetches = stream::iter(&to_read).map(|drv| items.fetch_text(drv)).buffer_unordered(FETCHED_AT_ONCE);
+        fetches.try_collect::<()>().await?;
     }
     Ok(closure)
 }
 
-fn parse(store_dir: &StoreDir, drv: &DrvPath) -> anyhow::Result<Derivation> {
-    let bytes = read_file(store_dir, drv)?;
-    Derivation::parse(store_dir, &bytes).map_err(|error| bad_input(format!("{}: {error}", file(store_dir, drv).display())))
-}
-
-/// The bytes of one derivation's file.
-pub(crate) fn read_file(store_dir: &StoreDir, drv: &DrvPath) -> anyhow::Result<Vec<u8>> {
-    let path = file(store_dir, drv);
-    let mut bytes = Vec::new();
-    let file = File::open(&path).map_err(|error| cannot_read(&path, error))?;
-    file.take(MAX_DRV_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&path, error))?;
-    if bytes.len() > MAX_DRV_BYTES {
-        return Err(bad_input(format!("{}: larger than {MAX_DRV_BYTES} bytes", path.display())));
+/// Goes as far as what is on this disk leads; returns what must be fetched to go on.
+fn walk(items: &Items, mut closure: Closure, to_read: BTreeSet<DrvPath>) -> anyhow::Result<(Closure, BTreeSet<DrvPath>)> {
+    let mut to_fetch = BTreeSet::new();
+    let mut to_read: Vec<DrvPath> = to_read.into_iter().collect();
+    while let Some(drv) = to_read.pop() {
+        if closure.drvs.contains(&drv) {
+            continue;
+        }
+        let Some(text) = items.text(&drv)? else {
+            to_fetch.insert(drv);
+            continue;
+        };
+        let derivation = items.parse(&drv, &text)?;
+        to_read.extend(derivation.input_drvs.into_keys().filter(|input| !closure.drvs.contains(input)));
+        closure.sources.extend(derivation.input_srcs);
+        closure.drvs.insert(drv);
+        if closure.drvs.len() > MAX_DRVS {
+            return Err(bad_input(format!("the closure has more than {MAX_DRVS} derivations")));
+        }
     }
-    Ok(bytes)
-}
-
-fn file(store_dir: &StoreDir, drv: &DrvPath) -> PathBuf {
-    store_dir.path(drv.as_ref()).into()
-}
-
-fn cannot_read(path: &std::path::Path, error: std::io::Error) -> anyhow::Error {
-    bad_input(format!(
-        "{}: {error}. The whole closure of a derivation must be in the store of this machine: evaluate it here, or copy it \
-         here, then try again",
-        path.display()
-    ))
+    Ok((closure, to_fetch))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
 
-    use drover_store::{Output, text_path};
+    use drover_store::{Derivation, Output, StoreDir, text_path};
 
+    use futures::future::BoxFuture;
+    use tempfile::TempDir;
+
+    use super::super::items::Elsewhere;
+    use super::super::sources::Source;
     use super::*;
 
-    /// A store directory of its own, with derivations made for the test.
+    /// A store with derivations made for the test.
     pub(crate) struct Store {
-        _dir: tempfile::TempDir,
+        dir: TempDir,
         pub(crate) store_dir: StoreDir,
     }
 
     impl Store {
+        /// One on this machine.
         pub(crate) fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store_dir = dir.path().to_str().unwrap().parse().unwrap();
-            Self { _dir: dir, store_dir }
+            Self { dir, store_dir }
+        }
+
+        /// The store of the same name on another machine.
+        pub(crate) fn elsewhere(&self) -> Self {
+            Self { dir: tempfile::tempdir().unwrap(), store_dir: self.store_dir.clone() }
+        }
+
+        pub(crate) fn file(&self, path: &StorePath) -> PathBuf {
+            self.dir.path().join(path.as_str())
+        }
+
+        pub(crate) fn items(&self) -> Items {
+            Items::of(self.store_dir.clone())
         }
 
         pub(crate) fn source(&self, name: &str, text: &str) -> StorePath {
             let hash = drover_store::Sha256::of(text.as_bytes());
             let path = text_path(&self.store_dir, name, &hash, &BTreeSet::new()).unwrap();
-            std::fs::write(self.store_dir.path(&path), text).unwrap();
+            std::fs::write(self.file(&path), text).unwrap();
             path
         }
 
@@ -113,41 +126,94 @@ pub(crate) mod tests {
                 env: BTreeMap::new(),
             };
             let path = derivation.path(&self.store_dir, name).unwrap();
-            std::fs::write(self.store_dir.path(path.as_ref()), derivation.write(&self.store_dir)).unwrap();
+            std::fs::write(self.file(&path), derivation.write(&self.store_dir)).unwrap();
             path
         }
     }
 
-    #[test]
-    fn a_closure_has_each_derivation_and_each_source_once() {
+    #[tokio::test]
+    async fn a_closure_has_each_derivation_and_each_source_once() {
         let store = Store::new();
         let source = store.source("setup.sh", "echo");
         let base = store.drv("base", &[], &[&source]);
         let left = store.drv("left", &[&base], &[&source]);
         let right = store.drv("right", &[&base], &[]);
         let top = store.drv("top", &[&left, &right], &[]);
-        let closure = read(&store.store_dir, std::slice::from_ref(&top)).unwrap();
+        let closure = read(&store.items(), std::slice::from_ref(&top)).await.unwrap();
         assert_eq!(closure.drvs, BTreeSet::from([base, left, right, top]));
         assert_eq!(closure.sources, BTreeSet::from([source]));
     }
 
-    #[test]
-    fn a_missing_input_is_named_and_is_the_users_to_mend() {
+    #[tokio::test]
+    async fn a_missing_input_is_named_and_is_the_users_to_mend() {
         let store = Store::new();
         let base = store.drv("base", &[], &[]);
         let top = store.drv("top", &[&base], &[]);
-        std::fs::remove_file(store.store_dir.path(base.as_ref())).unwrap();
-        let error = read(&store.store_dir, &[top]).unwrap_err();
+        std::fs::remove_file(store.file(&base)).unwrap();
+        let error = read(&store.items(), &[top]).await.unwrap_err();
         assert!(error.to_string().contains("-base.drv: No such file"), "{error}");
         assert_eq!(crate::exit::of_error(&error), crate::exit::Exit::BadInput);
     }
 
-    #[test]
-    fn a_spoilt_derivation_is_named() {
+    #[tokio::test]
+    async fn a_spoilt_derivation_is_named() {
         let store = Store::new();
         let base = store.drv("base", &[], &[]);
-        std::fs::write(store.store_dir.path(base.as_ref()), "Derive([(").unwrap();
-        let error = read(&store.store_dir, &[base]).unwrap_err();
+        std::fs::write(store.file(&base), "Derive([(").unwrap();
+        let error = read(&store.items(), &[base]).await.unwrap_err();
         assert!(error.to_string().contains("-base.drv: "), "{error}");
+    }
+
+    /// A server that has what this store has.
+    pub(crate) struct Server(pub(crate) Store);
+
+    impl Elsewhere for Server {
+        fn derivation<'a>(&'a self, drv: &'a DrvPath) -> BoxFuture<'a, anyhow::Result<Option<Vec<u8>>>> {
+            Box::pin(async move { Ok(std::fs::read(self.0.file(drv)).ok()) })
+        }
+
+        fn source<'a>(&'a self, path: &'a StorePath) -> BoxFuture<'a, anyhow::Result<Option<Source>>> {
+            let source = Source { path: path.clone(), references: BTreeSet::new(), ca: None };
+            Box::pin(async move { Ok(self.0.file(path).exists().then_some(source)) })
+        }
+
+        fn unpack<'a>(&'a self, path: &'a StorePath, to: &'a Path) -> BoxFuture<'a, anyhow::Result<()>> {
+            Box::pin(async move { Ok(std::fs::copy(self.0.file(path), to).map(|_| ())?) })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_this_machine_lacks_is_read_from_elsewhere() {
+        let here = Store::new();
+        let there = here.elsewhere();
+        let base = there.drv("base", &[], &[&there.source("setup.sh", "echo")]);
+        let middle = here.drv("middle", &[&base], &[]);
+        let top = there.drv("top", &[&middle], &[]);
+        let items = here.items().and(Arc::new(Server(there))).unwrap();
+        let closure = read(&items, std::slice::from_ref(&top)).await.unwrap();
+        assert_eq!(closure.drvs, BTreeSet::from([base.clone(), middle, top]));
+        assert_eq!(closure.sources.len(), 1);
+        assert!(items.text(&base).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_another_derivation_by_this_name_is_not_believed() {
+        let here = Store::new();
+        let there = here.elsewhere();
+        let (asked, other) = (there.drv("asked", &[], &[]), there.drv("other", &[], &[]));
+        std::fs::rename(there.file(&other), there.file(&asked)).unwrap();
+        let items = here.items().and(Arc::new(Server(there))).unwrap();
+        let error = read(&items, &[asked]).await.unwrap_err();
+        assert!(error.to_string().contains("is another derivation"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_no_server_has_is_named() {
+        let here = Store::new();
+        let there = here.elsewhere();
+        let absent = there.drv("absent", &[], &[]);
+        let items = here.items().and(Arc::new(Server(here.elsewhere()))).unwrap();
+        let error = read(&items, &[absent]).await.unwrap_err();
+        assert!(error.to_string().contains("-absent.drv is neither in the store"), "{error}");
     }
 }

@@ -3,9 +3,11 @@
 mod address;
 mod closure;
 mod follow;
+mod items;
 mod lacking;
 mod manifests;
 mod outcome;
+mod packed;
 mod progress;
 pub(crate) mod roots;
 mod sources;
@@ -24,8 +26,7 @@ use drover_store::StoreDir;
 use crate::ask::Connection;
 use crate::exit::Exit;
 use crate::farm::{Farm, FarmArgs};
-use closure::Closure;
-use roots::Roots;
+use items::Items;
 
 /// Where a store daemon usually listens, below the store's state directory.
 const USUAL_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
@@ -72,11 +73,12 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tags = roots::tags(&args.tags)?;
     let roots = roots::parse(&args.drvs, args.store_dir.clone())?;
-    let closure = read_closure(&roots).await?;
+    let items = Items::of(roots.store_dir.clone());
+    let closure = closure::read(&items, &roots.drvs).await?;
     let connection = Connection::open(&args.farm).await?;
     let submission = SubmissionId::new();
     let daemon = daemon(args, connection.access.farm.as_ref(), &roots.store_dir);
-    let sent = upload::send(&connection, submission, &roots.store_dir, &closure, daemon).await?;
+    let sent = upload::send(&connection, submission, &items, &closure, daemon).await?;
     let submit = Submit {
         submission,
         roots: roots.drvs.iter().map(|drv| Root { build: BuildId::derived(submission, drv), drv: drv.clone() }).collect(),
@@ -95,11 +97,6 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return follow::run(&connection, &submit, &closure, args.timeout.map(Duration::from_secs)).await;
     }
     Ok(Exit::Success.into())
-}
-
-async fn read_closure(roots: &Roots) -> anyhow::Result<Closure> {
-    let (store_dir, drvs) = (roots.store_dir.clone(), roots.drvs.clone());
-    tokio::task::spawn_blocking(move || closure::read(&store_dir, &drvs)).await?
 }
 
 fn daemon(args: &Args, farm: Option<&Farm>, store_dir: &StoreDir) -> DaemonConfig {

@@ -3,8 +3,7 @@
 //! All of it lies where only this submission points at, or under its own hash: what breaks off half-way harms nobody.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::io::Read;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
@@ -12,27 +11,24 @@ use drover_bucket::{Bucket, HashPart, Key};
 use drover_daemon::DaemonConfig;
 use drover_messages::request::{MAX_PACKS, Nar, SourceNar};
 use drover_messages::{ClientId, SubmissionId};
-use drover_store::nar::{HashingWriter, NarSummary, dump};
-use drover_store::{DrvPath, PackId, PackWriter, Sha256Hasher, StoreDir};
+use drover_store::{DrvPath, PackId, PackWriter};
 use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
 
-use super::address::{self, Content};
-use super::closure::{self, Closure};
+use super::address;
+use super::closure::Closure;
+use super::items::Items;
 use super::lacking::lacking;
 use super::manifests;
+use super::packed::Packed;
 use super::progress::Upload as Progress;
 use super::sources::{self, Source};
 use crate::ask::Connection;
 use crate::exit::bad_input;
 
-/// zstd's level for nars: ten times faster than what compresses a fifth better.
-const ZSTD_LEVEL: i32 = 3;
 /// Sources that are dumped and uploaded at once.
 const SOURCES_AT_ONCE: usize = 4;
-/// A compressed nar larger than this waits for its upload in a file.
-const MAX_IN_MEMORY_BYTES: usize = 16 << 20;
 /// What is read of it at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -51,24 +47,24 @@ struct Corner {
     bucket: Bucket,
     client: ClientId,
     submission: SubmissionId,
-    store_dir: StoreDir,
+    items: Items,
 }
 
 /// Sends what the farm lacks of the closure.
 pub(crate) async fn send(
     connection: &Connection,
     submission: SubmissionId,
-    store_dir: &StoreDir,
+    items: &Items,
     closure: &Closure,
     daemon: DaemonConfig,
 ) -> anyhow::Result<Sent> {
-    let lacks = lacking(connection, store_dir, &closure.drvs, &closure.sources).await;
-    let sources = sources::look_up(connection, daemon, lacks.sources).await?;
+    let lacks = lacking(connection, items.store_dir(), &closure.drvs, &closure.sources).await;
+    let sources = sources::look_up(connection, items, daemon, lacks.sources).await?;
     if lacks.drvs.is_empty() && sources.is_empty() {
         return Ok(Sent::default());
     }
     let bucket = connection.bucket()?;
-    let corner = Corner { bucket, client: connection.client(), submission, store_dir: store_dir.clone() };
+    let corner = Corner { bucket, client: connection.client(), submission, items: items.clone() };
     let progress = Progress::new(lacks.drvs.len() + sources.len());
     let packs = send_drvs(&corner, lacks.drvs, &progress).await?;
     let manifests = send_sources(&corner, sources, &progress).await?;
@@ -81,8 +77,8 @@ async fn send_drvs(corner: &Corner, drvs: BTreeSet<DrvPath>, progress: &Progress
     let mut left: Vec<DrvPath> = drvs.into_iter().rev().collect();
     while !left.is_empty() {
         let before = left.len();
-        let store_dir = corner.store_dir.clone();
-        let (rest, bytes) = spawn_blocking(move || pack(&store_dir, left)).await??;
+        let items = corner.items.clone();
+        let (rest, bytes) = spawn_blocking(move || pack(&items, left)).await??;
         left = rest;
         let id = PackId::of(&bytes);
         corner.bucket.put_once(&Key::Pack(id), bytes).await.context("the bucket does not take the derivations")?;
@@ -96,10 +92,11 @@ async fn send_drvs(corner: &Corner, drvs: BTreeSet<DrvPath>, progress: &Progress
 }
 
 /// Packs derivations from the end of the list until the pack is full; returns those that are left.
-fn pack(store_dir: &StoreDir, mut left: Vec<DrvPath>) -> anyhow::Result<(Vec<DrvPath>, Bytes)> {
+fn pack(items: &Items, mut left: Vec<DrvPath>) -> anyhow::Result<(Vec<DrvPath>, Bytes)> {
     let mut pack = PackWriter::new();
     while let Some(drv) = left.pop() {
-        pack.push(&drv, closure::read_file(store_dir, &drv)?)?;
+        let text = items.text(&drv)?.ok_or_else(|| items.nowhere(&drv))?;
+        pack.push(&drv, text)?;
         if pack.is_full() {
             break;
         }
@@ -123,16 +120,16 @@ async fn send_sources(corner: &Corner, sources: Vec<Source>, progress: &Progress
 }
 
 async fn send_source(corner: &Corner, source: Source, progress: &Progress) -> anyhow::Result<SourceNar> {
-    let on_disk = PathBuf::from(corner.store_dir.path(&source.path));
-    let packed = spawn_blocking({
-        let on_disk = on_disk.clone();
-        move || Packed::of(&on_disk)
-    });
-    let packed = packed.await?.map_err(|error| bad_input(format!("{}: {error}", on_disk.display())))?;
+    let held = corner.items.hold(&source.path).await?;
+    let on_disk = held.file.clone();
+    let packed = spawn_blocking(move || Packed::of(&on_disk)).await?;
+    let packed = packed.map_err(|error| bad_input(format!("{}: {error}", held.file.display())))?;
+    let store_dir = corner.items.store_dir();
+    let name = store_dir.path(&source.path);
     let ca = match source.ca {
         Some(ca) => ca,
-        None => address::find(&corner.store_dir, &source.path, &source.references, &packed.content())
-            .ok_or_else(|| bad_input(format!("{} is no source: its name does not follow from its content", on_disk.display())))?,
+        None => address::find(store_dir, &source.path, &source.references, &packed.content())
+            .ok_or_else(|| bad_input(format!("{name} is no source: its name does not follow from its content")))?,
     };
     let item = HashPart::from(&source.path);
     let key = Key::SourceIncoming { client: corner.client, submission: corner.submission, item };
@@ -143,53 +140,9 @@ async fn send_source(corner: &Corner, source: Source, progress: &Progress) -> an
         file_hash: packed.file.sha256,
         file_size: packed.file.size,
     };
-    put(&corner.bucket, &key, packed.bytes).await.with_context(|| format!("{} cannot be uploaded", on_disk.display()))?;
+    put(&corner.bucket, &key, packed.bytes).await.with_context(|| format!("{name} cannot be uploaded"))?;
     progress.add(1);
     Ok(SourceNar { path: source.path, ca, references: source.references.into_iter().collect(), nar })
-}
-
-/// A compressed nar on its way.
-struct Packed {
-    nar: NarSummary,
-    file: NarSummary,
-    flat: Option<drover_store::Sha256>,
-    bytes: SpooledTempFile,
-}
-
-impl Packed {
-    fn of(on_disk: &Path) -> io::Result<Self> {
-        let compressed = HashingWriter::new(tempfile::spooled_tempfile(MAX_IN_MEMORY_BYTES));
-        let mut nar = HashingWriter::new(zstd::Encoder::new(compressed, ZSTD_LEVEL)?);
-        dump(on_disk, &mut nar)?;
-        let (encoder, nar) = nar.finish();
-        let (mut bytes, file) = encoder.finish()?.finish();
-        bytes.rewind()?;
-        Ok(Self { nar, file, flat: flat_hash(on_disk)?, bytes })
-    }
-
-    fn content(&self) -> Content {
-        Content { nar_hash: self.nar.sha256, flat_hash: self.flat }
-    }
-}
-
-/// The hash of a plain file's bytes.
-fn flat_hash(path: &Path) -> io::Result<Option<drover_store::Sha256>> {
-    if !std::fs::symlink_metadata(path)?.is_file() {
-        return Ok(None);
-    }
-    struct Hash(Sha256Hasher);
-    impl Write for Hash {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut hash = Hash(Sha256Hasher::new());
-    io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
-    Ok(Some(hash.0.finish()))
 }
 
 async fn put(bucket: &Bucket, key: &Key, mut bytes: SpooledTempFile) -> anyhow::Result<()> {
@@ -209,19 +162,21 @@ async fn put(bucket: &Bucket, key: &Key, mut bytes: SpooledTempFile) -> anyhow::
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use drover_store::Sha256;
 
-    use super::super::closure::tests::Store;
+    use super::super::closure::tests::{Server, Store};
     use super::*;
 
     #[test]
     fn a_pack_takes_all_derivations_when_they_fit() {
         let store = Store::new();
         let drvs = vec![store.drv("one", &[], &[]), store.drv("two", &[], &[])];
-        let (left, bytes) = pack(&store.store_dir, drvs.clone()).unwrap();
+        let (left, bytes) = pack(&store.items(), drvs.clone()).unwrap();
         assert!(left.is_empty());
         let pack = drover_store::Pack::open(bytes).unwrap();
-        assert!(drvs.iter().all(|drv| pack.get(drv).unwrap() == closure::read_file(&store.store_dir, drv).unwrap()));
+        assert!(drvs.iter().all(|drv| pack.get(drv).unwrap() == store.items().text(drv).unwrap().unwrap()));
     }
 
     #[tokio::test]
@@ -232,7 +187,7 @@ mod tests {
             bucket: Bucket::open("memory:///").unwrap(),
             client: ClientId::new(),
             submission: SubmissionId::new(),
-            store_dir: store.store_dir.clone(),
+            items: store.items(),
         };
         let source = Source { path: path.clone(), references: BTreeSet::new(), ca: None };
         let sent = send_source(&corner, source, &Progress::new(1)).await.unwrap();
@@ -249,10 +204,23 @@ mod tests {
         let path = drover_store::StorePath::from_parts(&[5; 20], "built").unwrap();
         std::fs::write(store.store_dir.path(&path), "built").unwrap();
         let bucket = Bucket::open("memory:///").unwrap();
-        let store_dir = store.store_dir.clone();
-        let corner = Corner { bucket, client: ClientId::new(), submission: SubmissionId::new(), store_dir };
+        let corner = Corner { bucket, client: ClientId::new(), submission: SubmissionId::new(), items: store.items() };
         let source = Source { path, references: BTreeSet::new(), ca: None };
         let error = send_source(&corner, source, &Progress::new(1)).await.unwrap_err();
         assert!(error.to_string().contains("is no source"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_source_from_elsewhere_is_sent_and_nothing_of_it_is_left_behind() {
+        let here = Store::new();
+        let there = here.elsewhere();
+        let path = there.source("setup.sh", "echo");
+        let items = here.items().and(Arc::new(Server(there))).unwrap();
+        let bucket = Bucket::open("memory:///").unwrap();
+        let corner = Corner { bucket, client: ClientId::new(), submission: SubmissionId::new(), items: items.clone() };
+        let source = items.source(&path).await.unwrap().unwrap();
+        let sent = send_source(&corner, source, &Progress::new(1)).await.unwrap();
+        assert!(corner.bucket.get(&sent.nar.key.parse().unwrap(), 1 << 20).await.is_ok());
+        assert!(!items.file(&path).exists());
     }
 }
