@@ -62,6 +62,10 @@ async fn failed(connection: &Connection, bucket: Option<&Bucket>, build: &BuildS
         eprintln!("  | {}", printable(line));
     }
     eprintln!("  Its log: drover logs {}", build.build);
+    for kept in &attempt.kept {
+        let path = build.store_dir.path(&kept.path);
+        eprintln!("  {path} came out differently: what came out is kept in the bucket as {}", printable(&kept.nar.key));
+    }
 }
 
 fn last_failure(build: &BuildDetail) -> Option<&AttemptDetail> {

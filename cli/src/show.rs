@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use drover_messages::query::{AttemptDetail, BuildAnswer, BuildDetail, SubmissionAnswer, SubmissionStatus};
+use drover_messages::report::Kept;
+use drover_messages::request::Mode;
 use drover_messages::{BuildId, SubmissionId, Timestamp};
+use drover_store::StoreDir;
 use uuid::Uuid;
 
 use crate::ask::Connection;
@@ -69,6 +72,9 @@ fn build_in_words(build: &BuildDetail, now: Timestamp) -> String {
     line("submission", summary.submission.to_string());
     line("derivation", summary.store_dir.path(summary.drv.as_ref()));
     line("system", build.system.clone());
+    if build.mode == Mode::Check {
+        line("mode", "check: built again, and compared with what it had made".into());
+    }
     line("state", with(summary.state.as_str(), &summary.reason));
     if let Some(by) = summary.blocked_by {
         line("blocked by", by.to_string());
@@ -86,6 +92,7 @@ fn build_in_words(build: &BuildDetail, now: Timestamp) -> String {
     }
     if !build.attempts.is_empty() {
         text.push_str(&format!("\n{}", attempts(&build.attempts)));
+        text.push_str(&kept(&build.attempts, &summary.store_dir));
         text.push_str(&log_hint(build));
     }
     text
@@ -98,12 +105,25 @@ fn attempts(attempts: &[AttemptDetail]) -> Table {
         table.row([
             attempt.attempt.to_string(),
             attempt.agent.to_string(),
-            attempt.state.clone(),
+            with(&attempt.state, if attempt.already_valid { "it was there already" } else { "" }),
             attempt.times.map(|times| human::duration(times.build_micros / 1000)).unwrap_or_default(),
             with(cause, attempt.message.lines().next().unwrap_or_default()),
         ]);
     }
     table
+}
+
+/// What came out differently, and where its bytes are for whoever compares.
+fn kept(attempts: &[AttemptDetail], store_dir: &StoreDir) -> String {
+    let kept: Vec<&Kept> = attempts.iter().flat_map(|attempt| &attempt.kept).collect();
+    if kept.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["DIFFERENT", "SHOULD BE AS", "KEPT IN THE BUCKET AS"]);
+    for kept in kept {
+        table.row([kept.name.to_string(), store_dir.path(&kept.path), kept.nar.key.clone()]);
+    }
+    format!("\n{table}")
 }
 
 fn log_hint(build: &BuildDetail) -> String {
@@ -149,38 +169,65 @@ mod tests {
     use std::collections::BTreeMap;
 
     use drover_messages::query::StateName;
-    use drover_messages::request::Mode;
+    use drover_messages::request::Nar;
     use drover_messages::{AgentId, AttemptId, Cause, ClientId, Epoch, Generation};
 
     use super::*;
     use crate::list::tests::summary;
 
-    #[test]
-    fn a_failed_build_says_what_was_tried_and_why_it_failed() {
-        let attempt = AttemptDetail {
+    fn build(mode: Mode, attempt: AttemptDetail) -> BuildDetail {
+        BuildDetail {
+            summary: summary("hello", StateName::Failed),
+            tags: BTreeMap::new(),
+            system: "x86_64-linux".into(),
+            mode,
+            outputs: BTreeMap::new(),
+            missing_inputs: Vec::new(),
+            attempts: vec![attempt],
+        }
+    }
+
+    fn attempt(state: &str, cause: Option<Cause>, message: &str) -> AttemptDetail {
+        AttemptDetail {
             attempt: AttemptId::new(),
             agent: AgentId::new(),
             epoch: Epoch { generation: Generation(1), n: 1 },
-            state: "failed".into(),
-            cause: Some(Cause::BuilderFailed),
-            message: "exit code 1".into(),
+            state: state.into(),
+            cause,
+            message: message.into(),
             times: None,
             log: None,
             already_valid: false,
             kept: Vec::new(),
-        };
-        let build = BuildDetail {
-            summary: summary("hello", StateName::Failed),
-            tags: BTreeMap::new(),
-            system: "x86_64-linux".into(),
-            mode: Mode::Build,
-            outputs: BTreeMap::new(),
-            missing_inputs: Vec::new(),
-            attempts: vec![attempt],
-        };
-        let text = build_in_words(&build, Timestamp(1000));
-        assert!(text.contains("state       failed\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_failed_build_says_what_was_tried_and_why_it_failed() {
+        let failed = attempt("failed", Some(Cause::BuilderFailed), "exit code 1");
+        let text = build_in_words(&build(Mode::Build, failed), Timestamp(1000));
+        assert!(text.contains("state       failed\n") && !text.contains("mode"), "{text}");
         assert!(text.contains("the builder failed: exit code 1"), "{text}");
+    }
+
+    #[test]
+    fn what_was_there_already_is_not_taken_for_built() {
+        let valid = AttemptDetail { already_valid: true, ..attempt("published", None, "") };
+        let text = build_in_words(&build(Mode::Build, valid), Timestamp(1000));
+        assert!(text.contains("published: it was there already"), "{text}");
+    }
+
+    #[test]
+    fn a_check_says_what_came_out_differently_and_where_that_is() {
+        let hash = drover_store::Sha256::of(b"nar");
+        let key = "checks/b/a/0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx.nar.zst";
+        let nar = Nar { key: key.into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size: 1 };
+        let path = "0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello".parse().unwrap();
+        let kept = vec![Kept { name: "out".parse().unwrap(), path, nar }];
+        let differs = AttemptDetail { kept, ..attempt("failed", Some(Cause::NotDeterministic), "") };
+        let text = build_in_words(&build(Mode::Check, differs), Timestamp(1000));
+        assert!(text.contains("mode        check"), "{text}");
+        assert!(text.contains(&format!("out        /nix/store/0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello  {key}\n")), "{text}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use drover_bucket::{Bucket, Key};
 use drover_messages::query::{
     AskMissing, AskSubmission, BuildAnswer, BuildSummary, Missing, StateName, SubmissionAnswer, SubmissionStatus,
 };
-use drover_messages::request::Submit;
+use drover_messages::request::{Mode, Submit};
 use drover_messages::{ClientId, Timestamp};
 use drover_nats::permissions::Who;
 use drover_nats::service::{About, Asked, Service};
@@ -184,6 +184,16 @@ async fn a_build_is_taken_while_there_is_no_scheduler() {
     let output = ground.build(&[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
     assert_eq!(ground.submitted.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_check_is_asked_for_only_where_the_user_does() {
+    let Some(ground) = Ground::new().await else { return };
+    for (more, mode) in [(vec![], Mode::Build), (vec!["--check"], Mode::Check)] {
+        let output = ground.build(&more).await;
+        assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
+        assert_eq!(ground.submitted.lock().unwrap().last().unwrap().mode, mode);
+    }
 }
 
 #[tokio::test]

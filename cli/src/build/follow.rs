@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use drover_messages::event::{Event, What};
 use drover_messages::query::{AskSubmission, SubmissionAnswer, SubmissionStatus};
-use drover_messages::request::Submit;
+use drover_messages::request::{Mode, Root, Submit};
 use drover_messages::{BuildId, Cause};
 use drover_nats::{Filter, Incoming, Query, Subscription};
+use drover_store::DrvPath;
 use tokio::time::{Instant, sleep_until};
 
 use super::closure::Closure;
@@ -79,13 +80,12 @@ struct Follower<'a> {
 
 impl<'a> Follower<'a> {
     async fn new(connection: &'a Connection, submit: &'a Submit, closure: &'a Closure, timeout: Option<Duration>) -> Self {
-        let name = |drv: &'a drover_store::DrvPath| (BuildId::derived(submit.submission, drv), drv.name_without_drv());
         // Without events it only takes longer to notice.
         let events = connection.bus.subscribe(&Filter::Events).await.ok();
         Self {
             connection,
             submit,
-            names: closure.drvs.iter().map(name).collect(),
+            names: names(submit, closure),
             events,
             progress: Progress::new(),
             until: timeout.map(|timeout| Instant::now() + timeout),
@@ -162,6 +162,14 @@ impl<'a> Follower<'a> {
         }
         concerns(&event.what, self.submit, &self.names)
     }
+}
+
+/// What the builds of the submission are called. What is to be checked may have to be built first, under an id of its own.
+fn names<'a>(submit: &'a Submit, closure: &'a Closure) -> BTreeMap<BuildId, &'a str> {
+    let build = |drv: &'a DrvPath| (BuildId::derived(submit.submission, drv), drv.name_without_drv());
+    let before = |root: &'a Root| (BuildId::before_check(submit.submission, &root.drv), root.drv.name_without_drv());
+    let checked = submit.roots.iter().filter(|_| submit.mode == Mode::Check);
+    closure.drvs.iter().map(build).chain(checked.map(before)).collect()
 }
 
 async fn next(events: &mut Option<Subscription>) -> Option<Incoming> {
