@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use drover_daemon::{BasicDerivation, BuildMode, BuildResult, BuildStatus, DaemonError, Event};
+use drover_daemon::{BuildMode, BuildResult, BuildStatus, DaemonError, Event, Job, StoreDaemon};
 use drover_messages::report::Times;
 use drover_messages::{Cause, Timestamp};
 use drover_store::{Derivation, DrvPath, StorePath};
@@ -32,11 +32,11 @@ pub async fn build(
     log: &BuildLog,
     times: &mut Times,
 ) -> Result<Success, Failure> {
-    let basic = BasicDerivation::new(derivation, inputs);
+    let job = Job::new(drv, derivation, inputs);
     let start = Instant::now();
     times.started_at = Timestamp::now();
     let result = tokio::select! {
-        result = run(daemons, drv, &basic, log) => Some(result),
+        result = run(daemons, &job, log) => Some(result),
         () = log.follow() => None,
         () = log.overflows() => None,
     };
@@ -49,20 +49,15 @@ pub async fn build(
     }
 }
 
-async fn run(
-    daemons: &DaemonPool,
-    drv: &DrvPath,
-    basic: &BasicDerivation<'_>,
-    log: &BuildLog,
-) -> Result<BuildResult, DaemonError> {
+async fn run(daemons: &DaemonPool, job: &Job<'_>, log: &BuildLog) -> Result<BuildResult, DaemonError> {
     loop {
         let mut daemon = daemons.take().await?;
-        let told = |event| {
+        let mut told = |event| {
             if let Event::Line(line) = event {
                 log.line(&line);
             }
         };
-        match daemon.build_derivation(drv, basic, BuildMode::Normal, told).await {
+        match daemon.build(job, BuildMode::Normal, &mut told).await {
             Err(error) if daemon.went_stale(&error) => {}
             result => return result,
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drover_daemon::{DaemonConfig, Options};
+use drover_daemon::{DaemonConfig, Options, Substituters};
 use drover_messages::AgentId;
 use drover_nats::Login;
 use drover_store::StoreDir;
@@ -40,30 +40,21 @@ impl Config {
     /// agent has just published, and a build would not be one.
     pub fn building(&self) -> Options {
         Options {
-            substitute: false,
+            substituters: Substituters::None,
             cores: self.cores,
             max_silent_secs: self.max_silent_secs,
             build_timeout_secs: self.build_timeout_secs,
             keep_failed: false,
-            overrides: remember_nothing().to_vec(),
+            overrides: Vec::new(),
         }
     }
 
     /// For connections that fetch inputs, from our cache and signed by its keys only.
     pub fn fetching(&self) -> Options {
-        let set = |name: &str, value: String| (name.to_owned(), value);
-        let mut overrides = remember_nothing().to_vec();
-        overrides.extend([
-            set("substituters", self.substitute_urls.join(" ")),
-            set("trusted-public-keys", self.trusted_public_keys.join(" ")),
-            set("require-sigs", "true".into()),
-        ]);
-        Options { substitute: true, overrides, ..Options::default() }
+        let substituters = Substituters::From {
+            urls: self.substitute_urls.clone(),
+            trusted_public_keys: self.trusted_public_keys.clone(),
+        };
+        Options { substituters, ..Options::default() }
     }
-}
-
-/// A daemon's process remembers which paths there were, and which not, for as long as the connection lives and longer.
-/// Our connections live long, and others change the store and the cache meanwhile.
-fn remember_nothing() -> [(String, String); 2] {
-    ["narinfo-cache-negative-ttl", "narinfo-cache-positive-ttl"].map(|name| (name.to_owned(), "0".to_owned()))
 }

@@ -5,7 +5,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use drover_daemon::{Connection, DaemonConfig, DaemonError, Options};
+use drover_daemon::{Connection, DaemonConfig, DaemonError, Options, StoreDaemon};
 
 /// How often a connection is used before another takes its place. Behind each is a process of the daemon that holds
 /// temporary roots of everything it has built; they go when it goes.

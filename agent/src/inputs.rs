@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use drover_daemon::DaemonError;
+use drover_daemon::{DaemonError, StoreDaemon};
 use drover_messages::Cause;
 use drover_messages::offer::Input;
 use drover_store::StorePath;

@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use drover_daemon::DaemonError;
+use drover_daemon::{DaemonError, StoreDaemon};
 use drover_messages::AttemptId;
 use drover_store::{StoreDir, StorePath};
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drover_daemon::StoreDaemon;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -68,7 +69,7 @@ async fn daemon(daemons: &DaemonPool) -> Result<(), String> {
     let asked = timeout(LOOK_TIMEOUT, async {
         loop {
             let mut daemon = daemons.take().await?;
-            match daemon.query_valid(&BTreeSet::new(), false).await {
+            match daemon.query_valid(&BTreeSet::new()).await {
                 Err(error) if daemon.went_stale(&error) => {}
                 answer => return answer.map(|_| daemon.trusted()),
             }

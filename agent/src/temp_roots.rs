@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError};
 
-use drover_daemon::{Connection, DaemonError};
+use drover_daemon::{Connection, DaemonError, StoreDaemon};
 use drover_store::StorePath;
 use tokio::sync::Mutex;
 
@@ -90,7 +90,7 @@ impl Holder {
         for path in &unknown {
             rooted.connection.add_temp_root(path).await?;
         }
-        let valid = rooted.connection.query_valid(&unknown, false).await?;
+        let valid = rooted.connection.query_valid(&unknown).await?;
         let missing = unknown.difference(&valid).cloned().collect();
         rooted.valid.extend(valid);
         Ok(missing)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use drover_bucket::{Bucket, Key, Put};
-use drover_daemon::{DaemonError, PathInfo};
+use drover_daemon::{DaemonError, PathInfo, StoreDaemon};
 use drover_messages::report::{Built, Uploaded, UploadedOutput};
 use drover_messages::request::Nar;
 use drover_messages::{AgentId, AttemptId, Cause};

@@ -13,7 +13,7 @@ use crate::ProtocolVersion;
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The daemon refused the operation, in its own words. The connection can be used further, but for
-    /// one case of [`Connection::nar`](crate::Connection::nar).
+    /// one case of [`nix::Connection::nar`](crate::nix::Connection::nar).
     #[error("the store daemon says: {0}")]
     Daemon(String),
 
@@ -70,7 +70,7 @@ impl DaemonError {
         matches!(self, Self::Daemon(_) | Self::Untrusted(_))
     }
 
-    /// The daemon's own refusal, told apart by its words: protocol 1.34 has no code for it.
+    /// The daemon's own refusal, told apart by its words: neither dialect has a code for it.
     pub(crate) fn from_daemon(message: String) -> Self {
         if message.contains("not privileged") { Self::Untrusted(message) } else { Self::Daemon(message) }
     }

@@ -24,7 +24,7 @@ impl BuildMode {
     }
 }
 
-/// How a build ended; Nix's `BuildResult::Status`.
+/// How a build ended; Nix's `BuildResult::Status`. What Guix does not say in so many words is read from its build trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildStatus {
     /// It was built.
@@ -129,4 +129,19 @@ pub struct BuildResult {
     pub cpu_user_micros: Option<u64>,
     /// Time on the processor in the kernel, in microseconds; as [`BuildResult::cpu_user_micros`].
     pub cpu_system_micros: Option<u64>,
+}
+
+impl BuildResult {
+    /// Of a daemon that tells no times.
+    pub(crate) fn new(status: BuildStatus, message: String) -> Self {
+        Self {
+            status,
+            message,
+            times_built: 0,
+            started_unix_secs: 0,
+            stopped_unix_secs: 0,
+            cpu_user_micros: None,
+            cpu_system_micros: None,
+        }
+    }
 }

@@ -1,19 +1,39 @@
-//! Versions of the worker protocol, and which of them we speak.
+//! Versions of the worker protocol, the two dialects of it, and which of them we speak.
 
 use std::fmt;
+
+/// Whose worker protocol it is. Both grew out of one and share the framing and some operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// `nix-daemon`'s.
+    Nix,
+    /// `guix-daemon`'s.
+    Guix,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nix => "nix-daemon",
+            Self::Guix => "guix-daemon",
+        })
+    }
+}
 
 /// A version of the worker protocol, such as 1.34.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProtocolVersion(u64);
 
 impl ProtocolVersion {
-    /// The oldest that we speak: Nix 2.8, Debian bookworm's.
-    pub const OLDEST: Self = Self::new(1, 34);
-    /// The newest that we announce. 1.38 adds an exchange of feature lists, which we do not need, so a
+    /// The oldest of Nix that we speak: Nix 2.8, Debian bookworm's.
+    pub const OLDEST_NIX: Self = Self::new(1, 34);
+    /// The newest of Nix that we announce. 1.38 adds an exchange of feature lists, which we do not need, so a
     /// newer daemon is answered with this.
-    pub const NEWEST: Self = Self::new(1, 37);
-    /// From this minor number on it is a `guix-daemon`, whose numbers grew apart from Nix's.
-    const FIRST_GUIX_MINOR: u64 = 0x60;
+    pub const NEWEST_NIX: Self = Self::new(1, 37);
+    /// The oldest of Guix that we speak.
+    pub const OLDEST_GUIX: Self = Self::new(1, 0x60);
+    /// The newest of Guix that we announce: Guix 1.5.
+    pub const NEWEST_GUIX: Self = Self::new(1, 0x64);
 
     /// Composes a version; both numbers are below 256.
     pub const fn new(major: u64, minor: u64) -> Self {
@@ -40,23 +60,21 @@ impl ProtocolVersion {
         self.0 & 0xff
     }
 
-    /// Whether a daemon that announces this is a `guix-daemon`.
-    pub const fn is_guix(self) -> bool {
-        self.minor() >= Self::FIRST_GUIX_MINOR
+    /// Whose daemon announces this: Guix took numbers far above Nix's when it went its own way.
+    pub const fn dialect(self) -> Dialect {
+        if self.minor() >= Self::OLDEST_GUIX.minor() { Dialect::Guix } else { Dialect::Nix }
     }
 
-    /// The version to speak with a Nix daemon that announces `self`; an error says why there is none.
+    /// The version to speak with a daemon that announces `self`; an error says why there is none.
     pub(crate) fn negotiate(self) -> Result<Self, &'static str> {
-        if self.is_guix() {
-            return Err("it is a guix-daemon, and only nix-daemon is known");
-        }
-        if self.major() != Self::NEWEST.major() {
+        if self.major() != 1 {
             return Err("the major version is not 1");
         }
-        if self < Self::OLDEST {
-            return Err("it is older than 1.34 (Nix 2.8)");
+        match self.dialect() {
+            Dialect::Nix if self < Self::OLDEST_NIX => Err("it is older than 1.34 (Nix 2.8)"),
+            Dialect::Nix => Ok(self.min(Self::NEWEST_NIX)),
+            Dialect::Guix => Ok(self.min(Self::NEWEST_GUIX)),
         }
-        Ok(self.min(Self::NEWEST))
     }
 }
 
@@ -73,14 +91,22 @@ mod tests {
     #[test]
     fn we_speak_the_daemons_version_up_to_our_newest() {
         assert_eq!(ProtocolVersion::new(1, 34).negotiate(), Ok(ProtocolVersion::new(1, 34)));
-        assert_eq!(ProtocolVersion::new(1, 38).negotiate(), Ok(ProtocolVersion::NEWEST));
+        assert_eq!(ProtocolVersion::new(1, 38).negotiate(), Ok(ProtocolVersion::NEWEST_NIX));
+        assert_eq!(ProtocolVersion::from_wire(0x161).negotiate(), Ok(ProtocolVersion::from_wire(0x161)));
+        assert_eq!(ProtocolVersion::from_wire(0x170).negotiate(), Ok(ProtocolVersion::NEWEST_GUIX));
     }
 
     #[test]
-    fn old_foreign_and_guix_versions_are_refused() {
+    fn old_and_foreign_versions_are_refused() {
         assert!(ProtocolVersion::new(1, 33).negotiate().is_err());
         assert!(ProtocolVersion::new(2, 40).negotiate().is_err());
-        assert!(ProtocolVersion::from_wire(0x164).negotiate().is_err_and(|why| why.contains("guix")));
+        assert!(ProtocolVersion::from_wire(0x264).negotiate().is_err());
+    }
+
+    #[test]
+    fn the_dialect_is_told_by_the_minor_number() {
+        assert_eq!(ProtocolVersion::from_wire(0x126).dialect(), Dialect::Nix);
+        assert_eq!(ProtocolVersion::from_wire(0x160).dialect(), Dialect::Guix);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use drover_daemon::{Connection as Daemon, DaemonConfig, PathInfo};
+use drover_daemon::{Connection as Daemon, DaemonConfig, PathInfo, StoreDaemon};
 use drover_store::{ContentAddress, StorePath};
 use futures::{StreamExt, TryStreamExt, stream};
 

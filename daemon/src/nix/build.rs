@@ -1,41 +1,52 @@
 //! Building one derivation.
 
-use drover_store::DrvPath;
+use drover_store::StoreDir;
 
-use super::channel::Channel;
 use super::{Connection, operation};
+use crate::channel::Channel;
 use crate::event::without_ansi;
-use crate::wire::{MAX_LIST_ITEMS, MAX_LOG_TEXT_BYTES, MAX_STRING_BYTES, Request};
-use crate::{BasicDerivation, BuildMode, BuildResult, BuildStatus, DaemonError, Event, ProtocolVersion};
+use crate::wire::{MAX_LIST_ITEMS, MAX_LOG_TEXT_BYTES, MAX_STRING_BYTES, Request, Told, message};
+use crate::{BuildMode, BuildResult, BuildStatus, DaemonError, Event, Job, ProtocolVersion, StoreDaemon};
 
 impl Connection {
-    /// Builds a derivation whose inputs are valid in the store, telling `on_event` what happens. Neither
-    /// the `.drv` nor its closure needs to be there.
-    ///
-    /// `on_event` is called for each log line and must not block; nothing is kept for a reader that is
-    /// slow. Dropping this connection before the end makes the daemon kill the builder.
-    ///
-    /// # Errors
-    /// [`DaemonError::Daemon`] when the daemon did not come to build it, such as when an input is missing
-    /// (some versions tell that as [`BuildStatus::MiscFailure`]); [`DaemonError::Untrusted`] when this user
-    /// may not build it. A build that failed is no error, but a [`BuildResult`].
-    pub async fn build_derivation(
+    pub(super) async fn build_derivation(
         &mut self,
-        drv: &DrvPath,
-        derivation: &BasicDerivation<'_>,
+        job: &Job<'_>,
         mode: BuildMode,
-        mut on_event: impl FnMut(Event),
+        on_event: &mut (dyn FnMut(Event) + Send),
     ) -> Result<BuildResult, DaemonError> {
-        if self.trusted() == Some(false) && !derivation.is_fixed_output() {
-            return Err(DaemonError::Untrusted(format!("it may not build {drv}, whose outputs are named by their inputs")));
+        if self.trusted() == Some(false) && !job.is_fixed_output() {
+            let why = format!("it may not build {}, whose outputs are named by their inputs", job.drv());
+            return Err(DaemonError::Untrusted(why));
         }
         let protocol = self.protocol();
-        let mut request = self.about(operation::BUILD_DERIVATION, drv.as_ref());
-        derivation.write(self.store_dir(), &mut request);
+        let mut request = self.talk.about(operation::BUILD_DERIVATION, job.drv().as_ref());
+        write_derivation(job, self.store_dir(), &mut request);
         request.number(mode.to_wire());
-        let channel = self.begin()?;
-        let outcome = build(channel, &request, protocol, &mut on_event).await;
-        self.end(outcome)
+        let channel = self.talk.begin()?;
+        let outcome = build(channel, &request, protocol, on_event).await;
+        self.talk.end(outcome)
+    }
+}
+
+/// Adds the derivation as `writeDerivation` of Nix does, with its inputs resolved to store paths so that neither the
+/// `.drv` nor its closure is needed in the store: outputs (name, path, hash algorithm, hash), inputs, system, builder,
+/// arguments, environment.
+fn write_derivation(job: &Job<'_>, store: &StoreDir, request: &mut Request) {
+    let derivation = job.derivation();
+    request.number(derivation.outputs.len() as u64);
+    for (name, output) in &derivation.outputs {
+        request.bytes(name.as_str()).bytes(store.path(&output.path));
+        match &output.fixed {
+            Some(fixed) => request.bytes(fixed.method_algo()).bytes(fixed.digest.to_hex()),
+            None => request.bytes("").bytes(""),
+        };
+    }
+    request.list(job.inputs().iter().map(|path| store.path(path)));
+    request.bytes(&derivation.system).bytes(&derivation.builder).list(derivation.args.iter());
+    request.number(derivation.env.len() as u64);
+    for (name, value) in &derivation.env {
+        request.bytes(name).bytes(value);
     }
 }
 
@@ -43,10 +54,15 @@ async fn build(
     channel: &mut Channel,
     request: &Request,
     protocol: ProtocolVersion,
-    on_event: &mut impl FnMut(Event),
+    on_event: &mut (dyn FnMut(Event) + Send),
 ) -> Result<BuildResult, DaemonError> {
     channel.send(request).await?;
-    channel.await_answer(on_event).await?;
+    let mut on_told = |told| match told {
+        Told::Event(event) => on_event(event),
+        Told::Text(text) => on_event(Event::Message(message(&text))),
+        Told::Nothing => {}
+    };
+    channel.await_answer(&mut on_told).await?;
     read_result(channel, protocol).await
 }
 
@@ -54,7 +70,7 @@ async fn read_result(channel: &mut Channel, protocol: ProtocolVersion) -> Result
     let input = &mut channel.input;
     let mut result = BuildResult {
         status: BuildStatus::from_wire(input.number().await?),
-        message: without_ansi(input.clipped(MAX_LOG_TEXT_BYTES).await?),
+        message: without_ansi(input.clipped_text(MAX_LOG_TEXT_BYTES).await?),
         times_built: input.number().await?,
         started_unix_secs: {
             input.flag().await?; // whether it is not deterministic; the status says so

@@ -7,9 +7,9 @@ use std::time::Duration;
 use drover_store::{Derivation, DrvPath, Sha256, StoreDir, StorePath};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::scripted::{LAST, Step, Word, config, connection, connection_of, error, greeting, play};
-use super::{Connection, Options};
-use crate::{BasicDerivation, BuildMode, BuildStatus, DaemonError, Event, PathInfo, ProtocolVersion};
+use super::scripted::{config, connection, connection_of, error, greet_over, greeting};
+use crate::scripted::{LAST, Step, Word, play};
+use crate::{BuildMode, BuildStatus, DaemonError, Event, Job, Options, PathInfo, ProtocolVersion, StoreDaemon, Substituters};
 use Step::{Expect, ReadStream, Say, Stall};
 use Word::{N, Raw, S};
 
@@ -50,7 +50,7 @@ fn then(mut words: Vec<Word>, more: impl IntoIterator<Item = Word>) -> Vec<Word>
 #[tokio::test]
 async fn an_old_daemon_is_greeted_in_its_own_version() {
     let (connection, daemon) = connection(vec![]).await;
-    assert_eq!(connection.protocol(), ProtocolVersion::OLDEST);
+    assert_eq!(connection.protocol(), ProtocolVersion::OLDEST_NIX);
     assert_eq!((connection.nix_version(), connection.trusted()), ("2.99", None));
     drop(connection);
     daemon.await.unwrap();
@@ -59,25 +59,16 @@ async fn an_old_daemon_is_greeted_in_its_own_version() {
 #[tokio::test]
 async fn a_newer_daemon_is_greeted_in_our_newest_version_and_tells_its_trust() {
     let (connection, daemon) = connection_of(38, vec![]).await.unwrap();
-    assert_eq!(connection.protocol(), ProtocolVersion::NEWEST);
+    assert_eq!(connection.protocol(), ProtocolVersion::NEWEST_NIX);
     assert_eq!(connection.trusted(), Some(true));
     drop(connection);
     daemon.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_guix_daemon_is_recognised_and_told_nothing_it_could_misunderstand() {
-    let (stream, daemon) = play(vec![Expect(vec![N(0x6e69_7863)]), Say(vec![N(0x6478_696f), N(0x164)])]);
-    let refused = Connection::greet(stream, &config()).await.unwrap_err();
-    assert!(refused.to_string().contains("guix-daemon"), "{refused}");
-    assert!(matches!(refused, DaemonError::Dialect { .. }));
-    daemon.await.unwrap();
-}
-
-#[tokio::test]
 async fn something_that_is_no_daemon_is_refused() {
     let (stream, _daemon) = play(vec![Say(vec![Raw(b"HTTP/1.1 400 Bad".to_vec())]), Stall]);
-    let refused = Connection::greet(stream, &config()).await.unwrap_err();
+    let refused = greet_over(stream, &config()).await.unwrap_err();
     assert!(matches!(refused, DaemonError::Protocol(_)), "{refused:?}");
 }
 
@@ -94,7 +85,7 @@ async fn many_paths_are_asked_in_one_request() {
     let script = vec![Expect(vec![N(31), N(2), S(HELLO), S(LIBC), N(0)]), Say(vec![LAST, N(1), S(LIBC)])];
     let (mut connection, daemon) = connection(script).await;
     let asked = BTreeSet::from([path(HELLO), path(LIBC)]);
-    assert_eq!(connection.query_valid(&asked, false).await.unwrap(), BTreeSet::from([path(LIBC)]));
+    assert_eq!(connection.query_valid(&asked).await.unwrap(), BTreeSet::from([path(LIBC)]));
     drop(connection);
     daemon.await.unwrap();
 }
@@ -133,13 +124,46 @@ async fn ensuring_and_roots_name_their_path() {
 }
 
 #[tokio::test]
+async fn without_servers_substitution_is_off() {
+    let words = [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 3].map(N);
+    let settings = ["timeout", "0", "narinfo-cache-negative-ttl", "0", "narinfo-cache-positive-ttl", "0"].map(S);
+    let request = then(then(vec![N(19)], words), settings);
+    let (mut connection, daemon) = connection(vec![Expect(request), Say(vec![LAST])]).await;
+    connection.set_options(&Options::default()).await.unwrap();
+    drop(connection);
+    daemon.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_path_is_deleted_unless_something_keeps_it_alive() {
+    let request = then(vec![N(20), N(3), N(1), S(HELLO), N(0), N(u64::MAX)], [N(0); 3]);
+    let script = vec![
+        Expect(request.clone()),
+        Say(vec![LAST, N(1), S(HELLO), N(4096), N(0)]),
+        Expect(request),
+        Say(error("cannot delete path '/nix/store/x' since it is still alive")),
+    ];
+    let (mut connection, daemon) = connection(script).await;
+    assert!(connection.delete(&path(HELLO)).await.unwrap());
+    assert!(!connection.delete(&path(HELLO)).await.unwrap());
+    drop(connection);
+    daemon.await.unwrap();
+}
+
+#[tokio::test]
 async fn options_are_sent_in_the_daemons_order() {
-    let words = [1, 0, 0, 0, 1, 60, 0, 0, 0, 0, 4, 1, 2].map(N);
-    let overrides = [S("timeout"), S("3600"), S("sandbox"), S("true")];
-    let request = then(then(vec![N(19)], words), overrides);
+    let words = [1, 0, 0, 0, 1, 60, 0, 0, 0, 0, 4, 1, 7].map(N);
+    let forgetful = [S("narinfo-cache-negative-ttl"), S("0"), S("narinfo-cache-positive-ttl"), S("0")];
+    let servers =
+        [S("substituters"), S("http://a http://b"), S("trusted-public-keys"), S("k-1:AA=="), S("require-sigs"), S("true")];
+    let settings = [&[S("timeout"), S("3600")][..], &forgetful, &servers, &[S("sandbox"), S("true")]].concat();
+    let request = then(then(vec![N(19)], words), settings);
     let (mut connection, daemon) = connection(vec![Expect(request), Say(vec![LAST])]).await;
     let options = Options {
-        substitute: true,
+        substituters: Substituters::From {
+            urls: vec!["http://a".into(), "http://b".into()],
+            trusted_public_keys: vec!["k-1:AA==".into()],
+        },
         cores: 4,
         max_silent_secs: 60,
         build_timeout_secs: 3600,
@@ -235,8 +259,9 @@ async fn a_build_sends_the_derivation_and_tells_its_log() {
     let script = vec![Expect(two_outputs_words()), Say(line.to_vec()), Say(result.to_vec())];
     let (mut connection, daemon) = connection(script).await;
     let (derivation, mut events) = (two_outputs(), Vec::new());
-    let basic = BasicDerivation::new(&derivation, [path(HELLO)]);
-    let built = connection.build_derivation(&drv(), &basic, BuildMode::Normal, |event| events.push(event)).await.unwrap();
+    let drv = drv();
+    let job = Job::new(&drv, &derivation, [path(HELLO)]);
+    let built = connection.build(&job, BuildMode::Normal, &mut |event| events.push(event)).await.unwrap();
     assert_eq!(events, [Event::Line("checking".into())]);
     assert_eq!((built.status, built.started_unix_secs, built.stopped_unix_secs), (BuildStatus::Built, 10, 12));
     drop(connection);
@@ -249,8 +274,9 @@ async fn a_newer_daemon_tells_how_much_processor_a_build_took() {
     let script = vec![Expect(two_outputs_words()), Say(result.to_vec())];
     let (mut connection, daemon) = connection_of(37, script).await.unwrap();
     let derivation = two_outputs();
-    let basic = BasicDerivation::new(&derivation, [path(HELLO)]);
-    let failed = connection.build_derivation(&drv(), &basic, BuildMode::Normal, |_| {}).await.unwrap();
+    let (drv, mut ignore) = (drv(), |_| {});
+    let job = Job::new(&drv, &derivation, [path(HELLO)]);
+    let failed = connection.build(&job, BuildMode::Normal, &mut ignore).await.unwrap();
     assert_eq!((failed.status, failed.message.as_str()), (BuildStatus::PermanentFailure, "failed"));
     assert_eq!((failed.cpu_user_micros, failed.cpu_system_micros), (Some(700), None));
     drop(connection);
@@ -267,8 +293,9 @@ async fn a_fixed_output_is_sent_with_its_method_and_its_hash() {
     let request = [&[N(36), S(DRV)][..], &output, &rest].concat();
     let result = vec![LAST, N(5), S("hash mismatch"), N(0), N(0), N(0), N(0), N(0)];
     let (mut connection, daemon) = connection(vec![Expect(request), Say(result)]).await;
-    let basic = BasicDerivation::new(&derivation, []);
-    let rejected = connection.build_derivation(&drv(), &basic, BuildMode::Check, |_| {}).await.unwrap();
+    let (drv, mut ignore) = (drv(), |_| {});
+    let job = Job::new(&drv, &derivation, []);
+    let rejected = connection.build(&job, BuildMode::Check, &mut ignore).await.unwrap();
     assert_eq!(rejected.status, BuildStatus::OutputRejected);
     drop(connection);
     daemon.await.unwrap();
@@ -303,7 +330,7 @@ async fn after_the_daemon_has_gone_the_connection_is_given_up() {
 async fn after_an_answer_that_makes_no_sense_the_connection_is_given_up() {
     let script = vec![Expect(vec![N(31), N(0), N(0)]), Say(vec![LAST, N(1), S("/etc/passwd")]), Stall];
     let (mut connection, _daemon) = connection(script).await;
-    let nonsense = connection.query_valid(&BTreeSet::new(), false).await.unwrap_err();
+    let nonsense = connection.query_valid(&BTreeSet::new()).await.unwrap_err();
     assert!(matches!(nonsense, DaemonError::Protocol(_)), "{nonsense:?}");
     assert!(!connection.is_usable());
 }
@@ -321,7 +348,7 @@ async fn a_daemon_that_does_not_answer_runs_into_the_timeout() {
     let (stream, _daemon) = play(greeting(34).into_iter().chain([Stall]).collect());
     let mut patience = config();
     patience.reply_timeout = Duration::from_millis(20);
-    let mut connection = Connection::greet(stream, &patience).await.unwrap();
+    let mut connection = greet_over(stream, &patience).await.unwrap();
     let late = connection.is_valid(&path(HELLO)).await.unwrap_err();
     assert!(matches!(late, DaemonError::Timeout { .. }), "{late:?}");
     assert!(!connection.is_usable());
@@ -348,7 +375,7 @@ async fn a_daemon_that_talks_much_before_it_reads_a_stream_does_not_block_it() {
 async fn a_stream_that_the_daemon_refuses_is_not_sent_to_its_end() {
     let head = then(then(vec![N(39), S(HELLO)], hello_words()), [N(0), N(0)]);
     let (stream, _daemon) = play(greeting(34).into_iter().chain([Expect(head), Say(error("no signature")), Stall]).collect());
-    let mut connection = Connection::greet(stream, &config()).await.unwrap();
+    let mut connection = greet_over(stream, &config()).await.unwrap();
     // A source that says one word and then is silent for ever.
     let (mut pen, endless) = tokio::io::duplex(64);
     pen.write_all(b"word").await.unwrap();

@@ -2,10 +2,9 @@
 //!
 //! Source: `src/libstore/worker-protocol.hh`, `daemon.cc` and `remote-store.cc` of Nix 2.8 and 2.26.
 
+pub(crate) mod activity;
 mod build;
-mod channel;
 mod connection;
-mod handshake;
 mod options;
 mod query;
 mod transfer;
@@ -15,16 +14,12 @@ mod conversations;
 #[cfg(test)]
 mod scripted;
 
-pub use connection::{Connection, DaemonConfig};
-pub use options::Options;
+pub use connection::Connection;
+pub(crate) use connection::Welcome;
 
-/// The numbers of the operations.
+/// The numbers of the operations that are Nix's own, or whose words are.
 mod operation {
-    pub const IS_VALID_PATH: u64 = 1;
     pub const ADD_TO_STORE: u64 = 7;
-    pub const ENSURE_PATH: u64 = 10;
-    pub const ADD_TEMP_ROOT: u64 = 11;
-    pub const ADD_INDIRECT_ROOT: u64 = 12;
     pub const SET_OPTIONS: u64 = 19;
     pub const QUERY_PATH_INFO: u64 = 26;
     pub const QUERY_VALID_PATHS: u64 = 31;

@@ -1,64 +1,56 @@
-//! The settings of a connection.
+//! The settings of a connection in the words of `nix-daemon`.
 
-use super::channel::within;
 use super::{Connection, operation};
-use crate::DaemonError;
+use crate::channel::within;
 use crate::wire::Request;
+use crate::{DaemonError, Options, Substituters};
 
-/// How the daemon is to build and substitute for one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Whether paths may be fetched from the daemon's substituters. With it a daemon that is asked to
-    /// build fetches the outputs instead when some server has them.
-    pub substitute: bool,
-    /// What builds see as NIX_BUILD_CORES. Give the real number: `make -j0` does not mean "all".
-    pub cores: u64,
-    /// After how many seconds without a word a builder is stopped; 0 for never.
-    pub max_silent_secs: u64,
-    /// After how many seconds a builder is stopped; 0 for never.
-    pub build_timeout_secs: u64,
-    /// Whether the directory of a failed build is kept.
-    pub keep_failed: bool,
-    /// Other settings of `nix.conf` by name. A daemon that does not trust the user ignores most of them.
-    pub overrides: Vec<(String, String)>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { substitute: false, cores: 1, max_silent_secs: 0, build_timeout_secs: 0, keep_failed: false, overrides: Vec::new() }
-    }
-}
+/// A daemon's process remembers which paths substituters have, and which not, for as long as the connection lives and
+/// longer. Connections live long, and others change the caches meanwhile.
+const REMEMBER_NOTHING: [(&str, &str); 2] = [("narinfo-cache-negative-ttl", "0"), ("narinfo-cache-positive-ttl", "0")];
 
 impl Connection {
-    /// Changes the settings of this connection; they hold until changed again.
-    pub async fn set_options(&mut self, options: &Options) -> Result<(), DaemonError> {
-        let request = options.request();
-        let limit = self.reply_timeout();
-        let channel = self.begin()?;
+    pub(super) async fn change_options(&mut self, options: &Options) -> Result<(), DaemonError> {
+        let request = request(options);
+        let limit = self.talk.reply_timeout();
+        let channel = self.talk.begin()?;
         let outcome = within(limit, "a change of options", channel.call(&request)).await;
-        self.end(outcome)
+        self.talk.end(outcome)
     }
 }
 
-impl Options {
-    fn request(&self) -> Request {
-        let mut request = Request::new(operation::SET_OPTIONS);
-        request.flag(self.keep_failed);
-        request.flag(false); // keep going: we ask for one derivation at a time
-        request.flag(false); // fall back to building: what to build is decided elsewhere
-        request.number(0); // verbosity: errors only; log lines come anyway
-        request.number(1); // jobs of this connection
-        request.number(self.max_silent_secs);
-        request.flag(false); // build hook: obsolete
-        request.number(0); // verbosity of builders
-        request.number(0).number(0); // log type, build trace: obsolete
-        request.number(self.cores);
-        request.flag(self.substitute);
-        request.number(1 + self.overrides.len() as u64);
-        request.bytes("timeout").bytes(self.build_timeout_secs.to_string());
-        for (name, value) in &self.overrides {
-            request.bytes(name).bytes(value);
-        }
-        request
+fn request(options: &Options) -> Request {
+    let mut request = Request::new(operation::SET_OPTIONS);
+    request.flag(options.keep_failed);
+    request.flag(false); // keep going: we ask for one derivation at a time
+    request.flag(false); // fall back to building: what to build is decided elsewhere
+    request.number(0); // verbosity: errors only; log lines come anyway
+    request.number(1); // jobs of this connection
+    request.number(options.max_silent_secs);
+    request.flag(false); // build hook: obsolete
+    request.number(0); // verbosity of builders
+    request.number(0).number(0); // log type, build trace: obsolete
+    request.number(options.cores);
+    request.flag(options.substituters != Substituters::None);
+    let settings = settings(options);
+    request.number(settings.len() as u64);
+    for (name, value) in settings {
+        request.bytes(name).bytes(value);
     }
+    request
+}
+
+/// What is said by name, as in `nix.conf`.
+fn settings(options: &Options) -> Vec<(&str, String)> {
+    let mut settings = vec![("timeout", options.build_timeout_secs.to_string())];
+    settings.extend(REMEMBER_NOTHING.map(|(name, value)| (name, value.to_owned())));
+    if let Substituters::From { urls, trusted_public_keys } = &options.substituters {
+        settings.extend([
+            ("substituters", urls.join(" ")),
+            ("trusted-public-keys", trusted_public_keys.join(" ")),
+            ("require-sigs", "true".to_owned()),
+        ]);
+    }
+    settings.extend(options.overrides.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    settings
 }

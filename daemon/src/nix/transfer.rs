@@ -3,11 +3,11 @@
 use drover_store::StorePath;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::channel::Channel;
 use super::query::read_path_info;
 use super::{Connection, operation};
+use crate::channel::Channel;
 use crate::wire::{ERROR, Request, read_error};
-use crate::{DaemonError, PathInfo};
+use crate::{DaemonError, Dialect, PathInfo};
 
 /// The string `nix-archive-1` and the length of `(`.
 const NAR_BEGIN: &[u8; 32] = b"\x0d\0\0\0\0\0\0\0nix-archive-1\0\0\0\x01\0\0\0\0\0\0\0";
@@ -15,33 +15,24 @@ const NAR_BEGIN: &[u8; 32] = b"\x0d\0\0\0\0\0\0\0nix-archive-1\0\0\0\x01\0\0\0\0
 const NAR_MAGIC_BYTES: u64 = 24;
 
 impl Connection {
-    /// Makes sure that a path is valid, by substitution where it is not; see
-    /// [`Options::substitute`](crate::Options::substitute). Ask only for what is available: daemons
-    /// remember what was not found.
-    ///
-    /// # Errors
-    /// [`DaemonError::Daemon`] when the path is not valid and nobody has it, or its signature is missing.
-    pub async fn ensure(&mut self, path: &StorePath) -> Result<(), DaemonError> {
-        let request = self.about(operation::ENSURE_PATH, path);
-        let channel = self.begin()?;
-        let outcome = channel.command(&request).await;
-        self.end(outcome)
-    }
-
-    /// Adds a text whose name follows from its content, such as a `.drv`, and says what it is called.
-    pub async fn add_text(&mut self, name: &str, contents: &[u8], references: &[StorePath]) -> Result<StorePath, DaemonError> {
+    pub(super) async fn send_text(
+        &mut self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> Result<StorePath, DaemonError> {
         let mut request = Request::new(operation::ADD_TO_STORE);
         request.bytes(name).bytes("text:sha256");
-        request.list(references.iter().map(|path| self.store_dir().path(path)));
+        request.list(references.iter().map(|path| self.talk.store_dir().path(path)));
         request.flag(false); // repair
-        let channel = self.begin()?;
+        let channel = self.talk.begin()?;
         let outcome = async {
             channel.call_framed(request, contents).await?;
             let path = channel.store_path().await?;
             Ok(read_path_info(channel, path).await?.path)
         }
         .await;
-        self.end(outcome)
+        self.talk.end(outcome)
     }
 
     /// Adds an item from its nar. With `check_signatures` the daemon refuses what no key that it trusts
@@ -56,30 +47,30 @@ impl Connection {
         check_signatures: bool,
     ) -> Result<(), DaemonError> {
         let request = self.add_nar_request(info, check_signatures);
-        let channel = self.begin()?;
+        let channel = self.talk.begin()?;
         let outcome = channel.call_framed(request, nar).await;
-        self.end(outcome)
+        self.talk.end(outcome)
     }
 
     /// Writes the nar of a path to `out`. The protocol does not tell where a nar ends, so `nar_size` must
-    /// be the one that [`Connection::path_info`] gives, and the hash is the caller's to check.
+    /// be the one that [`StoreDaemon::path_info`](crate::StoreDaemon::path_info) gives, and the hash is the caller's to check.
     ///
     /// # Errors
     /// [`DaemonError::Daemon`] when the path is not valid: Nix 2.8 hangs up after that, so see
-    /// [`Connection::is_usable`]. [`DaemonError::Stream`] when `out` fails.
+    /// [`StoreDaemon::is_usable`](crate::StoreDaemon::is_usable). [`DaemonError::Stream`] when `out` fails.
     pub async fn nar(&mut self, path: &StorePath, nar_size: u64, mut out: impl AsyncWrite + Unpin) -> Result<(), DaemonError> {
-        let request = self.about(operation::NAR_FROM_PATH, path);
-        let channel = self.begin()?;
+        let request = self.talk.about(operation::NAR_FROM_PATH, path);
+        let channel = self.talk.begin()?;
         if let Err(refusal) = channel.call(&request).await {
-            return self.end(Err(refusal));
+            return self.talk.end(Err(refusal));
         }
         receive_nar(channel, nar_size, &mut out).await?;
-        self.end(Ok(()))
+        self.talk.end(Ok(()))
     }
 
     fn add_nar_request(&self, info: &PathInfo, check_signatures: bool) -> Request {
-        let store = self.store_dir();
-        let mut request = self.about(operation::ADD_TO_STORE_NAR, &info.path);
+        let store = self.talk.store_dir();
+        let mut request = self.talk.about(operation::ADD_TO_STORE_NAR, &info.path);
         request.bytes(info.deriver.as_ref().map(|path| store.path(path)).unwrap_or_default());
         request.bytes(info.nar_hash.to_hex());
         request.list(info.references.iter().map(|path| store.path(path)));
@@ -99,7 +90,8 @@ async fn receive_nar(channel: &mut Channel, nar_size: u64, out: &mut (impl Async
     channel.input.copy(NAR_MAGIC_BYTES, &mut begin).await?;
     let tag = channel.input.number().await?;
     if tag == ERROR {
-        return Err(DaemonError::from_daemon(read_error(&mut channel.input).await?));
+        let refusal = read_error(&mut channel.input, Dialect::Nix).await?;
+        return Err(DaemonError::from_daemon(refusal.message));
     }
     begin.extend(tag.to_le_bytes());
     if begin != NAR_BEGIN {

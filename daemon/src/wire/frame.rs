@@ -1,13 +1,15 @@
-//! Log frames: what a daemon sends between a request and its answer.
+//! Frames: what a daemon sends between a request and its answer.
 //!
-//! Each begins with a code. LAST ends them and the answer follows; ERROR ends them and none does.
-//! Source: `src/libstore/daemon.cc` (`TunnelLogger`) and `src/libutil/logging.hh` of Nix.
+//! Each begins with a code. LAST ends them and the answer follows; ERROR ends them and none does. Both dialects have
+//! texts; activities are Nix's alone, and each words its errors in its own way.
+//! Source: `src/libstore/daemon.cc` (`TunnelLogger`) of Nix, `nix/nix-daemon/nix-daemon.cc` of Guix.
 
 use tokio::io::AsyncRead;
 
-use super::{MAX_ACTIVITY_FIELDS, MAX_ERROR_TRACES, MAX_LOG_TEXT_BYTES, Reader};
+use super::{MAX_ERROR_TRACES, MAX_LOG_TEXT_BYTES, Reader};
 use crate::event::without_ansi;
-use crate::{ActivityKind, DaemonError, Event};
+use crate::nix::activity::{self, read_activity};
+use crate::{DaemonError, Dialect, Event};
 
 const NEXT: u64 = 0x6f6c_6d67;
 const READ: u64 = 0x6461_7461;
@@ -15,100 +17,81 @@ const WRITE: u64 = 0x6461_7416;
 const LAST: u64 = 0x616c_7473;
 /// Begins an error, here and where a daemon fails in the middle of an answer.
 pub(crate) const ERROR: u64 = 0x6378_7470;
-const START_ACTIVITY: u64 = 0x5354_5254;
-const STOP_ACTIVITY: u64 = 0x5354_4f50;
-const RESULT: u64 = 0x5253_4c54;
 
-const RESULT_BUILD_LOG_LINE: u64 = 101;
-const RESULT_SET_PHASE: u64 = 104;
-const RESULT_PROGRESS: u64 = 105;
-const RESULT_POST_BUILD_LOG_LINE: u64 = 107;
-
-/// One log frame.
+/// One frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// Something to tell, or nothing that we tell.
-    Told(Option<Event>),
+    /// Something happened.
+    Told(Told),
     /// The operation succeeded; its answer follows.
     Last,
-    /// The operation failed, and why; without colours.
-    Error(String),
+    /// The operation failed.
+    Error(Refusal),
 }
 
-/// Reads one frame, the error in the structured form that Nix uses from protocol 1.26 on.
-pub(crate) async fn read_frame<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<Frame, DaemonError> {
-    match input.number().await? {
-        LAST => Ok(Frame::Last),
-        ERROR => read_error(input).await.map(Frame::Error),
-        NEXT => Ok(Frame::Told(Some(Event::Message(message(input).await?)))),
-        START_ACTIVITY => read_start(input).await.map(|event| Frame::Told(Some(event))),
-        STOP_ACTIVITY => Ok(Frame::Told(Some(Event::Stopped { id: input.number().await? }))),
-        RESULT => read_result(input).await.map(Frame::Told),
-        READ | WRITE => Err(DaemonError::protocol("it uses a data frame, which no operation of ours allows")),
-        code => Err(DaemonError::protocol(format!("unknown log frame {code:#x}"))),
+/// What a daemon tells while it works.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Text as it is: of Nix, words for people; of Guix, also what builders say and what becomes of them.
+    Text(Vec<u8>),
+    /// An activity of Nix.
+    Event(Event),
+    /// An activity of Nix that we pass over.
+    Nothing,
+}
+
+/// Why a daemon refused or failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// In its own words, without colours.
+    pub message: String,
+    /// What a command of Guix would exit with; Nix has nothing of the kind, and always 1 here.
+    pub status: u64,
+}
+
+/// Reads one frame.
+pub(crate) async fn read_frame<R: AsyncRead + Unpin>(input: &mut Reader<R>, dialect: Dialect) -> Result<Frame, DaemonError> {
+    match (input.number().await?, dialect) {
+        (LAST, _) => Ok(Frame::Last),
+        (ERROR, _) => read_error(input, dialect).await.map(Frame::Error),
+        (NEXT, _) => Ok(Frame::Told(Told::Text(input.clipped(MAX_LOG_TEXT_BYTES).await?))),
+        (READ | WRITE, _) => Err(DaemonError::protocol("it uses a data frame, which no operation of ours allows")),
+        (code, Dialect::Nix) if activity::is_code(code) => read_activity(input, code).await.map(Frame::Told),
+        (code, _) => Err(DaemonError::protocol(format!("unknown frame {code:#x}"))),
     }
 }
 
-/// A daemon's text for people.
-async fn message<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<String, DaemonError> {
-    let text = without_ansi(input.clipped(MAX_LOG_TEXT_BYTES).await?);
-    Ok(text.trim_end_matches('\n').to_owned())
+/// Reads what follows [`ERROR`].
+pub(crate) async fn read_error<R: AsyncRead + Unpin>(input: &mut Reader<R>, dialect: Dialect) -> Result<Refusal, DaemonError> {
+    match dialect {
+        Dialect::Nix => read_structured_error(input).await,
+        Dialect::Guix => Ok(Refusal { message: read_message(input).await?, status: input.number().await? }),
+    }
 }
 
-/// Reads what follows [`ERROR`] and gives the message.
-pub(crate) async fn read_error<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<String, DaemonError> {
+/// The form that Nix uses from protocol 1.26 on.
+async fn read_structured_error<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<Refusal, DaemonError> {
     input.clipped(MAX_LOG_TEXT_BYTES).await?; // the type, always "Error"
     input.number().await?; // the verbosity level
     input.clipped(MAX_LOG_TEXT_BYTES).await?; // a name, no longer used
-    let why = message(input).await?;
+    let message = read_message(input).await?;
     input.number().await?; // whether a position follows: never
     for _ in 0..input.count(MAX_ERROR_TRACES).await? {
         input.number().await?;
         input.clipped(MAX_LOG_TEXT_BYTES).await?;
     }
-    Ok(why)
+    Ok(Refusal { message, status: 1 })
 }
 
-async fn read_start<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<Event, DaemonError> {
-    let id = input.number().await?;
-    input.number().await?; // the verbosity level
-    let kind = ActivityKind::from_wire(input.number().await?);
-    let text = message(input).await?;
-    read_fields(input).await?;
-    input.number().await?; // the parent activity
-    Ok(Event::Started { id, kind, text })
+/// Reads a daemon's text for people.
+pub(crate) async fn read_message<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<String, DaemonError> {
+    input.clipped(MAX_LOG_TEXT_BYTES).await.map(|text| message(&text))
 }
 
-async fn read_result<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<Option<Event>, DaemonError> {
-    let id = input.number().await?;
-    let kind = input.number().await?;
-    let mut fields = read_fields(input).await?.into_iter();
-    Ok(match (kind, fields.next(), fields.next()) {
-        (RESULT_BUILD_LOG_LINE | RESULT_POST_BUILD_LOG_LINE, Some(Field::Text(line)), _) => Some(Event::Line(line)),
-        (RESULT_SET_PHASE, Some(Field::Text(phase)), _) => Some(Event::Phase(phase)),
-        (RESULT_PROGRESS, Some(Field::Number(done)), Some(Field::Number(expected))) => {
-            Some(Event::Progress { id, done, expected })
-        }
-        _ => None,
-    })
-}
-
-/// A typed value that comes with an activity.
-enum Field {
-    Number(u64),
-    Text(String),
-}
-
-async fn read_fields<R: AsyncRead + Unpin>(input: &mut Reader<R>) -> Result<Vec<Field>, DaemonError> {
-    let mut fields = Vec::new();
-    for _ in 0..input.count(MAX_ACTIVITY_FIELDS).await? {
-        fields.push(match input.number().await? {
-            0 => Field::Number(input.number().await?),
-            1 => Field::Text(input.clipped(MAX_LOG_TEXT_BYTES).await?),
-            kind => return Err(DaemonError::protocol(format!("unknown kind of activity field {kind}"))),
-        });
-    }
-    Ok(fields)
+/// A daemon's text for people, without colours and without the newline at its end.
+pub(crate) fn message(text: &[u8]) -> String {
+    let text = without_ansi(String::from_utf8_lossy(text).into_owned());
+    text.trim_end_matches('\n').to_owned()
 }
 
 #[cfg(test)]
@@ -116,53 +99,49 @@ mod tests {
     use super::*;
     use crate::wire::Request;
 
-    async fn read(request: &Request) -> Result<Frame, DaemonError> {
-        read_frame(&mut Reader::new(request.as_bytes())).await
+    async fn read(request: &Request, dialect: Dialect) -> Result<Frame, DaemonError> {
+        read_frame(&mut Reader::new(request.as_bytes()), dialect).await
+    }
+
+    /// The error and the frame after it, to see that they are in step.
+    async fn error_and_next(mut wire: Request, dialect: Dialect) -> (Frame, Frame) {
+        let wire = wire.number(LAST).as_bytes().to_vec();
+        let mut reader = Reader::new(&wire[..]);
+        let error = read_frame(&mut reader, dialect).await.unwrap();
+        (error, read_frame(&mut reader, dialect).await.unwrap())
     }
 
     #[tokio::test]
-    async fn a_line_of_the_build_log_is_told_as_it_is() {
-        let mut wire = Request::new(RESULT);
-        wire.number(1).number(RESULT_BUILD_LOG_LINE).number(1).number(1).bytes("checking for gcc... \x1b[32myes\x1b[0m");
-        let line = Event::Line("checking for gcc... \x1b[32myes\x1b[0m".into());
-        assert_eq!(read(&wire).await.unwrap(), Frame::Told(Some(line)));
-    }
-
-    #[tokio::test]
-    async fn an_activity_is_read_with_all_its_fields() {
-        let mut wire = Request::new(START_ACTIVITY);
-        wire.number(9).number(3).number(105).bytes("building 'x'").number(2);
-        wire.number(1).bytes("/nix/store/x.drv").number(0).number(1).number(0);
-        let started = Event::Started { id: 9, kind: ActivityKind::Build, text: "building 'x'".into() };
-        assert_eq!(read(&wire).await.unwrap(), Frame::Told(Some(started)));
-    }
-
-    #[tokio::test]
-    async fn an_error_is_read_with_its_traces_and_without_its_colours() {
+    async fn an_error_of_nix_is_read_with_its_traces_and_without_its_colours() {
         let mut wire = Request::new(ERROR);
         wire.bytes("Error").number(0).bytes("Error").bytes("\x1b[31;1mgone\x1b[0m\n").number(0);
         wire.number(1).number(0).bytes("while looking");
-        let with_next = wire.number(LAST).as_bytes().to_vec();
-        let mut reader = Reader::new(&with_next[..]);
-        assert_eq!(read_frame(&mut reader).await.unwrap(), Frame::Error("gone".into()));
-        assert_eq!(read_frame(&mut reader).await.unwrap(), Frame::Last);
+        let gone = Frame::Error(Refusal { message: "gone".into(), status: 1 });
+        assert_eq!(error_and_next(wire, Dialect::Nix).await, (gone, Frame::Last));
     }
 
     #[tokio::test]
-    async fn results_that_nobody_needs_are_passed_over() {
-        let mut wire = Request::new(RESULT);
-        wire.number(1).number(106).number(2).number(0).number(100).number(0).number(5);
-        assert_eq!(read(&wire).await.unwrap(), Frame::Told(None));
+    async fn an_error_of_guix_is_a_message_and_a_status() {
+        let mut wire = Request::new(ERROR);
+        wire.bytes("build of `x' failed").number(100);
+        let failed = Frame::Error(Refusal { message: "build of `x' failed".into(), status: 100 });
+        assert_eq!(error_and_next(wire, Dialect::Guix).await, (failed, Frame::Last));
     }
 
     #[tokio::test]
-    async fn unknown_frames_and_fields_are_refused() {
-        assert!(matches!(read(&Request::new(0x1234)).await, Err(DaemonError::Protocol(_))));
-        let mut wire = Request::new(RESULT);
-        wire.number(1).number(101).number(1).number(7);
-        assert!(matches!(read(&wire).await, Err(DaemonError::Protocol(_))));
-        wire = Request::new(RESULT);
-        wire.number(1).number(101).number(MAX_ACTIVITY_FIELDS + 1);
-        assert!(matches!(read(&wire).await, Err(DaemonError::Protocol(_))));
+    async fn a_text_is_told_as_it_is() {
+        let mut wire = Request::new(NEXT);
+        wire.bytes(b"\x1b[1mno \xff newline");
+        let text = Frame::Told(Told::Text(b"\x1b[1mno \xff newline".to_vec()));
+        assert_eq!(read(&wire, Dialect::Guix).await.unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn unknown_frames_and_those_of_the_other_dialect_are_refused() {
+        assert!(matches!(read(&Request::new(0x1234), Dialect::Nix).await, Err(DaemonError::Protocol(_))));
+        let mut stop_activity = Request::new(0x5354_4f50);
+        stop_activity.number(7);
+        assert!(matches!(read(&stop_activity, Dialect::Guix).await, Err(DaemonError::Protocol(_))));
+        assert!(matches!(read(&stop_activity, Dialect::Nix).await, Ok(Frame::Told(Told::Event(_)))));
     }
 }

@@ -9,7 +9,7 @@ mod framed;
 mod reader;
 mod request;
 
-pub(crate) use frame::{ERROR, Frame, read_error, read_frame};
+pub(crate) use frame::{ERROR, Frame, Refusal, Told, message, read_error, read_frame, read_message};
 pub(crate) use framed::{Sent, send_framed};
 pub use reader::Reader;
 pub use request::Request;
@@ -18,9 +18,11 @@ pub use request::Request;
 pub const MAX_STRING_BYTES: u64 = 1 << 20;
 /// The longest store path accepted, absolute; a name in the store can have 211 bytes.
 pub const MAX_PATH_BYTES: u64 = 1 << 10;
+/// The longest hash, signature or content address accepted, in bytes.
+pub const MAX_WORD_BYTES: u64 = 4 << 10;
 /// The longest list accepted from a daemon.
 pub const MAX_LIST_ITEMS: u64 = 1 << 18;
-/// What is kept of one log line, one message or one activity's name; the rest is skipped.
+/// What is kept of one log line, one text frame or one activity's name; the rest is skipped.
 pub const MAX_LOG_TEXT_BYTES: u64 = 64 << 10;
 /// The longest text that may be skipped: more is taken for a broken stream.
 pub const MAX_SKIPPED_BYTES: u64 = 256 << 20;

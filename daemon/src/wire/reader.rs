@@ -1,6 +1,8 @@
 //! Reading numbers, strings and lists, each within a bound.
 
+use std::fmt;
 use std::io;
+use std::str::FromStr;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
@@ -45,9 +47,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         String::from_utf8(bytes).map_err(|_| DaemonError::protocol("a string that is not UTF-8"))
     }
 
-    /// The first `limit` bytes of a string meant for people; the rest is skipped, and what is not UTF-8
-    /// is replaced.
-    pub async fn clipped(&mut self, limit: u64) -> Result<String, DaemonError> {
+    /// A string of at most `limit` bytes that must be what it is parsed as.
+    pub async fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, limit: u64) -> Result<T, DaemonError> {
+        self.text(limit).await?.parse().map_err(|error: T::Err| DaemonError::protocol(error.to_string()))
+    }
+
+    /// The first `limit` bytes of a string meant for people; the rest is skipped.
+    pub async fn clipped(&mut self, limit: u64) -> Result<Vec<u8>, DaemonError> {
         let length = self.number().await?;
         if length > MAX_SKIPPED_BYTES {
             return Err(DaemonError::protocol(format!("a message of {length} bytes")));
@@ -56,7 +62,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         self.fill(&mut kept).await?;
         self.copy(length - kept.len() as u64, &mut tokio::io::sink()).await?;
         self.padding(length).await?;
-        Ok(match String::from_utf8(kept) {
+        Ok(kept)
+    }
+
+    /// As [`Reader::clipped`], where what is not UTF-8 is replaced.
+    pub async fn clipped_text(&mut self, limit: u64) -> Result<String, DaemonError> {
+        Ok(match String::from_utf8(self.clipped(limit).await?) {
             Ok(text) => text,
             Err(odd) => String::from_utf8_lossy(odd.as_bytes()).into_owned(),
         })
@@ -144,14 +155,14 @@ mod tests {
         let mut wire = string(&[b'x'; 1001]);
         wire.extend(7u64.to_le_bytes());
         let mut reader = Reader::new(&wire[..]);
-        assert_eq!(reader.clipped(10).await.unwrap(), "xxxxxxxxxx");
+        assert_eq!(reader.clipped_text(10).await.unwrap(), "xxxxxxxxxx");
         assert_eq!(reader.number().await.unwrap(), 7);
     }
 
     #[tokio::test]
     async fn bytes_that_are_not_utf8_are_replaced_in_messages_and_refused_elsewhere() {
         let wire = string(b"a\xff");
-        assert_eq!(Reader::new(&wire[..]).clipped(10).await.unwrap(), "a\u{fffd}");
+        assert_eq!(Reader::new(&wire[..]).clipped_text(10).await.unwrap(), "a\u{fffd}");
         assert!(matches!(Reader::new(&wire[..]).text(10).await, Err(DaemonError::Protocol(_))));
     }
 

@@ -1,4 +1,4 @@
-//! The two directions of a connection, and the rhythm of every operation: request, log frames, answer.
+//! The two directions of a connection, and the rhythm of every operation: request, frames, answer.
 
 use std::io;
 use std::time::Duration;
@@ -9,21 +9,25 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
-use crate::wire::{Frame, MAX_LIST_ITEMS, MAX_PATH_BYTES, Reader, Request, Sent, read_frame, send_framed};
-use crate::{DaemonError, Event};
+use crate::wire::{
+    Frame, MAX_LIST_ITEMS, MAX_PATH_BYTES, Reader, Refusal, Request, Sent, Told, message, read_frame, send_framed,
+};
+use crate::{DaemonError, Dialect, Event};
 
 /// A connection without the memory of whether both sides are in step.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     pub input: Reader<OwnedReadHalf>,
     output: OwnedWriteHalf,
     pub store: StoreDir,
+    /// Nix's until the daemon has said what it is; nothing before that depends on it.
+    pub dialect: Dialect,
 }
 
 impl Channel {
     pub fn new(stream: UnixStream, store: StoreDir) -> Self {
         let (input, output) = stream.into_split();
-        Self { input: Reader::new(input), output, store }
+        Self { input: Reader::new(input), output, store, dialect: Dialect::Nix }
     }
 
     /// Sends a request in one write.
@@ -43,20 +47,25 @@ impl Channel {
         self.input.number().await.map(drop)
     }
 
-    /// Reads log frames up to the answer; the daemon's refusal becomes the error.
-    pub async fn await_answer(&mut self, on_event: &mut impl FnMut(Event)) -> Result<(), DaemonError> {
-        await_answer(&mut self.input, on_event).await
+    /// Reads frames up to the answer; the daemon's refusal becomes the error.
+    pub async fn await_answer(&mut self, on_told: &mut (dyn FnMut(Told) + Send)) -> Result<(), DaemonError> {
+        accept(await_answer(&mut self.input, self.dialect, on_told).await?)
     }
 
-    /// Sends a request with a framed stream behind it while reading log frames, without which both sides
+    /// Reads the next frame, for who wants to see what each says.
+    pub async fn frame(&mut self) -> Result<Frame, DaemonError> {
+        read_frame(&mut self.input, self.dialect).await
+    }
+
+    /// Sends a request with a framed stream behind it while reading frames, without which both sides
     /// could wait for each other with full buffers. Reads up to the answer.
     pub async fn call_framed(&mut self, request: Request, mut source: impl AsyncRead + Unpin) -> Result<(), DaemonError> {
         let answered = Notify::new();
         let send = send_framed(request.into_bytes(), &mut source, &mut self.output, &answered);
         let receive = async {
-            let answer = await_answer(&mut self.input, &mut ignore).await;
+            let answer = await_answer(&mut self.input, self.dialect, &mut ignore).await;
             answered.notify_one();
-            answer
+            answer.and_then(accept)
         };
         match tokio::join!(send, receive) {
             (Ok(Sent::SourceFailed(error)), Ok(()) | Err(DaemonError::Daemon(_))) => Err(DaemonError::Stream(error)),
@@ -72,6 +81,12 @@ impl Channel {
         self.parse_path(&absolute)
     }
 
+    /// A store path in an answer, or an empty text for none.
+    pub async fn optional_store_path(&mut self) -> Result<Option<StorePath>, DaemonError> {
+        let absolute = self.input.text(MAX_PATH_BYTES).await?;
+        if absolute.is_empty() { Ok(None) } else { self.parse_path(&absolute).map(Some) }
+    }
+
     /// A list of store paths in an answer.
     pub async fn store_paths<C: Default + Extend<StorePath>>(&mut self) -> Result<C, DaemonError> {
         let mut paths = C::default();
@@ -81,34 +96,40 @@ impl Channel {
         Ok(paths)
     }
 
-    pub fn parse_path(&self, absolute: &str) -> Result<StorePath, DaemonError> {
+    fn parse_path(&self, absolute: &str) -> Result<StorePath, DaemonError> {
         self.store.parse(absolute).map_err(|error| DaemonError::protocol(error.to_string()))
     }
 }
 
-async fn await_answer(input: &mut Reader<OwnedReadHalf>, on_event: &mut impl FnMut(Event)) -> Result<(), DaemonError> {
+async fn await_answer(
+    input: &mut Reader<OwnedReadHalf>,
+    dialect: Dialect,
+    on_told: &mut (dyn FnMut(Told) + Send),
+) -> Result<Result<(), Refusal>, DaemonError> {
     loop {
-        match read_frame(input).await? {
-            Frame::Told(event) => {
-                if let Some(event) = event {
-                    on_event(event);
-                }
-            }
-            Frame::Last => return Ok(()),
-            Frame::Error(why) => return Err(DaemonError::from_daemon(why)),
+        match read_frame(input, dialect).await? {
+            Frame::Told(told) => on_told(told),
+            Frame::Last => return Ok(Ok(())),
+            Frame::Error(refusal) => return Ok(Err(refusal)),
         }
     }
 }
 
+fn accept(answer: Result<(), Refusal>) -> Result<(), DaemonError> {
+    answer.map_err(|refusal| DaemonError::from_daemon(refusal.message))
+}
+
 /// For operations whose events nobody follows; what the daemon says in words may still help somebody.
-fn ignore(event: Event) {
-    if let Event::Message(text) = event {
-        tracing::debug!(%text, "the store daemon says");
+fn ignore(told: Told) {
+    match told {
+        Told::Text(text) => tracing::debug!(text = message(&text), "the store daemon says"),
+        Told::Event(Event::Message(text)) => tracing::debug!(%text, "the store daemon says"),
+        Told::Event(_) | Told::Nothing => {}
     }
 }
 
 /// Bounds the time of a conversation.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     what: &'static str,
     conversation: impl Future<Output = Result<T, DaemonError>>,
@@ -117,6 +138,6 @@ pub(super) async fn within<T>(
 }
 
 /// The error of using a connection that was given up.
-pub(super) fn given_up() -> DaemonError {
+pub(crate) fn given_up() -> DaemonError {
     DaemonError::Lost(io::Error::new(io::ErrorKind::NotConnected, "an earlier operation was cut off"))
 }
