@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use drover_daemon::{BasicDerivation, BuildMode, BuildStatus, DaemonError, Event};
+use drover_daemon::{BuildMode, BuildStatus, DaemonError, Event, Job, StoreDaemon};
 use support::{Lab, build, runs_with_argument, shell, until};
 
 #[tokio::test]
@@ -14,9 +14,9 @@ async fn a_build_of_two_outputs_needs_no_drv_in_its_store_and_tells_its_log_live
     let (drv, derivation) = there.instantiate(&shell("two", r#"outputs = [ "out" "doc" ];"#, commands));
     let mut connection = here.connect().await;
     let mut lines: Vec<(String, Instant)> = Vec::new();
-    let basic = BasicDerivation::new(&derivation, []);
+    let job = Job::new(&drv, &derivation, []);
     let result = connection
-        .build_derivation(&drv, &basic, BuildMode::Normal, |event| {
+        .build(&job, BuildMode::Normal, &mut |event| {
             if let Event::Line(line) = event {
                 lines.push((line, Instant::now()));
             }
@@ -56,8 +56,8 @@ async fn a_missing_input_is_not_the_builders_failure() {
     let (drv, derivation) = lab.instantiate(&shell("needs", "", "echo > $out"));
     let mut connection = lab.connect().await;
     let absent = other.outputs.values().next().unwrap().path.clone();
-    let basic = BasicDerivation::new(&derivation, [absent]);
-    let outcome = connection.build_derivation(&drv, &basic, BuildMode::Normal, |_| {}).await;
+    let job = Job::new(&drv, &derivation, [absent]);
+    let outcome = connection.build(&job, BuildMode::Normal, &mut |_| {}).await;
     match outcome {
         Ok(result) => assert_eq!(result.status, BuildStatus::MiscFailure, "{}", result.message),
         Err(error) => assert!(matches!(error, DaemonError::Daemon(_)), "{error:?}"),

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use drover_daemon::{Connection, DaemonConfig, DaemonError, Options, PathInfo};
+use drover_daemon::{Connection, DaemonConfig, DaemonError, Options, PathInfo, StoreDaemon, Substituters, nix};
 use drover_store::{Sha256, StoreDir, StorePath, text_path};
 use support::{Lab, store_path};
 
@@ -44,8 +44,16 @@ async fn many_paths_are_looked_up_at_once() {
     }
     let absent: StorePath = "0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-absent".parse().unwrap();
     let asked = there.iter().cloned().chain([absent.clone()]).collect();
-    assert_eq!(connection.query_valid(&asked, false).await.unwrap(), there);
+    assert_eq!(connection.query_valid(&asked).await.unwrap(), there);
     assert_eq!(connection.path_info(&absent).await.unwrap(), None);
+}
+
+/// A connection with what only Nix's dialect has: nars.
+async fn connect(lab: &Lab) -> nix::Connection {
+    match lab.connect().await {
+        Connection::Nix(connection) => connection,
+        other => panic!("a nix-daemon was to answer: {other:?}"),
+    }
 }
 
 /// A path of several megabytes in `lab`, what is known about it, and its nar.
@@ -54,7 +62,7 @@ async fn big_path(lab: &Lab) -> (PathInfo, Vec<u8>) {
     let noise: Vec<u8> = (0..BIG_BYTES as u64).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     std::fs::write(&file, noise).expect("room on the disk");
     let path = store_path(&lab.run(&["nix-store", "--add", file.to_str().expect("UTF-8")]));
-    let mut connection = lab.connect().await;
+    let mut connection = connect(lab).await;
     let info = connection.path_info(&path).await.expect("an answer").expect("a valid path");
     let mut nar = Vec::new();
     connection.nar(&path, info.nar_size, &mut nar).await.expect("its nar");
@@ -66,7 +74,7 @@ async fn a_nar_travels_whole_from_one_store_to_another() {
     let (Some(there), Some(here)) = (Lab::start(&[]), Lab::start(&[])) else { return };
     let (info, nar) = big_path(&there).await;
     assert_eq!((nar.len() as u64, Sha256::of(&nar)), (info.nar_size, info.nar_hash));
-    let mut connection = here.connect().await;
+    let mut connection = connect(&here).await;
     connection.add_nar(&info, &nar[..], true).await.unwrap();
     let arrived = connection.path_info(&info.path).await.unwrap().unwrap();
     assert_eq!((arrived.nar_hash, arrived.content_address), (info.nar_hash, info.content_address));
@@ -80,7 +88,7 @@ async fn a_refused_nar_leaves_the_connection_usable() {
     let (Some(there), Some(here)) = (Lab::start(&[]), Lab::start(&[])) else { return };
     let (mut info, nar) = big_path(&there).await;
     info.content_address = None;
-    let mut connection = here.connect().await;
+    let mut connection = connect(&here).await;
     let unsigned = connection.add_nar(&info, &nar[..], true).await.unwrap_err();
     assert!(unsigned.to_string().contains("signature"), "{unsigned}");
     let lie = PathInfo { nar_hash: Sha256::of(b"another"), ..info.clone() };
@@ -96,7 +104,7 @@ async fn a_refused_nar_leaves_the_connection_usable() {
 #[tokio::test]
 async fn the_nar_of_a_path_that_is_not_there_is_refused() {
     let Some(lab) = Lab::start(&[]) else { return };
-    let mut connection = lab.connect().await;
+    let mut connection = connect(&lab).await;
     let absent: StorePath = "0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-absent".parse().unwrap();
     let mut received = Vec::new();
     let refused = connection.nar(&absent, 400, &mut received).await.unwrap_err();
@@ -125,15 +133,11 @@ async fn a_path_is_fetched_from_a_cache_when_its_key_is_trusted_and_only_then() 
     let cache = tempfile::tempdir_in("/tmp").unwrap();
     let cache = format!("file://{}", cache.path().display());
     let (path, key) = publish(&there, &cache);
-    let substituters = format!("substituters = {cache}");
-    let stranger = "trusted-public-keys = test-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    let trusting = format!("trusted-public-keys = {key}");
-    let (Some(distrusts), Some(trusts)) = (Lab::start(&[&substituters, stranger]), Lab::start(&[&substituters, &trusting]))
-    else {
-        return;
-    };
-    let substituting = Options { substitute: true, ..Options::default() };
-    for (lab, fetched) in [(&distrusts, false), (&trusts, true)] {
+    let stranger = "test-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned();
+    let (Some(distrusts), Some(trusts)) = (Lab::start(&[]), Lab::start(&[])) else { return };
+    for (lab, key, fetched) in [(&distrusts, stranger, false), (&trusts, key, true)] {
+        let substituters = Substituters::From { urls: vec![cache.clone()], trusted_public_keys: vec![key] };
+        let substituting = Options { substituters, ..Options::default() };
         let mut connection = lab.connect().await;
         let refused = connection.ensure(&path).await.unwrap_err();
         assert!(matches!(refused, DaemonError::Daemon(_)), "without substitution: {refused:?}");
@@ -148,7 +152,7 @@ async fn roots_keep_a_path_from_the_collector() {
     let Some(lab) = Lab::start(&[]) else { return };
     let mut connection = lab.connect().await;
     let rooted = connection.add_text("rooted", b"kept", &[]).await.unwrap();
-    let link = lab.scratch().join("root");
+    let link = lab.scratch().join("link to rooted");
     std::os::unix::fs::symlink(StoreDir::nix().path(&rooted), &link).unwrap();
     connection.add_indirect_root(&link).await.unwrap();
     let mut keeper = lab.connect().await;
@@ -162,5 +166,5 @@ async fn roots_keep_a_path_from_the_collector() {
         all.iter().filter(|path| lab.file(path).exists()).count() < 3
     })
     .await;
-    assert_eq!(keeper.query_valid(&all, false).await.unwrap(), BTreeSet::from([rooted, held]));
+    assert_eq!(keeper.query_valid(&all).await.unwrap(), BTreeSet::from([rooted, held]));
 }

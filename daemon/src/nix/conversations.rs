@@ -136,7 +136,7 @@ async fn without_servers_substitution_is_off() {
 
 #[tokio::test]
 async fn a_path_is_deleted_unless_something_keeps_it_alive() {
-    let request = then(vec![N(20), N(3), N(1), S(HELLO), N(0), N(u64::MAX)], [N(0); 3]);
+    let request = then(vec![N(20), N(3), N(1), S(HELLO), N(0), N(u64::MAX)], [N(0), N(0), N(0)]);
     let script = vec![
         Expect(request.clone()),
         Say(vec![LAST, N(1), S(HELLO), N(4096), N(0)]),
