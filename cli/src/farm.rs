@@ -44,16 +44,27 @@ pub(crate) struct Farm {
     pub(crate) nats_url: String,
     /// Where the bytes lie.
     pub(crate) bucket: String,
-    /// The substitute server, with the store directory's part.
-    pub(crate) cache_url: String,
-    /// Where its derivations live.
-    pub(crate) store_dir: StoreDir,
-    /// The store daemon of this machine, if there is one.
-    pub(crate) daemon_socket: Option<PathBuf>,
+    /// The stores that it serves here.
+    #[serde(default)]
+    pub(crate) stores: Vec<FarmStore>,
+    /// One more, among the other fields: so it was written before there could be several.
+    #[serde(flatten, skip_serializing)]
+    pub(crate) only: Option<FarmStore>,
     /// The login of the person at this machine.
     pub(crate) uuid: Uuid,
     /// The file with its password.
     pub(crate) password_file: PathBuf,
+}
+
+/// What `farm.json` says of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FarmStore {
+    /// Where its items live.
+    pub(crate) store_dir: StoreDir,
+    /// Its substitute server, with the store directory's part.
+    pub(crate) cache_url: String,
+    /// Its daemon on this machine, if there is one.
+    pub(crate) daemon_socket: Option<PathBuf>,
 }
 
 /// All that a command needs to reach a farm.
@@ -89,7 +100,13 @@ impl Farm {
         };
         let mut farm: Self = serde_json::from_slice(&bytes).map_err(|error| bad_input(format!("{}: {error}", path.display())))?;
         farm.password_file = dir.join(&farm.password_file);
+        farm.stores.extend(farm.only.take());
         Ok(Some(farm))
+    }
+
+    /// The daemon of this store on this machine, if there is one.
+    pub(crate) fn daemon_socket(&self, store_dir: &StoreDir) -> Option<PathBuf> {
+        self.stores.iter().find(|store| store.store_dir == *store_dir).and_then(|store| store.daemon_socket.clone())
     }
 }
 
@@ -137,13 +154,17 @@ impl FarmArgs {
 mod tests {
     use super::*;
 
+    fn store(store_dir: StoreDir, socket: &str) -> FarmStore {
+        let cache_url = format!("http://127.0.0.1:8080/{}", store_dir.slug());
+        FarmStore { store_dir, cache_url, daemon_socket: Some(socket.into()) }
+    }
+
     fn farm() -> Farm {
         Farm {
             nats_url: "nats://127.0.0.1:4222".into(),
             bucket: "file:///farm/bucket".into(),
-            cache_url: "http://127.0.0.1:8080/nix-store".into(),
-            store_dir: StoreDir::nix(),
-            daemon_socket: None,
+            stores: vec![store(StoreDir::nix(), "/run/nix"), store(StoreDir::guix(), "/run/guix")],
+            only: None,
             uuid: "0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b".parse().unwrap(),
             password_file: "secrets/up".into(),
         }
@@ -155,6 +176,21 @@ mod tests {
         std::fs::write(dir.path().join(FILE), serde_json::to_vec(&farm()).unwrap()).unwrap();
         let read = Farm::read(dir.path()).unwrap().unwrap();
         assert_eq!(read, Farm { password_file: dir.path().join("secrets/up"), ..farm() });
+    }
+
+    #[test]
+    fn a_farm_of_both_daemons_and_an_older_one_of_one_store_say_where_a_daemon_is() {
+        assert_eq!(farm().daemon_socket(&StoreDir::guix()), Some("/run/guix".into()));
+        let mut older = serde_json::to_value(farm()).unwrap();
+        let only = older["stores"].take()[1].take();
+        let fields = older.as_object_mut().unwrap();
+        fields.remove("stores");
+        fields.extend(only.as_object().unwrap().clone());
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), older.to_string()).unwrap();
+        let read = Farm::read(dir.path()).unwrap().unwrap();
+        assert_eq!(read.daemon_socket(&StoreDir::guix()), Some("/run/guix".into()));
+        assert_eq!(read.daemon_socket(&StoreDir::nix()), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod exit;
 mod farm;
 
 mod ask;
+mod daemon_socket;
 mod human;
 mod login;
 mod report;
@@ -28,7 +29,7 @@ use clap::{CommandFactory, Parser};
 
 use exit::Exit;
 
-/// Build Nix derivations on many machines, and get signed substitutes.
+/// Build Nix and Guix derivations on many machines, and get signed substitutes.
 #[derive(Debug, Parser)]
 #[command(name = "drover", version, after_help = exit::HELP)]
 struct Args {

@@ -39,7 +39,7 @@ impl Ground {
         if std::fs::hard_link(drover, ground.drover()).is_err() {
             std::fs::copy(drover, ground.drover()).unwrap();
         }
-        for name in ["drover-scheduler", "drover-hook-worker", "drover-cache"] {
+        for name in ["drover-scheduler", "drover-hook-worker", "drover-cache", "drover-agent"] {
             let path = ground.dir.path().join(name);
             std::fs::write(&path, STAND_IN).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -57,14 +57,18 @@ impl Ground {
 
     fn command(&self) -> Command {
         let mut command = Command::new(self.drover());
-        command.args(["up", "--no-agents", "--dir"]).arg(self.farm()).stdin(Stdio::null()).env_remove("DROVER_FARM");
+        command.args(["up", "--dir"]).arg(self.farm()).stdin(Stdio::null()).env_remove("DROVER_FARM");
         command
     }
 
-    /// Starts it, and waits until all runs.
+    /// Starts it without agents, and waits until all runs.
     fn up(&self) -> Up {
+        self.up_with(&["--no-agents"])
+    }
+
+    fn up_with(&self, more: &[&str]) -> Up {
         let out = std::fs::File::create(self.dir.path().join("out")).unwrap();
-        let child = self.command().stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+        let child = self.command().args(more).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
         let up = Up { child };
         until("it runs", || self.said().contains("The farm runs."));
         up
@@ -80,6 +84,12 @@ impl Ground {
         let all = std::fs::read_dir("/proc").unwrap().flatten();
         let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
         lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(&inside)).collect()
+    }
+
+    /// The command lines of those that run this.
+    fn running(&self, program: &str) -> Vec<String> {
+        let program = format!("/{program} ");
+        self.processes().into_iter().filter(|line| line.contains(&program)).collect()
     }
 
     fn pid(&self, name: &str) -> i32 {
@@ -132,11 +142,45 @@ fn up_starts_the_farm_says_where_it_is_and_stops_it_on_term() {
     assert_eq!(ground.processes(), Vec::<String>::new());
 }
 
+/// Somewhere that exists, for a daemon's socket.
+const BOTH: [&str; 4] = ["--daemon-socket", "/nix/store=/dev/null", "--daemon-socket", "/gnu/store=/dev/null"];
+
+#[test]
+fn each_store_daemon_gets_an_agent_with_the_cache_of_its_store() {
+    let Some(ground) = Ground::new() else { return };
+    let _up = ground.up_with(&BOTH);
+    let farm: serde_json::Value = serde_json::from_str(&text(&ground.farm().join("farm.json"))).unwrap();
+    for (n, store, slug) in [(0, "/nix/store", "nix-store"), (1, "/gnu/store", "gnu-store")] {
+        let cache = farm["stores"][n]["cache_url"].as_str().unwrap();
+        assert!(cache.ends_with(slug) && ground.said().contains(cache), "{}", ground.said());
+        let agents = ground.running("drover-agent");
+        let agent = agents.iter().find(|line| line.contains(&format!("--store-dir {store} "))).unwrap();
+        assert!(agent.contains(&format!("--substitute-url {cache} ")), "{agent}");
+        assert_eq!(agent.contains("--trusted-public-key"), n == 0, "{agent}");
+    }
+    assert!(ground.said().contains("guix archive --authorize"), "{}", ground.said());
+}
+
+#[test]
+fn other_substitute_servers_are_told_to_all_that_must_know_and_asked_by_a_pool() {
+    let Some(ground) = Ground::new() else { return };
+    let servers = ["--extra-substitute-url", "https://ci.example", "--trusted-public-key", "ci:AAAA"];
+    let _up = ground.up_with(&[&BOTH[..], &servers].concat());
+    let pool = ground.running("drover-hook-worker substitutes");
+    assert!(pool.len() == 1 && pool[0].contains("--substitute-url https://ci.example --trusted-public-key ci:AAAA"), "{pool:?}");
+    let agents = ground.running("drover-agent");
+    assert!(
+        agents.len() == 2 && agents.iter().all(|line| line.contains("--extra-substitute-url https://ci.example")),
+        "{agents:?}"
+    );
+    assert!(ground.running("drover-scheduler")[0].contains("--ask-substitutes"));
+}
+
 #[test]
 fn a_second_up_on_the_same_folder_says_that_it_runs() {
     let Some(ground) = Ground::new() else { return };
     let _up = ground.up();
-    let Output { status, stderr, .. } = ground.command().output().unwrap();
+    let Output { status, stderr, .. } = ground.command().arg("--no-agents").output().unwrap();
     assert_eq!(status.code(), Some(2));
     assert!(String::from_utf8_lossy(&stderr).contains("a farm runs in"), "{}", String::from_utf8_lossy(&stderr));
 }

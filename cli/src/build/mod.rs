@@ -24,12 +24,10 @@ use drover_messages::{BuildId, SubmissionId, Timestamp};
 use drover_store::StoreDir;
 
 use crate::ask::Connection;
+use crate::daemon_socket;
 use crate::exit::Exit;
 use crate::farm::{Farm, FarmArgs};
 use items::Items;
-
-/// Where a store daemon usually listens, below the store's state directory.
-const USUAL_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
 
 /// Build derivations on the farm.
 ///
@@ -62,7 +60,8 @@ pub(crate) struct Args {
     /// The store directory, where the paths do not say it
     #[arg(long, value_name = "DIR", env = "DROVER_STORE_DIR")]
     store_dir: Option<StoreDir>,
-    /// The socket of the store daemon that knows the sources [default: the farm's, or Nix's usual one]
+    /// The socket of the store daemon that knows the sources [default: the farm's, or the usual one
+    /// of that store]
     #[arg(long, value_name = "SOCKET", env = "DROVER_DAEMON_SOCKET")]
     daemon_socket: Option<PathBuf>,
     #[command(flatten)]
@@ -77,7 +76,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let closure = closure::read(&items, &roots.drvs).await?;
     let connection = Connection::open(&args.farm).await?;
     let submission = SubmissionId::new();
-    let daemon = daemon(args, connection.access.farm.as_ref(), &roots.store_dir);
+    let daemon = daemon(args, connection.access.farm.as_ref(), &roots.store_dir)?;
     let sent = upload::send(&connection, submission, &items, &closure, daemon).await?;
     let submit = Submit {
         submission,
@@ -99,10 +98,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(Exit::Success.into())
 }
 
-fn daemon(args: &Args, farm: Option<&Farm>, store_dir: &StoreDir) -> DaemonConfig {
-    let of_farm = farm.filter(|farm| farm.store_dir == *store_dir).and_then(|farm| farm.daemon_socket.clone());
-    let socket = args.daemon_socket.clone().or(of_farm).unwrap_or_else(|| USUAL_SOCKET.into());
-    DaemonConfig::new(socket, store_dir.clone())
+fn daemon(args: &Args, farm: Option<&Farm>, store_dir: &StoreDir) -> anyhow::Result<DaemonConfig> {
+    let named = args.daemon_socket.clone().or_else(|| farm?.daemon_socket(store_dir));
+    let socket = named.map_or_else(|| daemon_socket::usual(store_dir), Ok)?;
+    Ok(DaemonConfig::new(socket, store_dir.clone()))
 }
 
 fn print_ids(submit: &Submit) {

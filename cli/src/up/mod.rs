@@ -9,6 +9,8 @@ mod orphans;
 mod plans;
 mod programs;
 mod ready;
+mod servers;
+mod stores;
 mod summary;
 mod supervisor;
 
@@ -24,6 +26,8 @@ use crate::exit::Exit;
 use crate::farm;
 use folder::Folder;
 use plans::{Facts, Programs, SCHEDULER_READY};
+use servers::Servers;
+use stores::{Socket, Store};
 use supervisor::Supervisor;
 
 /// Run a whole farm on this machine: broker, scheduler, publisher, substitute server, agents.
@@ -35,7 +39,7 @@ pub(crate) struct Args {
     /// The farm's folder [default: ~/.local/state/drover/farm]
     #[arg(long, value_name = "DIR", env = "DROVER_FARM")]
     dir: Option<PathBuf>,
-    /// Agents to start on the store daemon of this machine [default: 1 if there is a daemon, else 0]
+    /// Agents to start on each store daemon of this machine [default: 1 on each that is there]
     #[arg(long, value_name = "N", conflicts_with = "no_agents")]
     agents: Option<usize>,
     /// Start no agents
@@ -47,12 +51,13 @@ pub(crate) struct Args {
     /// A system that the agents build for; can be given several times [default: this machine's]
     #[arg(long = "system", value_name = "SYSTEM")]
     systems: Vec<String>,
-    /// The socket of the store daemon
-    #[arg(long, value_name = "SOCKET", env = "DROVER_DAEMON_SOCKET", default_value = "/nix/var/nix/daemon-socket/socket")]
-    daemon_socket: PathBuf,
-    /// The store directory
-    #[arg(long, value_name = "DIR", env = "DROVER_STORE_DIR", default_value = "/nix/store")]
-    store_dir: StoreDir,
+    /// The socket of a store daemon; can be given once for Nix and once for Guix [default: the usual one of each that is there]
+    #[arg(long = "daemon-socket", value_name = "[STORE_DIR=]SOCKET", env = "DROVER_DAEMON_SOCKET")]
+    daemon_sockets: Vec<Socket>,
+    /// A store directory: only this one is served; can be given once for Nix and once for Guix [default: /nix/store and
+    /// /gnu/store]
+    #[arg(long = "store-dir", value_name = "DIR", env = "DROVER_STORE_DIR")]
+    store_dirs: Vec<StoreDir>,
     /// The address to listen on. Beyond this machine, put TLS in front
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     listen: IpAddr,
@@ -65,6 +70,8 @@ pub(crate) struct Args {
     /// The nats-server to use, 2.12 or later [default: .cache/tools, ~/.local/share/drover/bin, the PATH]
     #[arg(long, value_name = "PATH", env = "DROVER_NATS_SERVER")]
     nats_server: Option<PathBuf>,
+    #[command(flatten)]
+    servers: Servers,
 }
 
 /// Runs it until it is told to stop. On the main thread of a single-threaded runtime, for [`child::Child::start`].
@@ -73,12 +80,13 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut terminated = signal(SignalKind::terminate())?;
     let usual_dir = args.dir.is_none();
     let dir = args.dir.clone().map_or_else(farm::default_dir, Ok)?;
-    let programs = find_programs(args)?;
+    let stores = stores::choose(&args.store_dirs, &args.daemon_sockets, if args.no_agents { Some(0) } else { args.agents })?;
+    let programs = find_programs(args, &stores)?;
     let folder = Folder::open(&dir)?;
     for name in orphans::end(&folder.path("run"), folder.dir()) {
         tell(&format!("ended {name}, which an earlier `drover up` had left behind"));
     }
-    let facts = prepare(args, &folder, programs)?;
+    let facts = prepare(args, &folder, programs, stores)?;
     let mut supervisor = Supervisor::new(folder.folders(), Arc::new(tell));
     let started = tokio::select! {
         started = start(&facts, &mut supervisor) => started.map(|()| true),
@@ -97,31 +105,25 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     started.map(|_| Exit::Success.into())
 }
 
-fn find_programs(args: &Args) -> anyhow::Result<Programs> {
+fn find_programs(args: &Args, stores: &[Store]) -> anyhow::Result<Programs> {
     Ok(Programs {
         nats_server: programs::nats_server(args.nats_server.as_deref())?,
         scheduler: programs::sibling("drover-scheduler")?,
         hook_worker: programs::sibling("drover-hook-worker")?,
         cache: programs::sibling("drover-cache")?,
-        agent: if args.agents() > 0 { Some(programs::sibling("drover-agent")?) } else { None },
+        agent: if stores.iter().any(|store| store.agents > 0) { Some(programs::sibling("drover-agent")?) } else { None },
     })
 }
 
-impl Args {
-    fn agents(&self) -> usize {
-        let usual = usize::from(self.daemon_socket.exists());
-        if self.no_agents { 0 } else { self.agents.unwrap_or(usual) }
-    }
-}
-
-fn prepare<'a>(args: &Args, folder: &'a Folder, programs: Programs) -> anyhow::Result<Facts<'a>> {
+fn prepare<'a>(args: &Args, folder: &'a Folder, programs: Programs, stores: Vec<Store>) -> anyhow::Result<Facts<'a>> {
+    let agents: Vec<String> = stores.iter().flat_map(Store::agent_names).collect();
     let facts = Facts {
         folder,
         programs,
-        logins: first_logins::make(folder, args.agents())?,
+        logins: first_logins::make(folder, &agents, args.servers.are_some())?,
         addresses: address::choose(folder, args.listen, args.port, args.cache_port)?,
-        store_dir: args.store_dir.clone(),
-        daemon_socket: args.daemon_socket.clone(),
+        stores,
+        servers: args.servers.clone(),
         systems: args.systems.clone(),
         max_parallel_builds: args.max_parallel_builds,
         public_key: key::public(folder)?,
@@ -140,6 +142,9 @@ async fn start(facts: &Facts<'_>, supervisor: &mut Supervisor) -> anyhow::Result
     supervisor.keep(facts.scheduler())?;
     ready::file("scheduler", &ready_file, &folder.log("scheduler")).await?;
     supervisor.keep(facts.publish())?;
+    if let Some(substitutes) = facts.substitutes() {
+        supervisor.keep(substitutes)?;
+    }
     supervisor.keep(facts.cache())?;
     ready::port("cache", facts.addresses.cache, &folder.log("cache")).await?;
     for agent in facts.agents() {

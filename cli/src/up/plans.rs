@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use drover_store::StoreDir;
+use drover_store::{Family, StoreDir};
 
 use super::address::Addresses;
 use super::child::Plan;
 use super::first_logins::{self, FirstLogins, Known};
 use super::folder::Folder;
 use super::key;
+use super::servers::Servers;
+use super::stores::Store;
 
 /// The configuration of nats-server, in the farm's folder.
 pub(crate) const NATS_CONF: &str = "nats-server.conf";
@@ -22,8 +24,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) programs: Programs,
     pub(crate) logins: FirstLogins,
     pub(crate) addresses: Addresses,
-    pub(crate) store_dir: StoreDir,
-    pub(crate) daemon_socket: PathBuf,
+    pub(crate) stores: Vec<Store>,
+    pub(crate) servers: Servers,
     pub(crate) systems: Vec<String>,
     pub(crate) max_parallel_builds: u32,
     pub(crate) public_key: String,
@@ -50,9 +52,9 @@ impl Facts<'_> {
         format!("file://{}", self.folder.path("bucket").display())
     }
 
-    /// The substitute server's, for this farm's store directory.
-    pub(crate) fn cache_url(&self) -> String {
-        format!("http://{}/{}", self.addresses.cache, self.store_dir.slug())
+    /// The substitute server's, for a store directory.
+    pub(crate) fn cache_url(&self, store_dir: &StoreDir) -> String {
+        format!("http://{}/{}", self.addresses.cache, store_dir.slug())
     }
 
     fn plan(&self, name: &str, program: &Path, args: Vec<OsString>) -> Plan {
@@ -85,6 +87,9 @@ impl Facts<'_> {
         args.extend(["--logins".into(), self.folder.path(first_logins::DIR).into()]);
         args.extend(["--system-password-file".into(), self.folder.path(&self.logins.system.password_file).into()]);
         args.extend(["--ready-file".into(), self.folder.path(SCHEDULER_READY).into()]);
+        if self.servers.are_some() {
+            args.push("--ask-substitutes".into());
+        }
         self.plan("scheduler", &self.programs.scheduler, args)
     }
 
@@ -96,9 +101,17 @@ impl Facts<'_> {
         self.plan("publish", &self.programs.hook_worker, args)
     }
 
+    /// The worker that asks other substitute servers, where there are some.
+    pub(crate) fn substitutes(&self) -> Option<Plan> {
+        let mut args = vec!["substitutes".into()];
+        args.extend(self.login(self.logins.substitutes.as_ref()?));
+        args.extend(self.servers.for_pool());
+        Some(self.plan("substitutes", &self.programs.hook_worker, args))
+    }
+
     /// The substitute server. It logs in nowhere.
     pub(crate) fn cache(&self) -> Plan {
-        let args: Vec<OsString> = vec![
+        let args = vec![
             "--bucket".into(),
             self.bucket().into(),
             "--listen".into(),
@@ -112,25 +125,31 @@ impl Facts<'_> {
     /// The agents of this machine.
     pub(crate) fn agents(&self) -> Vec<Plan> {
         let Some(program) = &self.programs.agent else { return Vec::new() };
-        let plan = |(n, login): (usize, &Known)| {
-            let name = format!("agent-{}", n + 1);
-            self.plan(&name, program, self.agent_args(login, &name))
+        let of_store = |store: &Store| {
+            let plan = |name: String| Some(self.plan(&name, program, self.agent_args(store, &name)?));
+            store.agent_names().into_iter().filter_map(plan).collect::<Vec<_>>()
         };
-        self.logins.agents.iter().enumerate().map(plan).collect()
+        self.stores.iter().flat_map(of_store).collect()
     }
 
-    fn agent_args(&self, login: &Known, name: &str) -> Vec<OsString> {
-        let mut args = self.login(login);
+    fn agent_args(&self, store: &Store, name: &str) -> Option<Vec<OsString>> {
+        let mut args = self.login(self.logins.agents.get(name)?);
         args.extend(["--name".into(), name.into()]);
         args.extend(["--state-dir".into(), self.folder.path("agents").join(name).into()]);
-        args.extend(["--daemon-socket".into(), self.daemon_socket.clone().into()]);
-        args.extend(["--store-dir".into(), self.store_dir.to_string().into()]);
+        args.extend(["--daemon-socket".into(), store.daemon_socket.clone()?.into()]);
+        args.extend(["--store-dir".into(), store.dir.to_string().into()]);
         args.extend(["--max-parallel-builds".into(), self.max_parallel_builds.to_string().into()]);
-        args.extend(["--substitute-url".into(), self.cache_url().into()]);
-        args.extend(["--trusted-public-key".into(), self.public_key.clone().into()]);
+        args.extend(["--substitute-url".into(), self.cache_url(&store.dir).into()]);
+        match store.dir.family() {
+            Family::Nix => {
+                args.extend(["--trusted-public-key".into(), self.public_key.clone().into()]);
+                args.extend(self.servers.for_nix_agent());
+            }
+            Family::Guix => args.extend(self.servers.for_guix_agent()),
+        }
         for system in &self.systems {
             args.extend(["--system".into(), system.into()]);
         }
-        args
+        Some(args)
     }
 }
