@@ -99,13 +99,14 @@ fn print(answer: Agents, json: bool) -> anyhow::Result<()> {
 }
 
 fn table(agents: &[AgentRow]) -> Table {
-    let mut table = Table::new(&["AGENT", "NAME", "HEARD", "LEASES", "SYSTEMS", "STATE"]);
+    let mut table = Table::new(&["AGENT", "NAME", "HEARD", "LEASES", "STORE", "SYSTEMS", "STATE"]);
     for agent in agents {
         table.row([
             agent.agent.to_string(),
             agent.name.clone(),
             agent.silent_millis.map(|millis| format!("{} ago", human::duration(millis))).unwrap_or_else(|| "never".into()),
             format!("{}/{}", agent.leases, agent.max_parallel_builds),
+            agent.store_dir.as_ref().map(|dir| dir.to_string()).unwrap_or_default(),
             agent.systems.join(","),
             state(agent),
         ]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use drover_messages::request::{MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS};
-use drover_store::{DrvPath, StoreDir};
+use drover_store::{DrvPath, Family, StoreDir};
 
 use crate::exit::bad_input;
 
@@ -51,16 +51,21 @@ fn parse_one(store_dir: &StoreDir, argument: &str) -> anyhow::Result<DrvPath> {
         return Err(not_whole(argument));
     }
     let path = store_dir.parse(argument).map_err(|error| bad_input(format!("{argument} is no path in {store_dir}: {error}")))?;
+    let (evaluate, query) = match store_dir.family() {
+        Family::Nix => ("nix-instantiate", "nix-store --query --deriver"),
+        Family::Guix => ("guix build --derivations", "guix gc --derivers"),
+    };
     DrvPath::try_from(path).map_err(|_| {
         bad_input(format!(
-            "{argument} is not a derivation: name the .drv file, as `nix-instantiate` or `guix build -d` prints it, or \
-             `nix-store --query --deriver {argument}`"
+            "{argument} is not a derivation: name the .drv file, as `{evaluate}` prints it, or `{query} {argument}`"
         ))
     })
 }
 
 fn not_whole(argument: &str) -> anyhow::Error {
-    bad_input(format!("{argument:?} is no path in a store: name the .drv file by its whole path, such as /nix/store/…-hello.drv"))
+    bad_input(format!(
+        "{argument:?} is no path in a store: name the .drv file by its whole path, such as /nix/store/…-hello.drv or /gnu/store/…-hello.drv"
+    ))
 }
 
 /// One `--tag k=v`, for clap.
@@ -122,6 +127,7 @@ mod tests {
     #[test]
     fn what_is_no_derivation_is_refused_with_what_to_name_instead() {
         assert!(refused(&["/nix/store/0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello"]).contains("is not a derivation"));
+        assert!(refused(&["/gnu/store/0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello"]).contains("`guix gc --derivers /gnu/store/"));
         assert!(refused(&["./hello.drv"]).contains("whole path"));
         assert!(refused(&["hello.drv"]).contains("whole path"));
         assert!(refused(&["/nix/store/short-hello.drv"]).contains("is no path in /nix/store"));
