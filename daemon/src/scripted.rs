@@ -14,6 +14,8 @@ pub enum Word {
     N(u64),
     /// A string.
     S(&'static str),
+    /// A string that was made.
+    Text(String),
     /// Bytes as they are.
     Raw(Vec<u8>),
 }
@@ -35,15 +37,18 @@ fn encode(words: &[Word]) -> Vec<u8> {
     for word in words {
         match word {
             Word::N(number) => bytes.extend(number.to_le_bytes()),
-            Word::S(text) => {
-                bytes.extend((text.len() as u64).to_le_bytes());
-                bytes.extend(text.as_bytes());
-                bytes.resize(bytes.len().div_ceil(8) * 8, 0);
-            }
+            Word::S(text) => string(&mut bytes, text),
+            Word::Text(text) => string(&mut bytes, text),
             Word::Raw(raw) => bytes.extend(raw),
         }
     }
     bytes
+}
+
+fn string(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend((text.len() as u64).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
 }
 
 /// A connection to a daemon that has not greeted; the handle ends when the script is played.

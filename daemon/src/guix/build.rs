@@ -47,7 +47,7 @@ impl Connection {
         match ended {
             Ok(Ended::Astray(drv)) => {
                 let message = format!("an input went from the store: the daemon began to build {drv} and was stopped");
-                return Ok(BuildResult::new(BuildStatus::MiscFailure, message));
+                Ok(BuildResult::new(BuildStatus::MiscFailure, message))
             }
             ended => match self.talk.end(ended)? {
                 Ended::Refused(refusal) => Ok(verdict::failed(refusal, &course, job, &options)),

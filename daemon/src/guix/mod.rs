@@ -15,6 +15,15 @@ mod query;
 mod trace;
 mod verdict;
 
+#[cfg(test)]
+mod conversations;
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod replays;
+#[cfg(test)]
+mod scripted;
+
 pub use connection::Connection;
 
 /// The numbers of the operations that are Guix's own, or whose words are.

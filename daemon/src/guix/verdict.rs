@@ -36,7 +36,7 @@ pub(super) fn failed(refusal: Refusal, course: &Course, job: &Job<'_>, options: 
         _ if refusal.status == STOPPED => stopped(course, options),
         Some(Failed::Cached) => (BuildStatus::CachedFailure, all_words(course, &refusal)),
         Some(Failed::Setup(text)) => (BuildStatus::InputRejected, text.clone()),
-        Some(Failed::Built(text)) => (of_builder(text, refusal.status), with_note_on_disk(text, course)),
+        Some(Failed::Built(text)) => (of_builder(text, refusal.status, job), with_note_on_disk(text, course)),
         None => (of_daemon(course), all_words(course, &refusal)),
     };
     BuildResult::new(status, message)
@@ -52,12 +52,16 @@ fn stopped(course: &Course, options: &Options) -> (BuildStatus, String) {
 
 const TOO_MUCH_LOG: &str = "killed after writing more than";
 
-/// The builder ran. What it exits with is told in words; what is wrong with its outputs too, and with no status of 100.
-fn of_builder(text: &str, status: u64) -> BuildStatus {
-    let exited = [" failed with exit code ", " failed due to signal ", " died abnormally"].iter().any(|how| text.contains(how));
+/// The builder ran. What it exits with is told in words, and so is what is wrong with its outputs. A download that fails
+/// ends well, but for its output that is not there.
+fn of_builder(text: &str, status: u64, job: &Job<'_>) -> BuildStatus {
+    let says = |how: &[&str]| how.iter().any(|how| text.contains(how));
+    let exited = says(&[" failed with exit code ", " failed due to signal ", " died abnormally"]);
+    let no_download = job.is_fixed_output() && says(&[" failed to produce output path "]);
     match (exited, status) {
         (true, BUILDER_FAILED) => BuildStatus::PermanentFailure,
         (true, _) => BuildStatus::TransientFailure,
+        (false, _) if no_download => BuildStatus::TransientFailure,
         (false, _) => BuildStatus::OutputRejected,
     }
 }

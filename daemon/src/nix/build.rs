@@ -6,7 +6,7 @@ use super::{Connection, operation};
 use crate::channel::Channel;
 use crate::event::without_ansi;
 use crate::wire::{MAX_LIST_ITEMS, MAX_LOG_TEXT_BYTES, MAX_STRING_BYTES, Request, Told, message};
-use crate::{BuildMode, BuildResult, BuildStatus, DaemonError, Event, Job, ProtocolVersion, StoreDaemon};
+use crate::{BuildMode, BuildResult, BuildStatus, DaemonError, Event, Job, Options, ProtocolVersion, StoreDaemon};
 
 impl Connection {
     pub(super) async fn build_derivation(
@@ -25,7 +25,11 @@ impl Connection {
         request.number(mode.to_wire());
         let channel = self.talk.begin()?;
         let outcome = build(channel, &request, protocol, on_event).await;
-        self.talk.end(outcome)
+        let mut result = self.talk.end(outcome)?;
+        if let Some(options) = &self.options {
+            say_silence(&mut result, options);
+        }
+        Ok(result)
     }
 }
 
@@ -88,6 +92,19 @@ async fn read_result(channel: &mut Channel, protocol: ProtocolVersion) -> Result
     Ok(result)
 }
 
+/// Newer daemons say only after how many seconds they stopped a builder, and not that it was for its silence.
+fn say_silence(result: &mut BuildResult, options: &Options) {
+    let silent_secs = options.max_silent_secs;
+    let end = format!("timed out after {silent_secs} seconds");
+    if result.status == BuildStatus::TimedOut
+        && silent_secs != options.build_timeout_secs
+        && result.message.trim_end().ends_with(&end)
+    {
+        result.message.truncate(result.message.trim_end().len());
+        result.message.push_str(" of silence");
+    }
+}
+
 /// A number behind a flag that says whether there is one.
 async fn read_optional(channel: &mut Channel) -> Result<Option<u64>, DaemonError> {
     if channel.input.flag().await? { channel.input.number().await.map(Some) } else { Ok(None) }
@@ -100,4 +117,23 @@ async fn skip_built_outputs(channel: &mut Channel) -> Result<(), DaemonError> {
         channel.input.bytes(MAX_STRING_BYTES).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(message: &str, max_silent_secs: u64, build_timeout_secs: u64) -> String {
+        let mut result = BuildResult::new(BuildStatus::TimedOut, message.to_owned());
+        say_silence(&mut result, &Options { max_silent_secs, build_timeout_secs, ..Options::default() });
+        result.message
+    }
+
+    #[test]
+    fn silence_is_told_from_slowness_by_the_seconds_where_they_differ() {
+        assert_eq!(told("timed out after 10 seconds", 10, 60), "timed out after 10 seconds of silence");
+        assert_eq!(told("timed out after 10 seconds", 60, 10), "timed out after 10 seconds");
+        assert_eq!(told("timed out after 10 seconds", 10, 10), "timed out after 10 seconds");
+        assert_eq!(told("timed out after 10 seconds of silence", 10, 60), "timed out after 10 seconds of silence");
+    }
 }

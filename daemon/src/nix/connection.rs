@@ -16,6 +16,8 @@ const MAX_NIX_VERSION_BYTES: u64 = 256;
 #[derive(Debug)]
 pub struct Connection {
     pub(super) talk: Conversation,
+    /// What the daemon was told last, if anything.
+    pub(super) options: Option<Options>,
     welcome: Welcome,
 }
 
@@ -45,7 +47,7 @@ fn read_trust(code: u64) -> Option<bool> {
 
 impl Connection {
     pub(crate) fn new(talk: Conversation, welcome: Welcome) -> Self {
-        Self { talk, welcome }
+        Self { talk, options: None, welcome }
     }
 
     /// The daemon's version of Nix, such as `2.8.0`.

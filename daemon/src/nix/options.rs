@@ -15,7 +15,9 @@ impl Connection {
         let limit = self.talk.reply_timeout();
         let channel = self.talk.begin()?;
         let outcome = within(limit, "a change of options", channel.call(&request)).await;
-        self.talk.end(outcome)
+        self.talk.end(outcome)?;
+        self.options = Some(options.clone());
+        Ok(())
     }
 }
 
