@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.cache/tools:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build
+.PHONY: help demo test check bench build sim
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -17,6 +17,9 @@ demo: ## real software through two agents, a cache and a third store; DEMO_NONCE
 test: ## all tests, with real NATS servers and store daemons where this machine has them
 	setup/install || echo "going on with what is here"
 	.ci/test
+
+sim: ## the scheduler against farms that lose, repeat, crash and are restored; SEEDS=n chooses how many of each kind
+	DROVER_SIM_SEEDS=$(or $(SEEDS),500) cargo test --package drover-scheduler-core --test simulation -- --nocapture
 
 check: ## formatting, lints, licences of dependencies
 	cargo fmt --all --check

@@ -5,7 +5,7 @@ use std::fmt;
 use drover_store::{DrvPath, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, AttemptId, BuildId, Cause, ClientId, Epoch, Message, SubmissionId, Timestamp};
+use crate::{AgentId, AttemptId, BuildId, Cause, ClientId, Epoch, Message, SubmissionId, Timestamp, WishId};
 
 /// One thing that happened, told once it is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +163,34 @@ pub enum What {
         /// The item.
         path: StorePath,
         /// In words.
+        why: String,
+    },
+    /// A build is not wanted any more.
+    BuildCancelled {
+        /// Which.
+        build: BuildId,
+    },
+    /// A build that had failed, was cancelled or waited for another try is tried again, for a user wants it.
+    BuildRetried {
+        /// Which.
+        build: BuildId,
+    },
+    /// A user's wish is fulfilled.
+    WishFulfilled {
+        /// Which.
+        wish: WishId,
+        /// Whose.
+        client: ClientId,
+        /// How many builds it changed.
+        builds: u64,
+    },
+    /// A user's wish is not fulfilled.
+    WishRefused {
+        /// Which.
+        wish: WishId,
+        /// Whose.
+        client: ClientId,
+        /// Why not.
         why: String,
     },
     /// An agent said hello.

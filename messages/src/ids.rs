@@ -83,6 +83,10 @@ id! {
     ReportId
 }
 id! {
+    /// One change that a user wants.
+    WishId
+}
+id! {
     /// One publication that the scheduler owes.
     PublicationId
 }

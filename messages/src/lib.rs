@@ -20,8 +20,9 @@ pub mod query;
 pub mod report;
 pub mod request;
 pub mod substitutes;
+pub mod wish;
 
 pub use cause::Cause;
 pub use envelope::{DecodeError, Format, Message, decode, encode};
-pub use ids::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, PublicationId, ReportId, StoreId, SubmissionId};
+pub use ids::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, PublicationId, ReportId, StoreId, SubmissionId, WishId};
 pub use time::Timestamp;

@@ -81,6 +81,9 @@ pub struct SubmissionStatus {
     pub client: ClientId,
     /// When it was asked for.
     pub submitted_at: Timestamp,
+    /// Whether its user does not want it any more.
+    #[serde(default)]
+    pub cancelled: bool,
     /// How many of its builds are in which state.
     pub counts: BTreeMap<StateName, u64>,
     /// Of its succeeded builds, those with outputs that are not available yet.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::envelope::{DecodeError, Format, Message, decode};
-use crate::{admin, agent, event, offer, publish, query, report, request, substitutes};
+use crate::{admin, agent, event, offer, publish, query, report, request, substitutes, wish};
 
 macro_rules! kinds {
     ($kind:expr, $bytes:expr; $($message:ty),+ $(,)?) => {
@@ -21,7 +21,7 @@ macro_rules! kinds {
 
 pub(crate) fn to_json(kind: &str, bytes: &[u8]) -> Result<Value, DecodeError> {
     kinds!(kind, bytes;
-        request::Submit, request::SourceManifest,
+        request::Submit, request::SourceManifest, wish::Wish,
         report::Report, offer::Offer, offer::OfferAnswer,
         agent::Hello, agent::Beat, agent::BeatAnswer, agent::Abort,
         publish::Publish, publish::Done, event::Event,

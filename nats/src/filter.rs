@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use drover_messages::{AgentId, BuildId, ClientId, SubmissionId};
+use drover_messages::{AgentId, BuildId, ClientId, SubmissionId, WishId};
 
 use crate::subject::{Noun, Pool};
 
@@ -13,6 +13,10 @@ pub enum Filter {
     Requests,
     /// The requests of one user.
     RequestsOf(ClientId),
+    /// What administrators want changed.
+    AdminRequests,
+    /// What one administrator wants changed.
+    AdminRequestsOf(ClientId),
     /// The reports of all agents.
     AllReports,
     /// The reports of one agent.
@@ -31,6 +35,8 @@ pub enum Filter {
     EventsOfSubmission(SubmissionId),
     /// The events of one build.
     EventsOfBuild(BuildId),
+    /// The events of one wish.
+    EventsOfWish(WishId),
     /// Every log.
     Logs,
     /// What one agent logs.
@@ -70,6 +76,8 @@ impl fmt::Display for Filter {
         match self {
             Self::Requests => f.write_str("req.>"),
             Self::RequestsOf(client) => write!(f, "req.*.{client}.*"),
+            Self::AdminRequests => f.write_str("adm.>"),
+            Self::AdminRequestsOf(client) => write!(f, "adm.*.{client}.*"),
             Self::AllReports => f.write_str("res.*.*"),
             Self::ReportsOf(agent) => write!(f, "res.{agent}.*"),
             Self::Done => f.write_str("done.>"),
@@ -79,6 +87,7 @@ impl fmt::Display for Filter {
             Self::EventsOf(noun) => write!(f, "ev.{}.>", noun.as_str()),
             Self::EventsOfSubmission(id) => write!(f, "ev.{}.{id}.*", Noun::Submission.as_str()),
             Self::EventsOfBuild(id) => write!(f, "ev.{}.{id}.*", Noun::Build.as_str()),
+            Self::EventsOfWish(id) => write!(f, "ev.{}.{id}.*", Noun::Wish.as_str()),
             Self::Logs => f.write_str("log.>"),
             Self::LogsBy(agent) => write!(f, "log.{agent}.*.*"),
             Self::LogsOfBuild(build) => write!(f, "log.*.{build}.*"),

@@ -119,7 +119,7 @@ fn of_client(client: ClientId) -> Permissions {
 /// in the name of another.
 fn of_admin(client: ClientId) -> Permissions {
     let mut permissions = of_client(client);
-    permissions.publish.push(Filter::Administration.to_string());
+    permissions.publish.extend(words([Filter::Administration, Filter::AdminRequestsOf(client)]));
     let looking = [
         "$SRV.>",
         "$JS.ACK.>",
@@ -137,7 +137,7 @@ fn of_admin(client: ClientId) -> Permissions {
         "$JS.API.CONSUMER.MSG.NEXT.>",
     ];
     permissions.publish.extend(looking.map(String::from));
-    let carried = [Filter::Requests, Filter::AllReports, Filter::Done, Filter::Owed, Filter::Dead];
+    let carried = [Filter::Requests, Filter::AdminRequests, Filter::AllReports, Filter::Done, Filter::Owed, Filter::Dead];
     permissions.subscribe.extend(words(carried));
     permissions.subscribe.extend(["$SRV.>", "$JS.EVENT.>", "_INBOX.>"].map(String::from));
     permissions

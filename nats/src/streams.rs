@@ -126,7 +126,7 @@ pub(crate) fn is_of_earlier_reign(name: &str, plan: &ConsumerPlan) -> bool {
 }
 
 fn requests() -> StreamPlan {
-    let plan = limits(REQ, "what users ask for", vec![Filter::Requests], 7 * DAY, 128 * MIB);
+    let plan = limits(REQ, "what users ask for", vec![Filter::Requests, Filter::AdminRequests], 7 * DAY, 128 * MIB);
     StreamPlan { consumers: vec![scheduler("takes up requests")], ..plan }
 }
 

@@ -7,7 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use drover_messages::event::{Event, What};
-use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId};
+use drover_messages::wish::Wished;
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
 use serde::{Deserialize, Serialize};
 
 /// The longest token of a subject, in bytes.
@@ -19,6 +20,10 @@ pub const MAX_TOKEN_BYTES: usize = 64;
 pub enum Subject {
     /// `req.submit.<client>.<submission>`, on the stream REQ.
     Submit { client: ClientId, submission: SubmissionId },
+    /// `req.<verb>.<client>.<wish>`, on the stream REQ: about what the client has submitted.
+    Wish { verb: WishVerb, client: ClientId, wish: WishId },
+    /// `adm.<verb>.<client>.<wish>`, on the stream REQ: an administrator's, about what anybody has submitted.
+    AdminWish { verb: WishVerb, client: ClientId, wish: WishId },
     /// `res.<agent>.<build>`, on the stream RES.
     Report { agent: AgentId, build: BuildId },
     /// `done.<pool>.<publication>`, on the stream RES.
@@ -151,6 +156,28 @@ words! {
 }
 
 words! {
+    /// What users may want changed of what they asked for.
+    WishVerb {
+        /// It is not wanted any more.
+        Cancel = "cancel",
+        /// It is to be tried again.
+        Retry = "retry",
+        /// It is to be sooner, or later.
+        Priority = "priority",
+    }
+}
+
+impl From<Wished> for WishVerb {
+    fn from(wished: Wished) -> Self {
+        match wished {
+            Wished::Cancel => Self::Cancel,
+            Wished::Retry => Self::Retry,
+            Wished::Priority(_) => Self::Priority,
+        }
+    }
+}
+
+words! {
     /// What an administrator can ask for.
     Admin {
         /// A login.
@@ -171,6 +198,8 @@ words! {
         Item = "item",
         /// An agent.
         Agent = "agent",
+        /// A user's wish.
+        Wish = "wish",
     }
 }
 
@@ -194,6 +223,10 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         BuildFailed { build, .. } => (Noun::Build, build.to_string(), "failed"),
         BuildBlocked { build, .. } => (Noun::Build, build.to_string(), "blocked"),
         BuildReopened { build, .. } => (Noun::Build, build.to_string(), "reopened"),
+        BuildCancelled { build } => (Noun::Build, build.to_string(), "cancelled"),
+        BuildRetried { build } => (Noun::Build, build.to_string(), "retried"),
+        WishFulfilled { wish, .. } => (Noun::Wish, wish.to_string(), "fulfilled"),
+        WishRefused { wish, .. } => (Noun::Wish, wish.to_string(), "refused"),
         ItemAvailable { path, .. } => (Noun::Item, path.hash_part().to_string(), "available"),
         ItemLost { path, .. } => (Noun::Item, path.hash_part().to_string(), "lost"),
         PublicationRefused { path, .. } => (Noun::Item, path.hash_part().to_string(), "refused"),
@@ -206,6 +239,8 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Submit { client, submission } => write!(f, "req.submit.{client}.{submission}"),
+            Self::Wish { verb, client, wish } => write!(f, "req.{}.{client}.{wish}", verb.as_str()),
+            Self::AdminWish { verb, client, wish } => write!(f, "adm.{}.{client}.{wish}", verb.as_str()),
             Self::Report { agent, build } => write!(f, "res.{agent}.{build}"),
             Self::Done { pool, publication } => write!(f, "done.{pool}.{publication}"),
             Self::Work { agent } => write!(f, "work.{agent}"),
@@ -238,6 +273,8 @@ fn parse(tokens: &[&str]) -> Option<Subject> {
     }
     Some(match tokens {
         ["req", "submit", client, submission] => Subject::Submit { client: own(client)?, submission: own(submission)? },
+        ["req", verb, client, wish] => Subject::Wish { verb: own(verb)?, client: own(client)?, wish: own(wish)? },
+        ["adm", verb, client, wish] => Subject::AdminWish { verb: own(verb)?, client: own(client)?, wish: own(wish)? },
         ["res", agent, build] => Subject::Report { agent: own(agent)?, build: own(build)? },
         ["done", pool, publication] => Subject::Done { pool: own(pool)?, publication: own(publication)? },
         ["work", agent] => Subject::Work { agent: own(agent)? },

@@ -14,6 +14,9 @@ where
 fn every_subject() -> Vec<(Subject, String)> {
     vec![
         (Subject::Submit { client: id(), submission: id() }, format!("req.submit.{ID}.{ID}")),
+        (Subject::Wish { verb: WishVerb::Cancel, client: id(), wish: id() }, format!("req.cancel.{ID}.{ID}")),
+        (Subject::AdminWish { verb: WishVerb::Priority, client: id(), wish: id() }, format!("adm.priority.{ID}.{ID}")),
+        (Subject::AskPool { pool: Pool::substitutes() }, "rpc.pool.substitutes".into()),
         (Subject::Report { agent: id(), build: id() }, format!("res.{ID}.{ID}")),
         (Subject::Done { pool: Pool::publish(), publication: id() }, format!("done.publish.{ID}")),
         (Subject::Work { agent: id() }, format!("work.{ID}")),

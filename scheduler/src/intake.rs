@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use drover_messages::publish::Done;
 use drover_messages::report::Report;
-use drover_nats::{Bus, Delivery, Intake, Subject, streams};
+use drover_messages::wish::Wish;
+use drover_messages::{ClientId, WishId};
+use drover_nats::{Bus, Delivery, Intake, Subject, WishVerb, streams};
 use drover_scheduler_core::Input;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
+use crate::book::Book;
 use crate::planning::Planner;
+use crate::wishes;
 use crate::work::Desk;
 
 /// Deliveries that are acknowledged together.
@@ -20,7 +24,7 @@ const REQUESTS_FIRST: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// Requests of users, each handed to the planner, which acknowledges it.
-pub(crate) async fn requests(mut intake: Intake, planner: Planner) -> anyhow::Result<()> {
+pub(crate) async fn requests(mut intake: Intake, planner: Planner, book: Book, desk: Desk) -> anyhow::Result<()> {
     loop {
         let delivery = intake.next().await;
         match delivery.subject {
@@ -29,9 +33,21 @@ pub(crate) async fn requests(mut intake: Intake, planner: Planner) -> anyhow::Re
                     planner.clone().take_up(client, submission, submit, delivery).await;
                 }
             }
+            Subject::Wish { verb, client, wish } => wish_for(&book, &desk, (verb, client, wish), false, delivery).await,
+            Subject::AdminWish { verb, client, wish } => wish_for(&book, &desk, (verb, client, wish), true, delivery).await,
             _ => delivery.set_aside("no request that this scheduler knows").await,
         }
     }
+}
+
+/// A wish whose subject says the same as its body.
+async fn wish_for(book: &Book, desk: &Desk, said: (WishVerb, ClientId, WishId), by_admin: bool, delivery: Delivery) {
+    let Some((wish, delivery)) = delivery.decode_or_set_aside::<Wish>().await else { return };
+    let (verb, client, id) = said;
+    if wish.wish != id || WishVerb::from(wish.change) != verb {
+        return delivery.set_aside("its subject names another wish than its body").await;
+    }
+    wishes::bring(book, desk, client, by_admin, wish, delivery).await;
 }
 
 /// Reports of agents, and the word of pools.

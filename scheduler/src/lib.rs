@@ -21,5 +21,6 @@ mod servers;
 mod summaries;
 mod telling;
 mod upkeep;
+mod wishes;
 
 pub mod run;

@@ -78,7 +78,9 @@ fn submission(reign: &Reign, asked: AskSubmission) -> Result<SubmissionAnswer, U
     Ok(match &submission.state {
         SubmissionState::Planning => SubmissionAnswer::Planning,
         SubmissionState::Rejected { why } => SubmissionAnswer::Rejected { why: why.clone() },
-        SubmissionState::Live { builds } => SubmissionAnswer::Live(summaries::submission(reign, &submission, *builds)?),
+        SubmissionState::Live { builds } | SubmissionState::Cancelled { builds } => {
+            SubmissionAnswer::Live(summaries::submission(reign, &submission, *builds)?)
+        }
     })
 }
 

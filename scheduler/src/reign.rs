@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use drover_messages::event::What;
-use drover_messages::{BuildId, Generation};
+use drover_messages::{BuildId, Generation, SubmissionId};
 use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Limits, Outcome, State, Submission};
 use drover_store::StorePath;
 use tokio::sync::{Notify, mpsc};
@@ -62,6 +62,7 @@ impl Reign {
         let Outlets { told, committed, effects } = outlets;
         let mut state = State::new(generation);
         state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
+        state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
         Self { generation, core: Core::new(state, limits), book, clock, told, committed, effects }
     }
@@ -77,7 +78,7 @@ impl Reign {
             self.decide(Input::Dispatch, None, &mut batch)?;
             self.commit(&mut batch)?;
             let recalled = std::mem::take(&mut batch.recalled);
-            self.core.state_mut().forget_finished(recalled.builds, recalled.items);
+            self.core.state_mut().forget_finished(recalled.submissions, recalled.builds, recalled.items);
             for effect in batch.effects {
                 let _ = self.effects.send(effect);
             }
@@ -104,7 +105,8 @@ impl Reign {
     fn decide(&mut self, input: Input, then: Option<Then>, batch: &mut Batch) -> Result<(), BookError> {
         let now = self.clock.now();
         if let Some(recall) = self.recall_for(&input)? {
-            if let Input::Recall { builds, items } = &recall {
+            if let Input::Recall { submissions, builds, items } = &recall {
+                batch.recalled.submissions.extend(submissions.iter().map(|submission| submission.id));
                 batch.recalled.builds.extend(builds.iter().map(|build| build.id));
                 batch.recalled.items.extend(items.iter().map(|(path, _)| path.clone()));
             }
@@ -123,6 +125,7 @@ impl Reign {
 
     /// What an input speaks of that is finished, and so not in memory.
     fn recall_for(&self, input: &Input) -> Result<Option<Input>, BookError> {
+        let mut submissions: BTreeSet<SubmissionId> = BTreeSet::new();
         let mut builds: BTreeSet<BuildId> = BTreeSet::new();
         let mut paths: BTreeSet<StorePath> = BTreeSet::new();
         match input {
@@ -134,6 +137,10 @@ impl Reign {
                     builds.extend(self.book.makers(path)?);
                     paths.insert(path.clone());
                 }
+            }
+            Input::Wish(wanted) => {
+                submissions.extend(&wanted.submissions);
+                builds.extend(&wanted.builds);
             }
             Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
             Input::AddSources { sources, .. } => paths.extend(sources.iter().map(|source| source.path.clone())),
@@ -148,9 +155,14 @@ impl Reign {
         for id in builds.into_iter().filter(|id| state.build(*id).is_none()) {
             recalled.extend(self.book.build(id)?);
         }
+        submissions.extend(recalled.iter().map(|build| build.submission));
+        let mut of_old = Vec::new();
+        for id in submissions.into_iter().filter(|id| state.submission(*id).is_none()) {
+            of_old.extend(self.book.submission(id)?);
+        }
         paths.extend(recalled.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
         let items = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
-        Ok(Some(Input::Recall { builds: recalled, items: items.into_iter().collect() }))
+        Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items: items.into_iter().collect() }))
     }
 
     /// Records what changed and what is to be told, then lets go of what is finished.
@@ -164,7 +176,7 @@ impl Reign {
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, changes, events };
         self.book.commit(&record, &page, self.core.state(), self.told.load(Ordering::Relaxed))?;
         self.committed.notify_one();
-        self.core.state_mut().forget_finished(page.builds, page.items);
+        self.core.state_mut().forget_finished(page.submissions, page.builds, page.items);
         Ok(())
     }
 
@@ -190,7 +202,7 @@ impl Reign {
     }
 
     /// The submission, wherever it is.
-    pub(crate) fn submission(&self, id: drover_messages::SubmissionId) -> Result<Option<Submission>, BookError> {
+    pub(crate) fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, BookError> {
         match self.core.state().submission(id) {
             Some(submission) => Ok(Some(submission.clone())),
             None => self.book.submission(id),

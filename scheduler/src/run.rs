@@ -57,14 +57,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         generation,
     };
     tasks.spawn(effects::carry_out(hands, effects));
-    tasks.spawn(telling::tell(bus.clone(), book, told.clone(), committed, telling::identity(&declared)));
+    tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), committed, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
     tasks.spawn(overthrow::watch(bucket.clone(), generation));
     let planner = planning::Planner::new(bucket, desk.clone(), servers);
     let consumer = streams::scheduler_consumer(generation);
     let requests = Intake::open(&bus, streams::REQ, &consumer, WINDOW);
-    tasks.spawn(intake::requests(requests, planner.clone()));
+    tasks.spawn(intake::requests(requests, planner.clone(), book.clone(), desk.clone()));
     let (to_plan, after) = (planner.clone(), bus.clone());
     let (reports_to, of_reign) = (desk.clone(), consumer.clone());
     tasks.spawn(async move {

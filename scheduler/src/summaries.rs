@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drover_messages::AgentId;
 use drover_messages::query::*;
 use drover_scheduler_core::agent::Agent;
-use drover_scheduler_core::{AttemptState, Build, BuildState, ItemState, Place, Submission};
+use drover_scheduler_core::{AttemptState, Build, BuildState, ItemState, Place, Submission, SubmissionState};
 use drover_store::StorePath;
 
 use crate::book::BookError;
@@ -48,6 +48,7 @@ pub(crate) fn submission(reign: &Reign, submission: &Submission, builds: u64) ->
         submission: submission.id,
         client: submission.client,
         submitted_at: submission.submitted_at,
+        cancelled: matches!(submission.state, SubmissionState::Cancelled { .. }),
         counts,
         unpublished,
         roots,

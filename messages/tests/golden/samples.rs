@@ -11,6 +11,7 @@ use drover_messages::query::*;
 use drover_messages::report::{Built, Checked, Failed, Kept, Outcome, Report, SealedLog, Times, Uploaded, UploadedOutput};
 use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit};
 use drover_messages::substitutes::{AskElsewhere, Elsewhere};
+use drover_messages::wish::{Target, Wish, Wished};
 use drover_messages::{Cause, Epoch, Generation, StoreId, Timestamp};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 use uuid::Uuid;
@@ -34,6 +35,7 @@ macro_rules! each {
         $do!("ask-agents", &samples::ask_agents());
         $do!("agents", &samples::agents());
         $do!("problem", &samples::problem());
+        $do!("wish", &samples::wish());
         $do!("ask-elsewhere", &samples::ask_elsewhere());
         $do!("elsewhere", &samples::elsewhere());
         $do!("new-login", &samples::new_login());
@@ -81,6 +83,7 @@ ids! {
     submission: SubmissionId = 1,
     client: ClientId = 2,
     build: BuildId = 3,
+    wish_id: WishId = 11,
     attempt: AttemptId = 4,
     agent: AgentId = 5,
     report_id: ReportId = 6,
@@ -165,6 +168,10 @@ pub fn offer() -> Offer {
         inputs: vec![Input { path: path("zlib-1.3"), available: false }],
         mode: Mode::Check,
     }
+}
+
+pub fn wish() -> Wish {
+    Wish { wish: wish_id(), target: Target::Build(build()), change: Wished::Priority(7) }
 }
 
 pub fn ask_elsewhere() -> AskElsewhere {
@@ -309,7 +316,11 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::BuildReopened { build, item: path.clone() },
         What::ItemAvailable { store_dir: store_dir.clone(), path: path.clone() },
         What::ItemLost { store_dir: store_dir.clone(), path: path.clone() },
-        What::PublicationRefused { store_dir, path, why },
+        What::PublicationRefused { store_dir, path, why: why.clone() },
+        What::BuildCancelled { build },
+        What::BuildRetried { build },
+        What::WishFulfilled { wish: wish_id(), client, builds: 3 },
+        What::WishRefused { wish: wish_id(), client, why },
         What::AgentJoined { agent, name: "builder-1".into() },
         What::AgentLost { agent },
     ];
@@ -331,6 +342,10 @@ fn event_name(what: &What) -> &'static str {
         What::ItemAvailable { .. } => "event-item-available",
         What::ItemLost { .. } => "event-item-lost",
         What::PublicationRefused { .. } => "event-publication-refused",
+        What::BuildCancelled { .. } => "event-build-cancelled",
+        What::BuildRetried { .. } => "event-build-retried",
+        What::WishFulfilled { .. } => "event-wish-fulfilled",
+        What::WishRefused { .. } => "event-wish-refused",
         What::AgentJoined { .. } => "event-agent-joined",
         What::AgentLost { .. } => "event-agent-lost",
     }
@@ -353,6 +368,7 @@ pub fn submission_answers() -> Vec<(&'static str, SubmissionAnswer)> {
         submission: submission(),
         client: client(),
         submitted_at: at(0),
+        cancelled: true,
         counts: BTreeMap::from([(StateName::Ready, 2), (StateName::Blocked, 1)]),
         unpublished: 4,
         roots: vec![summary()],

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use drover_messages::agent::Hello;
+use drover_messages::agent::{self, Beat, Hello, Phase};
 use drover_messages::{AttemptId, BuildId};
 use drover_store::StoreDir;
 use std::collections::BTreeMap;
 
 use crate::build::Recipe;
+use crate::limits::Limits;
 use crate::time::Heard;
 
 /// An agent. It lives in memory only: after a start the agents say hello again.
@@ -23,6 +24,8 @@ pub struct Agent {
     pub not_ready: Option<String>,
     /// The attempts that take its slots, or the places beyond them.
     pub leases: BTreeMap<AttemptId, Held>,
+    /// Attempts that it was told to stop, and has not let go of; since when. They take slots as well.
+    pub stopping: BTreeMap<AttemptId, Heard>,
 }
 
 /// What is known of a lease beyond what is recorded.
@@ -54,6 +57,22 @@ impl Agent {
         if !self.alive || self.not_ready.is_some() {
             return 0;
         }
-        (self.hello.max_parallel_builds + beyond_slots).saturating_sub(self.leases.len() as u32)
+        let taken = self.leases.len() + self.stopping.len();
+        (self.hello.max_parallel_builds + beyond_slots).saturating_sub(taken as u32)
+    }
+
+    /// Whether it did not let go of something for so long that it is not trusted with more.
+    pub fn is_stuck(&self, now: Heard, limits: &Limits) -> bool {
+        self.stopping.values().any(|since| now.millis_since(*since) > limits.abort_millis)
+    }
+
+    /// Takes in which attempts it holds.
+    pub(crate) fn holds(&mut self, beat: &Beat, heard: Heard) {
+        for (attempt, held) in &mut self.leases {
+            held.missed = held.unanswered_since.is_none() && !beat.held.iter().any(|h| h.attempt == *attempt);
+        }
+        let running = beat.held.iter().filter(|held| held.phase < Phase::Built && !self.leases.contains_key(&held.attempt));
+        let since = |held: &agent::Held| (held.attempt, self.stopping.get(&held.attempt).copied().unwrap_or(heard));
+        self.stopping = running.map(since).collect();
     }
 }

@@ -39,6 +39,9 @@ pub struct Build {
     pub attempts: Vec<Attempt>,
     /// Failures of the farm in a row.
     pub farm_failures: u32,
+    /// How many of them were failed downloads.
+    #[serde(default)]
+    pub failed_downloads: u32,
 }
 
 /// A derivation, as far as scheduling needs it.
@@ -164,6 +167,10 @@ pub enum BuildEvent {
     Due(Inputs),
     /// What it made was lost.
     Reopen(Inputs),
+    /// The user does not want it any more, and nobody else needs it.
+    Cancel,
+    /// The user wants it after all, or once more, or at once.
+    Retry(Inputs),
 }
 
 impl BuildState {
@@ -182,6 +189,8 @@ impl BuildState {
             (Leased(_) | Succeeded { .. }, E::Defer(until, cause)) => Deferred { until, cause },
             (Deferred { .. }, E::Due(inputs)) => inputs.into(),
             (Succeeded { .. }, E::Reopen(inputs)) => inputs.into(),
+            (Waiting { .. } | Ready(_) | Blocked { .. } | Deferred { .. } | Leased(_), E::Cancel) => Cancelled,
+            (Failed { .. } | Cancelled | Deferred { .. }, E::Retry(inputs)) => inputs.into(),
             (state, event) => {
                 return Err(Illegal { what: "a build", state: format!("{state:?}"), event: format!("{event:?}") });
             }
@@ -313,6 +322,24 @@ mod tests {
         assert!(failed.next(BuildEvent::Succeed(id)).is_err());
         assert!(failed.next(BuildEvent::Lease(lease)).is_err());
         assert!(failed.next(BuildEvent::Inputs(Inputs::AtHand(Place::Anywhere))).is_err());
+    }
+
+    #[test]
+    fn what_failed_or_was_cancelled_is_tried_again_when_the_user_says_so() {
+        let (id, _) = attempt(1);
+        let failed = BuildState::Failed { attempt: id, cause: Cause::BuilderFailed };
+        for state in [failed, BuildState::Cancelled, BuildState::Deferred { until: Heard(5), cause: Cause::DiskFull }] {
+            assert_eq!(state.next(BuildEvent::Retry(Inputs::Missing(2))).unwrap(), BuildState::Waiting { missing: 2 });
+        }
+        assert!(BuildState::Succeeded { attempt: id }.next(BuildEvent::Retry(Inputs::Missing(0))).is_err());
+    }
+
+    #[test]
+    fn what_is_over_is_not_cancelled() {
+        let (id, lease) = attempt(1);
+        assert_eq!(BuildState::Leased(lease).next(BuildEvent::Cancel).unwrap(), BuildState::Cancelled);
+        assert!(BuildState::Succeeded { attempt: id }.next(BuildEvent::Cancel).is_err());
+        assert!(BuildState::Cancelled.next(BuildEvent::Succeed(id)).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use drover_messages::agent::{Beat, Hello};
 use drover_messages::report::{Kept, SealedLog, Times};
-use drover_messages::{AgentId, AttemptId, BuildId, PublicationId};
+use drover_messages::{AgentId, AttemptId, BuildId, PublicationId, SubmissionId, WishId};
 use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,17 @@ pub enum Change {
         /// What.
         event: ItemEvent,
     },
+    /// A build has another priority of its own.
+    Priority {
+        /// Which.
+        build: BuildId,
+        /// Higher is sooner.
+        priority: i32,
+    },
+    /// A user's wish was heard; heard again it does nothing.
+    Wished(WishId),
+    /// A submission was cancelled before it was heard of.
+    CancelledAhead(SubmissionId),
     /// A publication is owed.
     Owed(Box<Publication>),
     /// A publication is owed no more.
@@ -82,6 +93,8 @@ pub enum Change {
 
     /// A finished build, or an item, comes back from the database.
     Recalled {
+        /// Submissions, as they were recorded; known ones are left alone.
+        submissions: Vec<Submission>,
         /// Builds, as they were recorded.
         builds: Vec<Build>,
         /// Items, as they were recorded; known ones are left alone.
@@ -114,6 +127,15 @@ pub enum Change {
     AgentLost {
         /// Which.
         agent: AgentId,
+    },
+    /// An agent was told to stop an attempt.
+    Stopping {
+        /// Which agent.
+        agent: AgentId,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When.
+        heard: Heard,
     },
     /// An offer went out.
     Offered {
@@ -169,6 +191,7 @@ impl Change {
                 | AgentBeat { .. }
                 | AgentAway { .. }
                 | AgentLost { .. }
+                | Stopping { .. }
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{BuildId, PublicationId, StoreId};
+use drover_messages::{BuildId, PublicationId, StoreId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
@@ -178,7 +178,16 @@ impl State {
             }
             _ => {}
         }
-        if node.build.state.is_over() { self.unlink(id) } else { self.link(id) }
+        if !node.build.state.is_over() {
+            return self.link(id);
+        }
+        let inputs = node.build.recipe.inputs.clone();
+        self.unlink(id);
+        // What it needed is as urgent as the others that need it, no more.
+        let producers = inputs.iter().filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers);
+        for producer in producers.copied().collect::<Vec<_>>() {
+            self.weigh(producer);
+        }
     }
 
     /// What its inputs make of an open build.
@@ -252,11 +261,16 @@ impl State {
         for path in node.build.products().chain(&node.build.recipe.inputs) {
             self.forget_idle(path);
         }
-        let members = self.members.entry(node.build.submission).or_default();
-        members.remove(&id);
-        if members.is_empty() && self.is_live(node.build.submission) {
-            self.members.remove(&node.build.submission);
-            self.submissions.remove(&node.build.submission);
+        self.members.entry(node.build.submission).or_default().remove(&id);
+        self.forget_submission(node.build.submission);
+    }
+
+    /// Takes a submission out of memory, if none of its builds is there.
+    pub(crate) fn forget_submission(&mut self, id: SubmissionId) {
+        let has_builds = self.members.get(&id).is_some_and(|members| !members.is_empty());
+        if !has_builds && self.is_live(id) {
+            self.members.remove(&id);
+            self.submissions.remove(&id);
         }
     }
 
@@ -318,6 +332,24 @@ impl State {
             let inputs = node.build.recipe.inputs.iter().filter(|_| node.linked);
             let producers = inputs.filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers);
             raised.extend(producers.filter(|p| self.urgency(**p).is_some_and(|u| u < urgency)).map(|p| (*p, urgency)));
+        }
+    }
+
+    /// Weighs a build anew after its own priority changed, and what it needs, as far as that changes.
+    pub(crate) fn weigh(&mut self, id: BuildId) {
+        let mut changed = vec![id];
+        while let Some(id) = changed.pop() {
+            let Some(node) = self.builds.get(&id) else { continue };
+            let dependents = node.build.products().filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.dependents);
+            let highest = dependents.filter_map(|dependent| self.urgency(*dependent)).max();
+            let urgency = highest.map_or(node.build.priority, |highest| highest.max(node.build.priority));
+            if urgency == node.urgency {
+                continue;
+            }
+            let linked = node.linked;
+            self.set_urgency(id, urgency);
+            let inputs = self.builds.get(&id).into_iter().flat_map(|node| &node.build.recipe.inputs).filter(|_| linked);
+            changed.extend(inputs.filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers));
         }
     }
 

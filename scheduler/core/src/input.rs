@@ -7,7 +7,8 @@ use drover_messages::offer::OfferAnswer;
 use drover_messages::publish::Done;
 use drover_messages::report::Report;
 use drover_messages::request::SourceNar;
-use drover_messages::{AgentId, AttemptId, BuildId, PublicationId, SubmissionId};
+use drover_messages::wish::Wished;
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::build::Build;
@@ -22,6 +23,8 @@ use crate::submission::Submission;
 pub enum Input {
     /// Builds and items come back from the database, for the input that follows needs them.
     Recall {
+        /// Submissions, as they were recorded.
+        submissions: Vec<Submission>,
         /// Builds, as they were recorded.
         builds: Vec<Build>,
         /// Items, as they were recorded.
@@ -62,6 +65,8 @@ pub enum Input {
         /// Which.
         submission: SubmissionId,
     },
+    /// A user wants something changed.
+    Wish(Box<Wanted>),
     /// It cannot be taken up.
     Reject {
         /// The submission; it may have been entered before.
@@ -120,6 +125,23 @@ pub enum Input {
     Tick,
     /// Give work to whom has room. Comes last in a batch.
     Dispatch,
+}
+
+/// A user's wish, as the shell has understood it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its id.
+    pub wish: WishId,
+    /// Whose.
+    pub client: ClientId,
+    /// An administrator's, who may change what others have submitted.
+    pub by_admin: bool,
+    /// What is to become of it.
+    pub change: Wished,
+    /// What it speaks of: submissions, as they are recorded.
+    pub submissions: Vec<SubmissionId>,
+    /// Single builds.
+    pub builds: Vec<BuildId>,
 }
 
 /// What became of an offer.

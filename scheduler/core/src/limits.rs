@@ -3,6 +3,9 @@
 /// Attempts that a build remembers; the oldest settled ones go first.
 pub(crate) const ATTEMPTS_REMEMBERED: usize = 32;
 
+/// Wishes that are known when they come again; those of earlier processes are recorded.
+pub(crate) const WISHES_REMEMBERED: usize = 10_000;
+
 /// What an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -22,6 +25,8 @@ pub struct Limits {
     pub retry_first_millis: u64,
     /// The longest such delay.
     pub retry_longest_millis: u64,
+    /// An agent that has not let go of what it was told to stop after so long gets no more.
+    pub abort_millis: u64,
     /// So many failed downloads end a build as a failed download.
     pub downloads: u32,
 }
@@ -37,6 +42,7 @@ impl Default for Limits {
             ask_again_millis: 60_000,
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,
+            abort_millis: 300_000,
             downloads: 4,
         }
     }

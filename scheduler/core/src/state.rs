@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{AgentId, AttemptId, BuildId, Generation, PublicationId, SubmissionId};
+use drover_messages::{AgentId, AttemptId, BuildId, Cause, Generation, PublicationId, SubmissionId, WishId};
 use drover_store::StorePath;
 
 use crate::Illegal;
@@ -12,7 +12,7 @@ use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
-use crate::limits::{ATTEMPTS_REMEMBERED, Limits};
+use crate::limits::{ATTEMPTS_REMEMBERED, Limits, WISHES_REMEMBERED};
 use crate::owed::Publication;
 use crate::queue::Queue;
 use crate::reach::Reach;
@@ -40,6 +40,10 @@ pub struct State {
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
+    /// Submissions that were cancelled before they were heard of.
+    pub(crate) cancelled_ahead: BTreeSet<SubmissionId>,
+    /// Wishes that were heard by this process, the newest.
+    pub(crate) wished: BTreeSet<WishId>,
     pub(crate) reach: Reach,
 }
 
@@ -75,7 +79,8 @@ impl State {
             Change::AttemptStarted { build, attempt } => self.start(*build, attempt.clone()),
             Change::Attempt { build, attempt, event } => {
                 if matches!(event, AttemptEvent::Publish | AttemptEvent::Check) {
-                    self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build.farm_failures = 0;
+                    let build = &mut self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build;
+                    (build.farm_failures, build.failed_downloads) = (0, 0);
                 }
                 let attempt = self.attempt_mut(*build, *attempt)?;
                 attempt.state = attempt.state.next(event.clone())?;
@@ -98,8 +103,25 @@ impl State {
                 self.owe(publication.as_ref().clone());
                 Ok(Vec::new())
             }
+            Change::Priority { build, priority } => {
+                let node = self.builds.get_mut(build).ok_or_else(|| unknown(build))?;
+                node.build.priority = *priority;
+                self.weigh(*build);
+                Ok(Vec::new())
+            }
             Change::OwedDone(id) => {
                 self.settle_debt(*id);
+                Ok(Vec::new())
+            }
+            Change::Wished(wish) => {
+                self.wished.insert(*wish);
+                if self.wished.len() > WISHES_REMEMBERED {
+                    self.wished.pop_first();
+                }
+                Ok(Vec::new())
+            }
+            Change::CancelledAhead(submission) => {
+                self.cancelled_ahead.insert(*submission);
                 Ok(Vec::new())
             }
             passing => Ok(self.apply_passing(passing)),
@@ -108,27 +130,36 @@ impl State {
 
     fn apply_passing(&mut self, change: &Change) -> Vec<Turn> {
         match change {
-            Change::Recalled { builds, items } => return self.recall(builds, items),
+            Change::Recalled { submissions, builds, items } => {
+                for submission in submissions {
+                    self.submissions.entry(submission.id).or_insert_with(|| submission.clone());
+                }
+                return self.recall(builds, items);
+            }
             Change::AgentHello { agent, hello, heard } => {
                 let leases = self.agents.remove(agent).map(|known| known.leases).unwrap_or_else(|| self.leases_of(*agent));
                 let not_ready = hello.beat.not_ready.clone();
                 let hello = hello.as_ref().clone();
                 self.unheard.remove(agent);
                 let changed = self.reach.hear(*agent, &hello.store, &hello.servers);
-                self.agents.insert(*agent, Agent { hello, heard: *heard, alive: true, not_ready, leases });
+                let stopping = BTreeMap::new();
+                self.agents.insert(*agent, Agent { hello, heard: *heard, alive: true, not_ready, leases, stopping });
                 return self.items_changed(changed);
             }
             Change::AgentBeat { agent, beat, heard } => {
                 if let Some(known) = self.agents.get_mut(agent) {
                     (known.heard, known.alive, known.not_ready) = (*heard, true, beat.not_ready.clone());
-                    for (attempt, held) in &mut known.leases {
-                        held.missed = held.unanswered_since.is_none() && !beat.held.iter().any(|h| h.attempt == *attempt);
-                    }
+                    known.holds(beat, *heard);
                 }
             }
             Change::AgentAway { agent } => {
                 if let Some(known) = self.agents.get_mut(agent) {
                     known.alive = false;
+                }
+            }
+            Change::Stopping { agent, attempt, heard } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.stopping.insert(*attempt, *heard);
                 }
             }
             Change::Offered { agent, attempt, heard } => self.set_unanswered(*agent, *attempt, Some(*heard)),
@@ -148,7 +179,10 @@ impl State {
 
     fn put_submission(&mut self, submission: Submission) -> Vec<Turn> {
         let id = submission.id;
-        let lives = matches!(submission.state, SubmissionState::Live { .. });
+        let lives = matches!(submission.state, SubmissionState::Live { .. } | SubmissionState::Cancelled { .. });
+        if matches!(submission.state, SubmissionState::Cancelled { .. }) {
+            self.cancelled_ahead.remove(&id);
+        }
         self.submissions.insert(id, submission);
         if !lives {
             return Vec::new();
@@ -167,8 +201,13 @@ impl State {
         let node = self.node(id)?;
         let next = node.build.state.next(event.clone())?;
         let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
-        if let BuildEvent::Defer(..) = event {
-            node.build.farm_failures += 1;
+        match event {
+            BuildEvent::Defer(_, cause) => {
+                node.build.farm_failures += 1;
+                node.build.failed_downloads += u32::from(cause == Cause::DownloadFailed);
+            }
+            BuildEvent::Retry(_) => (node.build.farm_failures, node.build.failed_downloads) = (0, 0),
+            _ => {}
         }
         Ok(self.set_state(id, next))
     }
@@ -213,12 +252,18 @@ impl State {
 
     /// Whether the builds of a submission may be offered.
     pub fn is_live(&self, submission: SubmissionId) -> bool {
-        self.submissions.get(&submission).is_none_or(|s| matches!(s.state, SubmissionState::Live { .. }))
+        let lives = |s: &Submission| matches!(s.state, SubmissionState::Live { .. } | SubmissionState::Cancelled { .. });
+        self.submissions.get(&submission).is_none_or(lives)
     }
 
     /// Takes what is finished out of memory, once it is recorded: succeeded builds of which everything is available,
-    /// failed ones behind which nothing waits, and items that nothing open needs.
-    pub fn forget_finished(&mut self, builds: impl IntoIterator<Item = BuildId>, items: impl IntoIterator<Item = StorePath>) {
+    /// failed ones behind which nothing waits, items that nothing open needs, and submissions without a build in memory.
+    pub fn forget_finished(
+        &mut self,
+        submissions: impl IntoIterator<Item = SubmissionId>,
+        builds: impl IntoIterator<Item = BuildId>,
+        items: impl IntoIterator<Item = StorePath>,
+    ) {
         for id in builds {
             if self.build(id).is_some_and(|build| self.is_finished(build)) {
                 self.forget(id);
@@ -226,6 +271,9 @@ impl State {
         }
         for path in items {
             self.forget_idle(&path);
+        }
+        for id in submissions {
+            self.forget_submission(id);
         }
     }
 
@@ -298,7 +346,7 @@ impl State {
         owed: Vec<Publication>,
     ) {
         let submissions = submissions.into_iter().map(Change::Submission);
-        let recalled = Change::Recalled { builds, items };
+        let recalled = Change::Recalled { submissions: Vec::new(), builds, items };
         let owed = owed.into_iter().map(|publication| Change::Owed(Box::new(publication)));
         for change in submissions.chain([recalled]).chain(owed) {
             // These three kinds have no table that could refuse them.
@@ -309,6 +357,11 @@ impl State {
     /// Whether leases are given yet: a new reign hears first who holds what.
     pub fn gives_leases(&self, now: Heard) -> bool {
         now >= self.leases_from
+    }
+
+    /// Takes back which submissions were cancelled before they were heard of.
+    pub fn remember_cancelled(&mut self, submissions: impl IntoIterator<Item = SubmissionId>) {
+        self.cancelled_ahead.extend(submissions);
     }
 
     /// A publication that is owed.

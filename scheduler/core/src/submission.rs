@@ -38,6 +38,11 @@ pub enum SubmissionState {
         /// Builds that were made for it.
         builds: u64,
     },
+    /// Its user does not want it any more.
+    Cancelled {
+        /// Builds that were made for it.
+        builds: u64,
+    },
     /// It cannot be taken up.
     Rejected {
         /// In words.

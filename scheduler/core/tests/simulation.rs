@@ -10,14 +10,15 @@ use drover_messages::SubmissionId;
 use drover_messages::request::Mode;
 use world::{Dice, Faults, Graph, World, id};
 
-/// Seeds for each kind of trouble.
+/// Seeds for each kind of trouble, unless `DROVER_SIM_SEEDS` says how many (`make sim SEEDS=n`).
 const SEEDS: u64 = 25;
 /// Ticks of trouble, and then of peace.
 const TROUBLE: usize = 60;
 const PEACE: usize = 3_000;
 
 fn survive(name: &str, faults: Faults, broken_percent: u64) {
-    for seed in 0..SEEDS {
+    let seeds = std::env::var("DROVER_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
+    for seed in 0..seeds {
         let mut dice = Dice(seed * 7919 + 1);
         let graph = Graph::layers(&mut dice, 6, 5, broken_percent);
         let mut world = World::new(seed, graph, faults, 3);
@@ -26,6 +27,9 @@ fn survive(name: &str, faults: Faults, broken_percent: u64) {
             world.tick();
         }
         world.faults = Faults::default();
+        if faults.cancel > 0 {
+            world.retry_all();
+        }
         world.run_to_the_end(PEACE);
         verify(name, seed, &world);
     }
@@ -136,7 +140,12 @@ fn killed_agents_and_failures_of_the_farm_fail_no_derivation() {
 }
 
 #[test]
+fn what_is_cancelled_and_wanted_again_is_built() {
+    survive("cancel", Faults { cancel: 15, lose: 10, repeat: 10, crash: 5, ..Faults::default() }, 5);
+}
+
+#[test]
 fn everything_at_once_is_survived() {
-    let all = Faults { lose: 15, repeat: 15, crash: 5, restore: 3, kill_agent: 5, farm_failure: 10, refuse: 5 };
+    let all = Faults { cancel: 5, lose: 15, repeat: 15, crash: 5, restore: 3, kill_agent: 5, farm_failure: 10, refuse: 5 };
     survive("everything", all, 5);
 }

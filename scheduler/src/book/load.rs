@@ -19,6 +19,7 @@ pub(crate) struct Memory {
     pub(crate) builds: Vec<Build>,
     pub(crate) items: Vec<(StorePath, Item)>,
     pub(crate) owed: Vec<Publication>,
+    pub(crate) cancelled_ahead: Vec<SubmissionId>,
 }
 
 impl Book {
@@ -41,7 +42,8 @@ impl Book {
         let of_owed = owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path]));
         let items = self.items(of_builds.chain(of_owed))?.into_iter().collect();
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
-        Ok(Memory { heard, told, submissions, builds, items, owed })
+        let cancelled_ahead = self.cancelled_ahead()?;
+        Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead })
     }
 
     fn open_builds(&self) -> Result<Vec<BuildId>, BookError> {
@@ -51,6 +53,17 @@ impl Book {
         for row in table.iter()? {
             let (id, _) = row?;
             ids.push(BuildId::from_uuid(Uuid::from_bytes(id.value())));
+        }
+        Ok(ids)
+    }
+
+    fn cancelled_ahead(&self) -> Result<Vec<SubmissionId>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(AHEAD)?;
+        let mut ids = Vec::new();
+        for row in table.iter()? {
+            let (id, _) = row?;
+            ids.push(SubmissionId::from_uuid(Uuid::from_bytes(id.value())));
         }
         Ok(ids)
     }

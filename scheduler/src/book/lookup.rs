@@ -1,6 +1,7 @@
 //! Single rows, and pages of them.
 
-use drover_messages::{BuildId, SubmissionId};
+use drover_messages::query::StateName;
+use drover_messages::{BuildId, SubmissionId, WishId};
 use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission};
 use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
@@ -44,6 +45,38 @@ impl Book {
         let table = read.open_table(PACK_SETS)?;
         let row = table.get(learned.closure.to_string().as_str())?;
         row.map_or(Ok(PackSet::default()), |row| decode("a set of packs", row.value()))
+    }
+
+    /// Whether a wish was heard.
+    pub(crate) fn has_heard(&self, wish: WishId) -> Result<bool, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(WISHES)?;
+        Ok(table.get(wish.uuid().into_bytes())?.is_some())
+    }
+
+    /// The submissions with a tag, oldest first.
+    pub(crate) fn tagged(&self, key: &str, value: &str) -> Result<Vec<SubmissionId>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(TAGS)?;
+        let row = tag_row(key, value);
+        let rows = table.range((row.as_str(), FIRST)..=(row.as_str(), LAST))?;
+        rows.map(|row| {
+            let (key, _) = row?;
+            Ok(SubmissionId::from_uuid(Uuid::from_bytes(key.value().1)))
+        })
+        .collect()
+    }
+
+    /// The builds of a submission in one of these states, as they were recorded.
+    pub(crate) fn builds_in(&self, submission: SubmissionId, states: &[StateName]) -> Result<Vec<BuildId>, BookError> {
+        let mut found = Vec::new();
+        self.builds_before(Some(submission), None, |build| {
+            if states.contains(&build.state.name()) {
+                found.push(build.id);
+            }
+            true
+        })?;
+        Ok(found)
     }
 
     /// The builds that make an item, oldest first.

@@ -29,9 +29,21 @@ pub(super) const DRVS: TableDefinition<&str, &[u8]> = TableDefinition::new("deri
 /// Sets of packs, by the hash of their names.
 pub(super) const PACK_SETS: TableDefinition<&str, &[u8]> = TableDefinition::new("pack-sets");
 
+/// Submissions by their tags, as `key=value`.
+pub(super) const TAGS: TableDefinition<(&str, Id), ()> = TableDefinition::new("tags");
+/// Wishes that were heard.
+pub(super) const WISHES: TableDefinition<Id, ()> = TableDefinition::new("wishes");
+/// Submissions that were cancelled before they were heard of.
+pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelled-ahead");
+
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
 pub(super) const TOLD: &str = "told";
+
+/// The row of a tag, in the table of tags.
+pub(super) fn tag_row(key: &str, value: &str) -> String {
+    format!("{key}={value}")
+}
 
 impl Book {
     /// Makes the tables that are not there, so that reading finds them.
@@ -48,6 +60,9 @@ impl Book {
         transaction.open_table(OWED)?;
         transaction.open_table(DRVS)?;
         transaction.open_table(PACK_SETS)?;
+        transaction.open_table(TAGS)?;
+        transaction.open_table(WISHES)?;
+        transaction.open_table(AHEAD)?;
         transaction.commit()?;
         Ok(())
     }

@@ -20,7 +20,7 @@ const RECORDS_PRUNED: usize = 64;
 pub(crate) struct Page {
     pub(crate) builds: BTreeSet<BuildId>,
     pub(crate) items: BTreeSet<StorePath>,
-    submissions: BTreeSet<SubmissionId>,
+    pub(crate) submissions: BTreeSet<SubmissionId>,
     owed: BTreeSet<PublicationId>,
 }
 
@@ -38,6 +38,7 @@ impl Page {
                 Change::Build { build, .. }
                 | Change::AttemptStarted { build, .. }
                 | Change::Attempt { build, .. }
+                | Change::Priority { build, .. }
                 | Change::Told { build, .. } => drop(page.builds.insert(*build)),
                 Change::Item { path, .. } => drop(page.items.insert(path.clone())),
                 Change::Owed(publication) => drop(page.owed.insert(publication.id)),
@@ -62,6 +63,7 @@ impl Book {
 fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, told: u64) -> Result<u64, BookError> {
     write_builds(t, page, state)?;
     write_items(t, page, state)?;
+    write_wishes(t, &record.changes)?;
     write_submissions(t, page, state)?;
     write_owed(t, page, state)?;
     write_learned(t, &record.changes)?;
@@ -106,8 +108,15 @@ fn write_items(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), B
 
 fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
     let mut submissions = t.open_table(SUBMISSIONS)?;
+    let mut tags = t.open_table(TAGS)?;
+    let mut ahead = t.open_table(AHEAD)?;
     for submission in page.submissions.iter().filter_map(|id| state.submission(*id)) {
-        submissions.insert(submission.id.uuid().into_bytes(), encode(submission)?.as_slice())?;
+        let id = submission.id.uuid().into_bytes();
+        let known = submissions.insert(id, encode(submission)?.as_slice())?.is_some();
+        for (key, value) in submission.tags.iter().filter(|_| !known) {
+            tags.insert((tag_row(key, value).as_str(), id), ())?;
+        }
+        ahead.remove(id)?;
     }
     Ok(())
 }
@@ -135,6 +144,19 @@ fn write_learned(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErr
             Change::Packed(set) => {
                 sets.insert(set.id().to_string().as_str(), encode(set)?.as_slice())?;
             }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_wishes(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    let mut wishes = t.open_table(WISHES)?;
+    let mut ahead = t.open_table(AHEAD)?;
+    for change in changes {
+        match change {
+            Change::Wished(wish) => drop(wishes.insert(wish.uuid().into_bytes(), ())?),
+            Change::CancelledAhead(submission) => drop(ahead.insert(submission.uuid().into_bytes(), ())?),
             _ => {}
         }
     }

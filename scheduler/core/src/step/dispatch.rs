@@ -36,7 +36,7 @@ impl<'a> Step<'a> {
             .agents
             .iter()
             .map(|(id, agent)| (agent.room(beyond), *id, state.ready.for_agent(agent)))
-            .filter(|(room, ..)| *room > 0)
+            .filter(|(room, id, _)| *room > 0 && !state.agents[id].is_stuck(self.now.heard, self.limits))
             .collect();
         let mut taken: BTreeSet<BuildId> = BTreeSet::new();
         let mut matches = Vec::new();

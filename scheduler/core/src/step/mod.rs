@@ -6,6 +6,7 @@ mod publications;
 mod reports;
 mod submissions;
 mod tick;
+mod wishes;
 
 use drover_messages::event::What;
 use drover_messages::{AttemptId, BuildId, Cause};
@@ -71,13 +72,14 @@ impl Core {
 pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
     let mut step = Step { state, limits, now, out: Outcome::default() };
     match input {
-        Input::Recall { builds, items } => step.change(Change::Recalled { builds, items }),
+        Input::Recall { submissions, builds, items } => step.change(Change::Recalled { submissions, builds, items }),
         Input::Learn { packed, drvs } => step.learn(packed, drvs),
         Input::Enter(submission) => step.enter(submission),
         Input::Found { store_dir, found } => step.found(&store_dir, found),
         Input::AddSources { submission, sources } => step.add_sources(submission, sources),
         Input::AddBuilds { submission, builds } => step.add_builds(submission, builds),
         Input::GoLive { submission } => step.go_live(submission),
+        Input::Wish(wanted) => step.wish(*wanted),
         Input::Reject { submission, why } => step.reject(submission, why),
         Input::Hello { agent, hello } => step.hello(agent, *hello),
         Input::Beat { agent, beat } => step.beat(agent, *beat),

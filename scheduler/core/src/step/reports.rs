@@ -200,7 +200,6 @@ impl Step<'_> {
 
     /// Whether so many downloads failed that the build ends as a failed download.
     fn is_last_download(&self, build: &Build, cause: &Cause) -> bool {
-        let failed = |a: &&Attempt| matches!(a.state, AttemptState::Ended { cause: Cause::DownloadFailed, .. });
-        *cause == Cause::DownloadFailed && build.attempts.iter().filter(failed).count() as u32 + 1 >= self.limits.downloads
+        *cause == Cause::DownloadFailed && build.failed_downloads + 1 >= self.limits.downloads
     }
 }

@@ -30,13 +30,23 @@ impl Step<'_> {
     }
 
     pub(super) fn enter(&mut self, submission: Submission) {
-        if self.state.submission(submission.id).is_none() {
-            self.change(Change::Submission(Submission { state: SubmissionState::Planning, ..submission }));
+        if self.state.submission(submission.id).is_some() {
+            return;
         }
+        let state = match self.state.cancelled_ahead.contains(&submission.id) {
+            true => SubmissionState::Cancelled { builds: 0 },
+            false => SubmissionState::Planning,
+        };
+        self.change(Change::Submission(Submission { state, ..submission }));
+    }
+
+    /// A submission that is still wanted and not whole.
+    fn planning(&self, id: SubmissionId) -> Option<Submission> {
+        self.state.submission(id).filter(|submission| submission.state == SubmissionState::Planning).cloned()
     }
 
     pub(super) fn add_sources(&mut self, id: SubmissionId, sources: Vec<SourceNar>) {
-        let Some(submission) = self.state.submission(id).cloned() else { return };
+        let Some(submission) = self.planning(id) else { return };
         for source in sources {
             if self.state.item(&source.path).is_some_and(|state| state.is_available()) {
                 continue;
@@ -56,7 +66,7 @@ impl Step<'_> {
 
     /// Roots always get a build of their own; an input gets one where none is under way.
     pub(super) fn add_builds(&mut self, id: SubmissionId, planned: Vec<Planned>) {
-        let Some(submission) = self.state.submission(id).cloned() else { return };
+        let Some(submission) = self.planning(id) else { return };
         let mut seq = self.state.next_seq;
         for planned in planned {
             let known = self.state.build(planned.id).is_some();
@@ -75,6 +85,7 @@ impl Step<'_> {
                 mode: planned.mode,
                 attempts: Vec::new(),
                 farm_failures: 0,
+                failed_downloads: 0,
             })));
             seq += 1;
         }
@@ -90,10 +101,7 @@ impl Step<'_> {
     }
 
     pub(super) fn go_live(&mut self, id: SubmissionId) {
-        let Some(submission) = self.state.submission(id).cloned() else { return };
-        if submission.state != SubmissionState::Planning {
-            return;
-        }
+        let Some(submission) = self.planning(id) else { return };
         let builds = self.state.members.get(&id).map_or(0, |members| members.len() as u64);
         let client = submission.client;
         self.change(Change::Submission(Submission { state: SubmissionState::Live { builds }, ..submission }));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{BuildId, Generation, PublicationId, SubmissionId};
+use drover_messages::{BuildId, Generation, PublicationId, SubmissionId, WishId};
 use drover_scheduler_core::{Build, Change, Heard, Input, Item, Limits, Outcome, Publication, State, Submission};
 use drover_store::StorePath;
 
@@ -13,6 +13,7 @@ pub struct Book {
     items: BTreeMap<StorePath, Item>,
     submissions: BTreeMap<SubmissionId, Submission>,
     owed: BTreeMap<PublicationId, Publication>,
+    pub wishes: BTreeSet<WishId>,
 }
 
 impl Book {
@@ -40,6 +41,7 @@ impl Book {
                     builds.extend(makers.map(|build| build.id));
                 }
             }
+            Input::Wish(wanted) => builds.extend(&wanted.builds),
             Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
             Input::AddBuilds { builds: planned, .. } => {
                 let recipes = planned.iter().map(|planned| &planned.recipe);
@@ -55,7 +57,8 @@ impl Book {
             Some((path.clone(), item.clone()))
         });
         let items = items.collect();
-        Input::Recall { builds, items }
+        let submissions = self.submissions.values().cloned().collect();
+        Input::Recall { submissions, builds, items }
     }
 
     /// Records an outcome and lets go of what is finished.
@@ -71,9 +74,11 @@ impl Book {
                 Change::Build { build, .. }
                 | Change::AttemptStarted { build, .. }
                 | Change::Attempt { build, .. }
+                | Change::Priority { build, .. }
                 | Change::Told { build, .. } => drop(builds.insert(*build)),
                 Change::Item { path, .. } => drop(items.insert(path.clone())),
                 Change::Owed(publication) => drop(self.owed.insert(publication.id, publication.as_ref().clone())),
+                Change::Wished(wish) => drop(self.wishes.insert(*wish)),
                 Change::OwedDone(id) => drop(self.owed.remove(id)),
                 _ => {}
             }
@@ -91,6 +96,6 @@ impl Book {
                 self.items.insert(path.clone(), item.clone());
             }
         }
-        state.forget_finished(builds, items);
+        state.forget_finished([], builds, items);
     }
 }

@@ -8,8 +8,9 @@ mod graph;
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::publish::{Done, PublishVerdict};
-use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId, Timestamp};
-use drover_scheduler_core::input::Answer;
+use drover_messages::wish::Wished;
+use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId, Timestamp, WishId};
+use drover_scheduler_core::input::{Answer, Wanted};
 use drover_scheduler_core::{Core, Effect, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
 use drover_store::{StoreDir, StorePath};
 use uuid::Uuid;
@@ -49,6 +50,8 @@ pub struct Faults {
     pub kill_agent: u64,
     pub farm_failure: u64,
     pub refuse: u64,
+    /// A user cancels a build, or everything.
+    pub cancel: u64,
 }
 
 pub struct World {
@@ -68,6 +71,7 @@ pub struct World {
     snapshot: Option<Book>,
     generation: u64,
     pub illegal: Vec<String>,
+    wishes: u64,
     submit: Vec<Input>,
 }
 
@@ -95,6 +99,7 @@ impl World {
             snapshot: None,
             generation: 1,
             illegal: Vec::new(),
+            wishes: 0,
             submit,
         }
     }
@@ -113,6 +118,9 @@ impl World {
         for agent in self.machines.keys().copied().collect::<Vec<_>>() {
             self.run_machine(agent);
         }
+        if self.dice.chance(self.faults.cancel) {
+            self.cancel_something();
+        }
         self.decide(Input::Tick);
         self.decide(Input::Dispatch);
         if self.dice.chance(2) {
@@ -127,6 +135,32 @@ impl World {
             self.book = old;
             self.restart();
         }
+    }
+
+    /// One build, or now and then the whole submission.
+    fn cancel_something(&mut self) {
+        let planned = self.graph.planned();
+        let build = planned[self.dice.below(planned.len())].id;
+        match self.dice.chance(20) {
+            true => self.wish(Wished::Cancel, vec![SubmissionId::from_uuid(id(1))], Vec::new()),
+            false => self.wish(Wished::Cancel, Vec::new(), vec![build]),
+        }
+    }
+
+    /// What the user wants after all.
+    pub fn retry_all(&mut self) {
+        let builds = self.graph.planned().iter().map(|planned| planned.id).collect();
+        self.wish(Wished::Retry, vec![SubmissionId::from_uuid(id(1))], builds);
+    }
+
+    fn wish(&mut self, change: Wished, submissions: Vec<SubmissionId>, builds: Vec<BuildId>) {
+        self.wishes += 1;
+        let wish = WishId::from_uuid(id(5000 + self.wishes));
+        let client = ClientId::from_uuid(id(2));
+        let wanted = Wanted { wish, client, by_admin: false, change, submissions, builds };
+        let input = Input::Wish(Box::new(wanted));
+        self.stream.push(input.clone());
+        self.decide(input);
     }
 
     /// A scheduler begins a reign on what is recorded, and reads its streams whole.
@@ -182,6 +216,11 @@ impl World {
 
     /// As the shell does it: recall, decide, record, carry out, let go.
     pub fn decide(&mut self, input: Input) {
+        if let Input::Wish(wanted) = &input
+            && self.book.wishes.contains(&wanted.wish)
+        {
+            return;
+        }
         let beating = match &input {
             Input::Hello { agent, .. } | Input::Beat { agent, .. } => Some(*agent),
             _ => None,

@@ -1,0 +1,186 @@
+//! What users want changed of what they asked for: cancel, retry, another priority.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::agent::Abort;
+use drover_messages::event::What;
+use drover_messages::wish::Wished;
+use drover_messages::{BuildId, Cause, SubmissionId};
+
+use super::Step;
+use crate::attempt::{AttemptEvent, AttemptState};
+use crate::build::{Build, BuildEvent, BuildState};
+use crate::change::Change;
+use crate::input::Wanted;
+use crate::outcome::Effect;
+use crate::submission::{Submission, SubmissionState};
+
+impl<'a> Step<'a> {
+    pub(super) fn wish(&mut self, wanted: Wanted) {
+        let Wanted { wish, client, .. } = wanted;
+        if self.state.wished.contains(&wish) {
+            return;
+        }
+        self.change(Change::Wished(wish));
+        let what = match self.fulfil(&wanted) {
+            Ok(builds) => What::WishFulfilled { wish, client, builds },
+            Err(why) => What::WishRefused { wish, client, why },
+        };
+        self.event(what);
+    }
+
+    /// Gives the number of builds that it changes, or why it changes none.
+    fn fulfil(&mut self, wanted: &Wanted) -> Result<u64, String> {
+        let named: Vec<&Build> = wanted.builds.iter().filter_map(|id| self.state.build(*id)).collect();
+        let of_builds = named.iter().map(|build| build.submission);
+        let touched: BTreeSet<SubmissionId> = wanted.submissions.iter().copied().chain(of_builds).collect();
+        for id in &touched {
+            let is_theirs = self.state.submission(*id).is_some_and(|submission| submission.client == wanted.client);
+            let is_known = self.state.submission(*id).is_some();
+            if is_known && !is_theirs && !wanted.by_admin {
+                return Err(format!("the submission {id} is another user's"));
+            }
+        }
+        match wanted.change {
+            Wished::Cancel => self.cancel(wanted, &named),
+            Wished::Retry => self.retry(wanted, &named),
+            Wished::Priority(priority) => self.prioritise(wanted, &named, priority),
+        }
+    }
+
+    fn cancel(&mut self, wanted: &Wanted, named: &[&'a Build]) -> Result<u64, String> {
+        let mut gone = Gone::new(self, &wanted.submissions);
+        for build in wanted.submissions.iter().flat_map(|id| self.state.builds_of(*id)) {
+            gone.consider(build);
+        }
+        for build in named {
+            gone.consider(build);
+            if let Some(other) = gone.needed_by(build) {
+                return Err(format!("{} is needed by {other}: cancel that, or its submission", build.id));
+            }
+        }
+        let gone = gone.ids;
+        if gone.is_empty() && wanted.submissions.is_empty() {
+            return Err("nothing of it is unfinished".into());
+        }
+        for build in gone.iter().filter_map(|id| self.state.build(*id)) {
+            self.cancel_build(build);
+        }
+        for id in &wanted.submissions {
+            self.cancel_submission(*id);
+        }
+        Ok(gone.len() as u64)
+    }
+
+    /// What runs for it is stopped; its slots are free when the agent says that it has let go.
+    fn cancel_build(&mut self, build: &Build) {
+        for attempt in build.attempts.iter().filter(|attempt| attempt.state == AttemptState::Running) {
+            let why = "it was cancelled".into();
+            self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::Aborted, why));
+            let abort = Abort { generation: self.state.generation, attempt: attempt.id };
+            self.effect(Effect::Abort { agent: attempt.agent, abort });
+            self.change(Change::Stopping { agent: attempt.agent, attempt: attempt.id, heard: self.now.heard });
+        }
+        self.build_event(build.id, BuildEvent::Cancel);
+        self.event(What::BuildCancelled { build: build.id });
+    }
+
+    /// One that is not known yet is not taken up when it comes.
+    fn cancel_submission(&mut self, id: SubmissionId) {
+        let Some(submission) = self.state.submission(id).cloned() else {
+            return self.change(Change::CancelledAhead(id));
+        };
+        let builds = match submission.state {
+            SubmissionState::Live { builds } => builds,
+            SubmissionState::Planning => self.state.members.get(&id).map_or(0, |members| members.len() as u64),
+            SubmissionState::Cancelled { .. } | SubmissionState::Rejected { .. } => return,
+        };
+        let state = SubmissionState::Cancelled { builds };
+        self.change(Change::Submission(Submission { state, ..submission }));
+    }
+
+    fn retry(&mut self, wanted: &Wanted, named: &[&'a Build]) -> Result<u64, String> {
+        let of_submissions = wanted.submissions.iter().flat_map(|id| self.state.builds_of(*id));
+        let all: BTreeMap<BuildId, &Build> = of_submissions.chain(named.iter().copied()).map(|build| (build.id, build)).collect();
+        let stopped = |build: &&&Build| {
+            matches!(build.state, BuildState::Failed { .. } | BuildState::Cancelled | BuildState::Deferred { .. })
+        };
+        let again: Vec<&Build> = all.values().filter(stopped).copied().collect();
+        for id in again.iter().map(|build| build.submission).collect::<BTreeSet<_>>() {
+            self.revive(id);
+        }
+        for build in &again {
+            self.build_event(build.id, BuildEvent::Retry(self.state.inputs_if_reopened(build)));
+            self.event(What::BuildRetried { build: build.id });
+        }
+        match again.len() as u64 {
+            0 => Err("nothing of it has failed, was cancelled, or waits for another try".into()),
+            builds => Ok(builds),
+        }
+    }
+
+    fn revive(&mut self, id: SubmissionId) {
+        let Some(submission) = self.state.submission(id).cloned() else { return };
+        if let SubmissionState::Cancelled { builds } = submission.state {
+            self.change(Change::Submission(Submission { state: SubmissionState::Live { builds }, ..submission }));
+        }
+    }
+
+    fn prioritise(&mut self, wanted: &Wanted, named: &[&'a Build], priority: i32) -> Result<u64, String> {
+        for id in &wanted.submissions {
+            if let Some(submission) = self.state.submission(*id).cloned() {
+                self.change(Change::Submission(Submission { priority, ..submission }));
+            }
+        }
+        let of_submissions = wanted.submissions.iter().flat_map(|id| self.state.builds_of(*id));
+        let all: BTreeSet<BuildId> =
+            of_submissions.chain(named.iter().copied()).filter(|build| !build.state.is_over()).map(|build| build.id).collect();
+        for build in &all {
+            self.change(Change::Priority { build: *build, priority });
+        }
+        match all.len() as u64 {
+            0 => Err("nothing of it is unfinished".into()),
+            builds => Ok(builds),
+        }
+    }
+}
+
+/// Builds that go, with what nobody else needs.
+struct Gone<'a> {
+    step: &'a Step<'a>,
+    submissions: BTreeSet<SubmissionId>,
+    ids: BTreeSet<BuildId>,
+}
+
+impl<'a> Gone<'a> {
+    fn new(step: &'a Step<'_>, submissions: &[SubmissionId]) -> Self {
+        Self { step, submissions: submissions.iter().copied().collect(), ids: BTreeSet::new() }
+    }
+
+    /// Takes a build, if nothing that stays needs it; then what it needs, if nothing else does.
+    fn consider(&mut self, build: &Build) {
+        let state = self.step.state;
+        let mut candidates = vec![build.id];
+        while let Some(build) = candidates.pop().and_then(|id| state.build(id)) {
+            if build.state.is_over() || self.ids.contains(&build.id) || self.needed_by(build).is_some() {
+                continue;
+            }
+            self.ids.insert(build.id);
+            let producers =
+                build.recipe.inputs.iter().filter_map(|path| state.items.get(path)).flat_map(|entry| &entry.producers);
+            candidates.extend(producers.filter(|id| state.build(**id).is_some_and(|build| self.may_go(build))));
+        }
+    }
+
+    /// What the user of a submission that stays has named, stays; and so does what is still being planned.
+    fn may_go(&self, build: &Build) -> bool {
+        let planned = self.step.state.submission(build.submission).is_none_or(|s| s.state != SubmissionState::Planning);
+        self.submissions.contains(&build.submission) || (!build.root && planned)
+    }
+
+    /// An open build that stays and needs it.
+    fn needed_by(&self, build: &Build) -> Option<BuildId> {
+        let entries = build.products().filter_map(|path| self.step.state.items.get(path));
+        entries.flat_map(|entry| &entry.dependents).find(|id| !self.ids.contains(id)).copied()
+    }
+}
