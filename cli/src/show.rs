@@ -135,6 +135,9 @@ fn submission_in_words(status: &SubmissionStatus, now: Timestamp) -> String {
     let mut text = format!("submission  {}\n", status.submission);
     text.push_str(&format!("client      {}\n", status.client));
     text.push_str(&format!("asked       {}\n", human::ago(status.submitted_at, now)));
+    if status.cancelled {
+        text.push_str("cancelled   by its user\n");
+    }
     text.push_str(&format!("builds      {}\n", counts(status)));
     for (title, builds) in [("Roots", &status.roots), ("Failed", &status.failed), ("Blocked", &status.blocked)] {
         if !builds.is_empty() {
@@ -236,6 +239,7 @@ mod tests {
             submission: SubmissionId::new(),
             client: ClientId::new(),
             submitted_at: Timestamp(1000),
+            cancelled: false,
             counts: BTreeMap::from([(StateName::Succeeded, 3), (StateName::Ready, 1), (StateName::Failed, 0)]),
             unpublished: 2,
             roots: Vec::new(),

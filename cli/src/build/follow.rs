@@ -192,8 +192,15 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         | What::BuildBlocked { build, .. }
         | What::BuildReopened { build, .. }
         | What::BuildLeased { build, .. }
+        | What::BuildCancelled { build }
+        | What::BuildRetried { build }
         | What::AttemptVoid { build, .. } => names.contains_key(build),
-        What::ItemLost { .. } | What::PublicationRefused { .. } | What::AgentJoined { .. } | What::AgentLost { .. } => false,
+        What::ItemLost { .. }
+        | What::PublicationRefused { .. }
+        | What::WishFulfilled { .. }
+        | What::WishRefused { .. }
+        | What::AgentJoined { .. }
+        | What::AgentLost { .. } => false,
     }
 }
 
@@ -211,6 +218,8 @@ fn line(what: &What, names: &BTreeMap<BuildId, &str>) -> Option<String> {
         }
         What::BuildFailed { build, cause, message, .. } => Some(failure("FAILED  ", names.get(build)?, cause, message)),
         What::AttemptVoid { build, cause, message, .. } => Some(failure("again   ", names.get(build)?, cause, message)),
+        What::BuildCancelled { build } => Some(format!("cancelled {}", names.get(build)?)),
+        What::BuildRetried { build } => Some(format!("again    {}: it is wanted again", names.get(build)?)),
         What::BuildReopened { build, .. } => Some(format!("again    {}: what it made was lost", names.get(build)?)),
         _ => None,
     }

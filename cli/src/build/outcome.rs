@@ -23,8 +23,8 @@ pub(crate) fn of(status: &SubmissionStatus) -> Outcome {
         StateName::Succeeded | StateName::Failed | StateName::Blocked | StateName::Cancelled => false,
     };
     let moving = status.counts.iter().any(|(state, count)| *count > 0 && can_change(state));
-    // What is built but not published yet makes others ready when it is.
-    if moving || status.unpublished > 0 { Outcome::Open } else { Outcome::Failed }
+    // Nobody waits for what was cancelled. What is built but not published yet makes others ready when it is.
+    if !status.cancelled && (moving || status.unpublished > 0) { Outcome::Open } else { Outcome::Failed }
 }
 
 #[cfg(test)]
@@ -39,6 +39,7 @@ pub(crate) mod tests {
             submission: SubmissionId::new(),
             client: ClientId::new(),
             submitted_at: Timestamp(0),
+            cancelled: false,
             counts: counts.iter().copied().collect(),
             unpublished: 0,
             roots: vec![summary("root", root)],
@@ -68,6 +69,13 @@ pub(crate) mod tests {
         assert_eq!(of(&status(Blocked, &[(Failed, 1), (Blocked, 1), (Leased, 0)])), Outcome::Failed);
         assert_eq!(of(&status(Failed, &[(Failed, 1), (Succeeded, 4)])), Outcome::Failed);
         assert_eq!(of(&status(Cancelled, &[(Cancelled, 1)])), Outcome::Failed);
+    }
+
+    #[test]
+    fn a_submission_that_was_cancelled_is_not_waited_for() {
+        let mut given_up = status(StateName::Leased, &[(StateName::Leased, 1)]);
+        given_up.cancelled = true;
+        assert_eq!(of(&given_up), Outcome::Failed);
     }
 
     #[test]

@@ -154,6 +154,7 @@ pub fn live(submit: &Submit, state: StateName) -> SubmissionAnswer {
         submission: submit.submission,
         client: ClientId::new(),
         submitted_at: submit.submitted_at,
+        cancelled: false,
         counts: BTreeMap::from([(state, 1)]),
         unpublished: 0,
         roots: vec![root],
