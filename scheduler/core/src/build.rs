@@ -26,6 +26,9 @@ pub struct Build {
     pub seq: u64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The same, by the clock that decides.
+    #[serde(default)]
+    pub entered: Heard,
     /// Its own priority.
     pub priority: i32,
     /// What is built.

@@ -2,12 +2,13 @@
 
 use drover_messages::agent::{Beat, Hello};
 use drover_messages::report::{Kept, SealedLog, Times};
-use drover_messages::{AgentId, AttemptId, BuildId, PublicationId, SubmissionId, WishId};
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
 use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{Build, BuildEvent};
+use crate::durations::Package;
 use crate::item::{Item, ItemEvent};
 use crate::owed::Publication;
 use crate::packs::{PackSet, PackSetId};
@@ -77,6 +78,22 @@ pub enum Change {
         /// Higher is sooner.
         priority: i32,
     },
+    /// A build of a package took so long.
+    Took {
+        /// Which package.
+        package: Package,
+        /// In milliseconds.
+        millis: u64,
+    },
+    /// A client's attempt is over.
+    Used {
+        /// Whose.
+        client: ClientId,
+        /// Slots times milliseconds.
+        slot_millis: u64,
+        /// When.
+        heard: Heard,
+    },
     /// A user's wish was heard; heard again it does nothing.
     Wished(WishId),
     /// A submission was cancelled before it was heard of.
@@ -137,6 +154,13 @@ pub enum Change {
         /// When.
         heard: Heard,
     },
+    /// A ready build has waited for long.
+    Aged {
+        /// Which.
+        build: BuildId,
+        /// How much more urgent that makes it.
+        bonus: i32,
+    },
     /// An offer went out.
     Offered {
         /// To whom.
@@ -192,6 +216,7 @@ impl Change {
                 | AgentAway { .. }
                 | AgentLost { .. }
                 | Stopping { .. }
+                | Aged { .. }
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }

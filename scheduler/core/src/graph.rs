@@ -4,23 +4,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{BuildId, PublicationId, StoreId, SubmissionId};
+use drover_messages::{BuildId, ClientId, PublicationId, StoreId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
 use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
+use crate::durations::Package;
 use crate::item::{Item, ItemState};
-use crate::queue::Rank;
+use crate::limits::AGE_STEP_MILLIS;
 use crate::state::{State, Turn};
+use crate::weight::Weight;
 
 /// A build, and what is derived of it.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) build: Build,
-    pub(crate) urgency: i32,
+    /// For whom.
+    pub(crate) client: ClientId,
+    pub(crate) weight: Weight,
+    /// What it is expected to take, in milliseconds.
+    pub(crate) expected_millis: u64,
+    /// How much more urgent it is for having waited long.
+    pub(crate) bonus: i32,
     needs: Needs,
     /// Whether its inputs count it among their dependents.
-    linked: bool,
+    pub(crate) linked: bool,
 }
 
 /// The inputs of a build that are not available.
@@ -130,13 +138,20 @@ impl State {
     }
 
     fn enter_node(&mut self, id: BuildId, build: Build, products: Vec<StorePath>) -> Vec<Turn> {
-        let urgency = build.priority;
+        let expected_millis = self.durations.expected_millis(&build.recipe);
+        let weight = Weight { urgency: build.priority, path_millis: expected_millis };
         for path in &build.recipe.inputs {
             self.item_entry(&build.recipe.store_dir, path).users.insert(id);
         }
-        self.builds.insert(id, Node { build, urgency, needs: Needs::default(), linked: false });
+        self.of_package.entry(Package::of(&build.recipe)).or_default().insert(id);
+        let client = self.client_of(build.submission);
+        if build.state.lease().is_some() {
+            self.shares.begin(client, expected_millis);
+        }
+        let needs = Needs::default();
+        self.builds.insert(id, Node { build, client, weight, expected_millis, bonus: 0, needs, linked: false });
         self.link(id);
-        self.inherit(id);
+        self.weigh_entered(id);
         let affected = products.into_iter().map(Affected::Item).chain([Affected::Build(id)]).collect();
         self.settle(affected)
     }
@@ -152,22 +167,31 @@ impl State {
 
     /// Keeps the queue, the delays, the links and the agents' leases in step with a build's state.
     fn replace_state(&mut self, id: BuildId, next: BuildState) {
+        let Some(rank) = self.rank(id) else { return };
         let Some(node) = self.builds.get_mut(&id) else { return };
-        let rank = Rank::new(node.urgency, node.build.seq, id);
+        let (client, expected, due) =
+            (node.client, node.expected_millis, node.build.entered.plus_millis(AGE_STEP_MILLIS * (node.bonus as u64 + 1)));
         let before = std::mem::replace(&mut node.build.state, next);
         match &before {
-            BuildState::Ready(place) => self.ready.remove(&node.build.recipe, place, rank),
+            BuildState::Ready(place) => {
+                self.ready.remove(&node.build.recipe, place, rank);
+                self.ageing.remove(&(due, id));
+            }
             BuildState::Deferred { until, .. } => {
                 self.deferred.remove(&(*until, id));
             }
             BuildState::Leased(lease) => {
                 let agent = self.agents.get_mut(&lease.agent);
                 agent.map(|agent| agent.leases.remove(&lease.attempt));
+                self.shares.end(client, expected);
             }
             _ => {}
         }
         match &node.build.state {
-            BuildState::Ready(place) => self.ready.insert(&node.build.recipe, place, rank),
+            BuildState::Ready(place) => {
+                self.ready.insert(&node.build.recipe, place, rank);
+                self.ageing.insert((due, id));
+            }
             BuildState::Deferred { until, .. } => {
                 self.deferred.insert((*until, id));
             }
@@ -175,19 +199,15 @@ impl State {
                 let held = Held { build: id, unanswered_since: None, missed: false };
                 let agent = self.agents.get_mut(&lease.agent);
                 agent.map(|agent| agent.leases.insert(lease.attempt, held));
+                self.shares.begin(client, expected);
             }
             _ => {}
         }
         if !node.build.state.is_over() {
             return self.link(id);
         }
-        let inputs = node.build.recipe.inputs.clone();
         self.unlink(id);
-        // What it needed is as urgent as the others that need it, no more.
-        let producers = inputs.iter().filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers);
-        for producer in producers.copied().collect::<Vec<_>>() {
-            self.weigh(producer);
-        }
+        self.weigh_inputs(id);
     }
 
     /// What its inputs make of an open build.
@@ -248,6 +268,13 @@ impl State {
     pub(crate) fn forget(&mut self, id: BuildId) {
         self.unlink(id);
         let Some(node) = self.builds.remove(&id) else { return };
+        let package = Package::of(&node.build.recipe);
+        if let Some(builds) = self.of_package.get_mut(&package) {
+            builds.remove(&id);
+            if builds.is_empty() {
+                self.of_package.remove(&package);
+            }
+        }
         for path in node.build.products() {
             if let Some(entry) = self.items.get_mut(path) {
                 entry.producers.remove(&id);
@@ -316,50 +343,6 @@ impl State {
             if let Some(entry) = self.items.get_mut(path) {
                 entry.dependents.remove(&id);
             }
-        }
-    }
-
-    /// Hands a build's urgency down to what it needs, as far as it raises anything there; and takes what those that
-    /// need it have.
-    fn inherit(&mut self, id: BuildId) {
-        let Some(node) = self.builds.get(&id) else { return };
-        let dependents = node.build.products().filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.dependents);
-        let highest = dependents.filter_map(|dependent| self.urgency(*dependent)).max();
-        let mut raised = vec![(id, highest.unwrap_or(node.urgency).max(node.urgency))];
-        while let Some((id, urgency)) = raised.pop() {
-            self.set_urgency(id, urgency);
-            let Some(node) = self.builds.get(&id) else { continue };
-            let inputs = node.build.recipe.inputs.iter().filter(|_| node.linked);
-            let producers = inputs.filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers);
-            raised.extend(producers.filter(|p| self.urgency(**p).is_some_and(|u| u < urgency)).map(|p| (*p, urgency)));
-        }
-    }
-
-    /// Weighs a build anew after its own priority changed, and what it needs, as far as that changes.
-    pub(crate) fn weigh(&mut self, id: BuildId) {
-        let mut changed = vec![id];
-        while let Some(id) = changed.pop() {
-            let Some(node) = self.builds.get(&id) else { continue };
-            let dependents = node.build.products().filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.dependents);
-            let highest = dependents.filter_map(|dependent| self.urgency(*dependent)).max();
-            let urgency = highest.map_or(node.build.priority, |highest| highest.max(node.build.priority));
-            if urgency == node.urgency {
-                continue;
-            }
-            let linked = node.linked;
-            self.set_urgency(id, urgency);
-            let inputs = self.builds.get(&id).into_iter().flat_map(|node| &node.build.recipe.inputs).filter(|_| linked);
-            changed.extend(inputs.filter_map(|path| self.items.get(path)).flat_map(|entry| &entry.producers));
-        }
-    }
-
-    fn set_urgency(&mut self, id: BuildId, urgency: i32) {
-        let Some(node) = self.builds.get_mut(&id) else { return };
-        let before = Rank::new(node.urgency, node.build.seq, id);
-        node.urgency = urgency;
-        if let BuildState::Ready(place) = &node.build.state {
-            self.ready.remove(&node.build.recipe, place, before);
-            self.ready.insert(&node.build.recipe, place, Rank::new(urgency, node.build.seq, id));
         }
     }
 

@@ -3,6 +3,11 @@
 /// Attempts that a build remembers; the oldest settled ones go first.
 pub(crate) const ATTEMPTS_REMEMBERED: usize = 32;
 
+/// A build that has waited for so long counts as one more urgent, and so again with each such time: nothing starves.
+pub(crate) const AGE_STEP_MILLIS: u64 = 60 * 60 * 1000;
+/// So much more urgent a build gets at most.
+pub(crate) const AGE_BONUS_MAX: i32 = 1_000_000;
+
 /// Wishes that are known when they come again; those of earlier processes are recorded.
 pub(crate) const WISHES_REMEMBERED: usize = 10_000;
 
@@ -27,6 +32,8 @@ pub struct Limits {
     pub retry_longest_millis: u64,
     /// An agent that has not let go of what it was told to stop after so long gets no more.
     pub abort_millis: u64,
+    /// Leases of one client at once.
+    pub slots_per_client: u32,
     /// So many failed downloads end a build as a failed download.
     pub downloads: u32,
 }
@@ -43,6 +50,7 @@ impl Default for Limits {
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,
             abort_millis: 300_000,
+            slots_per_client: u32::MAX,
             downloads: 4,
         }
     }

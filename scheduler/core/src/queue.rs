@@ -1,27 +1,48 @@
-//! The builds that wait for a slot only, in the order in which they should get one.
+//! The builds that wait for a slot only, in the order in which they should get one: the most urgent first, then those on
+//! which the longest path hangs, then those of the client that used least lately, then the oldest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
+use std::iter::Peekable;
 
-use drover_messages::{BuildId, StoreId};
+use drover_messages::{BuildId, ClientId, StoreId};
 use drover_store::StoreDir;
 
 use crate::agent::Agent;
 use crate::build::{Place, Recipe};
 
-/// A build's place in the order. The finer order (expected seconds of the longest path, fair share) goes between
-/// urgency and age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Paths are about as long when they differ by less than this part of a doubling: who used less goes first then.
+const STEPS_OF_DOUBLING: u32 = 8;
+
+/// A build's place in the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
-    urgency: Reverse<i32>,
+    level: Level,
+    client: ClientId,
     seq: u64,
-    pub(crate) build: BuildId,
+    build: BuildId,
+}
+
+/// What is compared before clients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Level {
+    urgency: Reverse<i32>,
+    path: Reverse<u32>,
 }
 
 impl Rank {
-    pub(crate) fn new(urgency: i32, seq: u64, build: BuildId) -> Self {
-        Self { urgency: Reverse(urgency), seq, build }
+    pub(crate) fn new(urgency: i32, path_millis: u64, client: ClientId, seq: u64, build: BuildId) -> Self {
+        let level = Level { urgency: Reverse(urgency), path: Reverse(step_of(path_millis)) };
+        Self { level, client, seq, build }
     }
+}
+
+/// The logarithm of a length, in steps of a doubling.
+fn step_of(millis: u64) -> u32 {
+    let doublings = millis.max(1).ilog2();
+    // How far it is on the way to the next doubling, in a straight line.
+    let rest = (millis.max(1) - (1 << doublings)) as u128 * u128::from(STEPS_OF_DOUBLING);
+    doublings * STEPS_OF_DOUBLING + (rest >> doublings) as u32
 }
 
 /// What an agent must be to build something. There are few of these, however many builds.
@@ -38,7 +59,11 @@ impl Class {
     }
 }
 
-type Ranks = BTreeMap<Class, BTreeSet<Rank>>;
+/// The builds of one client at one level, oldest first.
+type Line = BTreeSet<(u64, BuildId)>;
+/// All of one class.
+type Levels = BTreeMap<Level, BTreeMap<ClientId, Line>>;
+type Ranks = BTreeMap<Class, Levels>;
 
 /// The ready queue: one order for each class of agents, and one for each store that has what others lack.
 #[derive(Debug, Default)]
@@ -51,12 +76,10 @@ impl Queue {
     pub(crate) fn insert(&mut self, recipe: &Recipe, place: &Place, rank: Rank) {
         let class = Class::of(recipe);
         match place {
-            Place::Anywhere => {
-                self.anywhere.entry(class).or_default().insert(rank);
-            }
+            Place::Anywhere => insert(&mut self.anywhere, class, rank),
             Place::Stores(stores) => {
                 for store in stores {
-                    self.in_store.entry(store.clone()).or_default().entry(class.clone()).or_default().insert(rank);
+                    insert(self.in_store.entry(store.clone()).or_default(), class.clone(), rank);
                 }
             }
         }
@@ -78,29 +101,86 @@ impl Queue {
         }
     }
 
-    /// The builds that `agent` may get, first come first; those of equal rank that only its store can build go first.
-    pub(crate) fn for_agent<'a>(&'a self, agent: &'a Agent) -> impl Iterator<Item = BuildId> + 'a {
+    /// The builds that `agent` may get, first come first.
+    pub(crate) fn for_agent<'a>(&'a self, agent: &Agent) -> Offered<'a> {
         let own = self.in_store.get(&agent.hello.store);
-        let mut lines: Vec<_> = own
-            .into_iter()
-            .chain([&self.anywhere])
-            .flatten()
-            .filter(|(class, _)| agent.fits_class(&class.store_dir, &class.system, &class.features))
-            .map(|(_, ranks)| ranks.iter().peekable())
-            .collect();
-        std::iter::from_fn(move || {
-            let heads = lines.iter_mut().enumerate().filter_map(|(n, line)| Some((*line.peek()?, n)));
-            let (_, first) = heads.min()?;
-            lines[first].next().map(|rank| rank.build)
-        })
+        let ranks = own.into_iter().chain([&self.anywhere]).flatten();
+        let fitting = ranks.filter(|(class, _)| agent.fits_class(&class.store_dir, &class.system, &class.features));
+        Offered { classes: fitting.map(|(_, levels)| levels.iter().peekable()).collect(), lines: Vec::new() }
     }
 }
 
-fn remove(ranks: &mut Ranks, class: &Class, rank: Rank) {
-    if let Some(line) = ranks.get_mut(class) {
-        line.remove(&rank);
-        if line.is_empty() {
-            ranks.remove(class);
+/// Builds for one agent, level by level.
+pub(crate) struct Offered<'a> {
+    classes: Vec<Peekable<btree_map::Iter<'a, Level, BTreeMap<ClientId, Line>>>>,
+    /// Of the level that is under way.
+    lines: Vec<Waiting<'a>>,
+}
+
+/// What is left of a line.
+struct Waiting<'a> {
+    client: ClientId,
+    builds: Peekable<btree_set::Iter<'a, (u64, BuildId)>>,
+}
+
+impl Offered<'_> {
+    /// The next build. `share` says what a client uses, less first; nothing, if it may not have more.
+    pub(crate) fn next(&mut self, share: impl Fn(ClientId) -> Option<u64>) -> Option<BuildId> {
+        loop {
+            let first = |(n, line): (usize, &mut Waiting<'_>)| {
+                let (seq, _) = line.builds.peek()?;
+                Some((share(line.client)?, *seq, n))
+            };
+            if let Some((_, _, n)) = self.lines.iter_mut().enumerate().filter_map(first).min() {
+                return self.lines[n].builds.next().map(|(_, build)| *build);
+            }
+            self.enter_level()?;
         }
+    }
+
+    fn enter_level(&mut self) -> Option<()> {
+        let level = self.classes.iter_mut().filter_map(|levels| levels.peek().map(|(level, _)| **level)).min()?;
+        let here = self.classes.iter_mut().filter_map(|levels| levels.next_if(|(next, _)| **next == level));
+        let lines = here.flat_map(|(_, clients)| clients);
+        self.lines = lines.map(|(client, line)| Waiting { client: *client, builds: line.iter().peekable() }).collect();
+        Some(())
+    }
+}
+
+fn insert(ranks: &mut Ranks, class: Class, rank: Rank) {
+    let clients = ranks.entry(class).or_default().entry(rank.level).or_default();
+    clients.entry(rank.client).or_default().insert((rank.seq, rank.build));
+}
+
+fn remove(ranks: &mut Ranks, class: &Class, rank: Rank) {
+    let Some(levels) = ranks.get_mut(class) else { return };
+    if let Some(clients) = levels.get_mut(&rank.level) {
+        if let Some(line) = clients.get_mut(&rank.client) {
+            line.remove(&(rank.seq, rank.build));
+            if line.is_empty() {
+                clients.remove(&rank.client);
+            }
+        }
+        if clients.is_empty() {
+            levels.remove(&rank.level);
+        }
+    }
+    if levels.is_empty() {
+        ranks.remove(class);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longer_paths_stand_on_higher_steps() {
+        assert_eq!(step_of(0), step_of(1));
+        assert_eq!(step_of(2_048), 11 * STEPS_OF_DOUBLING);
+        assert_eq!(step_of(3_072), 11 * STEPS_OF_DOUBLING + 4);
+        assert!(step_of(60_000) < step_of(70_000));
+        assert_eq!(step_of(60_000), step_of(60_500));
+        assert!(step_of(u64::MAX) < 64 * STEPS_OF_DOUBLING);
     }
 }

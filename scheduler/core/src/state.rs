@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{AgentId, AttemptId, BuildId, Cause, Generation, PublicationId, SubmissionId, WishId};
+use drover_messages::{AgentId, AttemptId, BuildId, Cause, ClientId, Generation, PublicationId, SubmissionId, WishId};
 use drover_store::StorePath;
 
 use crate::Illegal;
@@ -10,12 +10,14 @@ use crate::agent::{Agent, Held};
 use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
+use crate::durations::{Durations, Package, Took};
 use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
-use crate::limits::{ATTEMPTS_REMEMBERED, Limits, WISHES_REMEMBERED};
+use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Limits, WISHES_REMEMBERED};
 use crate::owed::Publication;
 use crate::queue::Queue;
 use crate::reach::Reach;
+use crate::share::{Shares, Used};
 use crate::submission::{Submission, SubmissionState};
 use crate::time::Heard;
 
@@ -40,6 +42,13 @@ pub struct State {
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
+    /// When each ready build counts as more urgent for having waited.
+    pub(crate) ageing: BTreeSet<(Heard, BuildId)>,
+    pub(crate) durations: Durations,
+    /// Whether what was recorded is being taken back, so that it is measured when all of it is there.
+    pub(crate) remembering: bool,
+    pub(crate) of_package: BTreeMap<Package, BTreeSet<BuildId>>,
+    pub(crate) shares: Shares,
     /// Submissions that were cancelled before they were heard of.
     pub(crate) cancelled_ahead: BTreeSet<SubmissionId>,
     /// Wishes that were heard by this process, the newest.
@@ -113,6 +122,16 @@ impl State {
                 self.settle_debt(*id);
                 Ok(Vec::new())
             }
+            Change::Took { package, millis } => {
+                if self.durations.learn(package, *millis) {
+                    self.expect_anew(package);
+                }
+                Ok(Vec::new())
+            }
+            Change::Used { client, slot_millis, heard } => {
+                self.shares.charge(*client, *slot_millis, *heard);
+                Ok(Vec::new())
+            }
             Change::Wished(wish) => {
                 self.wished.insert(*wish);
                 if self.wished.len() > WISHES_REMEMBERED {
@@ -162,6 +181,7 @@ impl State {
                     known.stopping.insert(*attempt, *heard);
                 }
             }
+            Change::Aged { build, bonus } => self.grow_old(*build, *bonus),
             Change::Offered { agent, attempt, heard } => self.set_unanswered(*agent, *attempt, Some(*heard)),
             Change::Accepted { agent, attempt } => self.set_unanswered(*agent, *attempt, None),
             Change::Asked { publication, heard } => self.set_asked(*publication, *heard),
@@ -193,7 +213,21 @@ impl State {
         for publication in sources {
             self.queue_debt(publication);
         }
+        if !self.remembering {
+            self.measure(id);
+        }
         self.builds_changed(members)
+    }
+
+    /// A ready build has waited, and will be due again.
+    fn grow_old(&mut self, id: BuildId, bonus: i32) {
+        let Some(node) = self.builds.get(&id) else { return };
+        let due = |bonus: i32| (node.build.entered.plus_millis(AGE_STEP_MILLIS * (bonus as u64 + 1)), id);
+        let (before, after) = (due(node.bonus), due(bonus));
+        if self.ageing.remove(&before) {
+            self.ageing.insert(after);
+        }
+        self.age(id, bonus);
     }
 
     /// Something befell a build, by its table.
@@ -309,7 +343,12 @@ impl State {
 
     /// The priority in force: a build's own, or the highest of those that need it.
     pub fn urgency(&self, id: BuildId) -> Option<i32> {
-        self.builds.get(&id).map(|node| node.urgency)
+        self.builds.get(&id).map(|node| node.weight.urgency)
+    }
+
+    /// What is expected of a build and of the longest chain of builds that hangs on it, in milliseconds.
+    pub fn path_millis(&self, id: BuildId) -> Option<u64> {
+        self.builds.get(&id).map(|node| node.weight.path_millis)
     }
 
     /// A submission in memory.
@@ -348,15 +387,42 @@ impl State {
         let submissions = submissions.into_iter().map(Change::Submission);
         let recalled = Change::Recalled { submissions: Vec::new(), builds, items };
         let owed = owed.into_iter().map(|publication| Change::Owed(Box::new(publication)));
+        self.remembering = true;
         for change in submissions.chain([recalled]).chain(owed) {
             // These three kinds have no table that could refuse them.
             let _ = self.apply(&change);
         }
+        self.remembering = false;
+        self.measure_all();
     }
 
     /// Whether leases are given yet: a new reign hears first who holds what.
     pub fn gives_leases(&self, now: Heard) -> bool {
         now >= self.leases_from
+    }
+
+    /// Takes back what was learned of durations, and of who used what.
+    pub fn remember_usage(
+        &mut self,
+        took: impl IntoIterator<Item = (Package, Took)>,
+        used: impl IntoIterator<Item = (ClientId, Used)>,
+    ) {
+        for (package, took) in took {
+            self.durations.remember(package, took);
+        }
+        for (client, used) in used {
+            self.shares.remember(client, used);
+        }
+    }
+
+    /// What is remembered of a package, as it is to be recorded.
+    pub fn took(&self, package: &Package) -> Option<&Took> {
+        self.durations.get(package)
+    }
+
+    /// What a client has used, as it is to be recorded.
+    pub fn used(&self, client: ClientId) -> Option<Used> {
+        self.shares.recorded(client)
     }
 
     /// Takes back which submissions were cancelled before they were heard of.

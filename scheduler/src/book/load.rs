@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{BuildId, SubmissionId};
-use drover_scheduler_core::{Build, Heard, Item, Publication, Submission};
+use drover_messages::{BuildId, ClientId, SubmissionId};
+use drover_scheduler_core::{Build, Heard, Item, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -20,6 +20,8 @@ pub(crate) struct Memory {
     pub(crate) items: Vec<(StorePath, Item)>,
     pub(crate) owed: Vec<Publication>,
     pub(crate) cancelled_ahead: Vec<SubmissionId>,
+    pub(crate) took: Vec<(Package, Took)>,
+    pub(crate) used: Vec<(ClientId, Used)>,
 }
 
 impl Book {
@@ -43,7 +45,8 @@ impl Book {
         let items = self.items(of_builds.chain(of_owed))?.into_iter().collect();
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
         let cancelled_ahead = self.cancelled_ahead()?;
-        Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead })
+        let (took, used) = (self.took()?, self.used()?);
+        Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used })
     }
 
     fn open_builds(&self) -> Result<Vec<BuildId>, BookError> {
@@ -66,6 +69,29 @@ impl Book {
             ids.push(SubmissionId::from_uuid(Uuid::from_bytes(id.value())));
         }
         Ok(ids)
+    }
+
+    fn took(&self) -> Result<Vec<(Package, Took)>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(TOOK)?;
+        let mut packages = Vec::new();
+        for row in table.iter()? {
+            let (key, took) = row?;
+            let (system, name) = key.value();
+            packages.push((Package { name: name.into(), system: system.into() }, decode("durations", took.value())?));
+        }
+        Ok(packages)
+    }
+
+    fn used(&self) -> Result<Vec<(ClientId, Used)>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(USED)?;
+        let mut clients = Vec::new();
+        for row in table.iter()? {
+            let (client, used) = row?;
+            clients.push((ClientId::from_uuid(Uuid::from_bytes(client.value())), decode("what a client used", used.value())?));
+        }
+        Ok(clients)
     }
 
     fn owed(&self) -> Result<Vec<Publication>, BookError> {

@@ -29,6 +29,10 @@ pub(super) const DRVS: TableDefinition<&str, &[u8]> = TableDefinition::new("deri
 /// Sets of packs, by the hash of their names.
 pub(super) const PACK_SETS: TableDefinition<&str, &[u8]> = TableDefinition::new("pack-sets");
 
+/// The last durations of each package, by its system and its name.
+pub(super) const TOOK: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("durations");
+/// What each client has used.
+pub(super) const USED: TableDefinition<Id, &[u8]> = TableDefinition::new("used");
 /// Submissions by their tags, as `key=value`.
 pub(super) const TAGS: TableDefinition<(&str, Id), ()> = TableDefinition::new("tags");
 /// Wishes that were heard.
@@ -60,6 +64,8 @@ impl Book {
         transaction.open_table(OWED)?;
         transaction.open_table(DRVS)?;
         transaction.open_table(PACK_SETS)?;
+        transaction.open_table(TOOK)?;
+        transaction.open_table(USED)?;
         transaction.open_table(TAGS)?;
         transaction.open_table(WISHES)?;
         transaction.open_table(AHEAD)?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use drover_messages::{BuildId, PublicationId, SubmissionId};
-use drover_scheduler_core::{Change, State};
+use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
+use drover_scheduler_core::{Change, Package, State};
 use drover_store::StorePath;
 use redb::{ReadableTable, WriteTransaction};
 
@@ -22,6 +22,8 @@ pub(crate) struct Page {
     pub(crate) items: BTreeSet<StorePath>,
     pub(crate) submissions: BTreeSet<SubmissionId>,
     owed: BTreeSet<PublicationId>,
+    packages: BTreeSet<Package>,
+    clients: BTreeSet<ClientId>,
 }
 
 impl Page {
@@ -42,6 +44,8 @@ impl Page {
                 | Change::Told { build, .. } => drop(page.builds.insert(*build)),
                 Change::Item { path, .. } => drop(page.items.insert(path.clone())),
                 Change::Owed(publication) => drop(page.owed.insert(publication.id)),
+                Change::Took { package, .. } => drop(page.packages.insert(package.clone())),
+                Change::Used { client, .. } => drop(page.clients.insert(*client)),
                 Change::OwedDone(id) => drop(page.owed.insert(*id)),
                 _ => {}
             }
@@ -64,6 +68,7 @@ fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, 
     write_builds(t, page, state)?;
     write_items(t, page, state)?;
     write_wishes(t, &record.changes)?;
+    write_usage(t, page, state)?;
     write_submissions(t, page, state)?;
     write_owed(t, page, state)?;
     write_learned(t, &record.changes)?;
@@ -158,6 +163,22 @@ fn write_wishes(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErro
             Change::Wished(wish) => drop(wishes.insert(wish.uuid().into_bytes(), ())?),
             Change::CancelledAhead(submission) => drop(ahead.insert(submission.uuid().into_bytes(), ())?),
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_usage(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    let mut took = t.open_table(TOOK)?;
+    for package in &page.packages {
+        if let Some(durations) = state.took(package) {
+            took.insert((package.system.as_str(), package.name.as_str()), encode(durations)?.as_slice())?;
+        }
+    }
+    let mut used = t.open_table(USED)?;
+    for client in &page.clients {
+        if let Some(recorded) = state.used(*client) {
+            used.insert(client.uuid().into_bytes(), encode(&recorded)?.as_slice())?;
         }
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! Giving work: leases to agents with room, questions to the pool `publish`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::event::What;
 use drover_messages::offer::{Input, Offer};
 use drover_messages::publish::Publish;
-use drover_messages::{AgentId, AttemptId, BuildId, Epoch};
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch};
 use drover_store::StorePath;
 
 use super::Step;
@@ -28,7 +28,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Who gets what: in each round every agent with room takes the first that it may have, the idlest agent first.
+    /// Who gets what: in each round every agent with room takes the first that it may have, the idlest agent first. What is
+    /// given counts at once as used.
     fn matches(&self) -> Vec<(AgentId, &'a Build)> {
         let beyond = self.limits.offers_beyond_slots;
         let state = self.state;
@@ -39,21 +40,32 @@ impl<'a> Step<'a> {
             .filter(|(room, id, _)| *room > 0 && !state.agents[id].is_stuck(self.now.heard, self.limits))
             .collect();
         let mut taken: BTreeSet<BuildId> = BTreeSet::new();
+        let mut given: BTreeMap<ClientId, (u32, u64)> = BTreeMap::new();
         let mut matches = Vec::new();
         while !takers.is_empty() {
             takers.sort_by_key(|(room, id, _)| (std::cmp::Reverse(*room), *id));
             takers.retain_mut(|(room, id, line)| {
-                let mut fresh = line.filter(|build| !taken.contains(build)).filter_map(|build| state.build(build));
-                let Some(build) = fresh.find(|build| !self.is_for_another(build, *id)) else {
-                    return false;
-                };
+                let share = |client| self.share(client, given.get(&client).copied().unwrap_or_default());
+                let fits = |build: &&Build| !taken.contains(&build.id) && !self.is_for_another(build, *id);
+                let mut fresh = std::iter::from_fn(|| line.next(share)).filter_map(|build| state.build(build));
+                let Some(build) = fresh.find(fits) else { return false };
                 taken.insert(build.id);
+                let (leases, millis) = given.entry(state.client_of(build.submission)).or_default();
+                *leases += 1;
+                *millis += state.builds.get(&build.id).map_or(0, |node| node.expected_millis);
                 matches.push((*id, build));
                 *room -= 1;
                 *room > 0
             });
         }
         matches
+    }
+
+    /// What a client uses, with what it is just given; nothing, if it may not have more.
+    fn share(&self, client: ClientId, (leases, millis): (u32, u64)) -> Option<u64> {
+        let shares = &self.state.shares;
+        let more = shares.leases(client) + leases < self.limits.slots_per_client;
+        more.then(|| shares.of(client, self.now.heard).saturating_add(millis))
     }
 
     /// Whether a build that failed on this agent by the farm's fault can be tried by one on which it has not.

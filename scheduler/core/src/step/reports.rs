@@ -13,6 +13,7 @@ use super::Step;
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent};
 use crate::change::Change;
+use crate::durations::Package;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
 use crate::owed::Publication;
@@ -60,6 +61,7 @@ impl Step<'_> {
         self.change(Change::Told { build: id, attempt: attempt.id, times, log, already_valid: false, kept });
         self.attempt_event(build.id, attempt.id, AttemptEvent::Check);
         self.build_event(build.id, BuildEvent::Succeed(attempt.id));
+        self.account(build, times, true);
         self.supersede_others(build, attempt);
         self.event(What::BuildChecked {
             build: build.id,
@@ -94,9 +96,20 @@ impl Step<'_> {
             return;
         }
         if self.succeed(build, attempt, built.times, built.already_valid) {
-            let (build, attempt) = (build.id, attempt.id);
+            let (known, build, attempt) = (build, build.id, attempt.id);
             let Built { times, log, already_valid, .. } = built;
+            self.account(known, times, !already_valid);
             self.change(Change::Told { build, attempt, times, log, already_valid, kept: Vec::new() });
+        }
+    }
+
+    /// What an attempt used, and what it says of builds like it.
+    fn account(&mut self, build: &Build, times: Times, succeeded: bool) {
+        let millis = times.build_micros / 1000;
+        let client = self.state.client_of(build.submission);
+        self.change(Change::Used { client, slot_millis: millis, heard: self.now.heard });
+        if succeeded {
+            self.change(Change::Took { package: Package::of(&build.recipe), millis });
         }
     }
 
@@ -177,6 +190,7 @@ impl Step<'_> {
         let in_force = build.state.lease().is_some_and(|lease| lease.attempt == attempt.id);
         let (times, log, kept) = (failed.times, failed.log.clone(), failed.kept.clone());
         self.change(Change::Told { build: build.id, attempt: attempt.id, times, log, already_valid: false, kept });
+        self.account(build, times, false);
         if !in_force {
             return self.attempt_event(build.id, attempt.id, AttemptEvent::End(failed.cause, failed.message));
         }

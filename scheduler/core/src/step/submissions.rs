@@ -79,6 +79,7 @@ impl Step<'_> {
                 root: planned.root,
                 seq,
                 created_at: self.now.wall,
+                entered: self.now.heard,
                 priority: submission.priority,
                 state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
                 recipe: planned.recipe,

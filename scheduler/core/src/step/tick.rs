@@ -5,6 +5,7 @@ use drover_messages::AgentId;
 use super::Step;
 use crate::build::BuildEvent;
 use crate::change::Change;
+use crate::limits::{AGE_BONUS_MAX, AGE_STEP_MILLIS};
 use crate::outcome::Effect;
 
 impl Step<'_> {
@@ -13,6 +14,17 @@ impl Step<'_> {
         self.lose_silent_agents();
         self.offer_again();
         self.ask_again();
+        self.age();
+    }
+
+    /// What has waited for long counts as more urgent.
+    fn age(&mut self) {
+        let due = self.state.ageing.iter().take_while(|(due, _)| *due <= self.now.heard);
+        for build in due.filter_map(|(_, id)| self.state.build(*id)) {
+            let steps = self.now.heard.millis_since(build.entered) / AGE_STEP_MILLIS;
+            let bonus = i32::try_from(steps).unwrap_or(AGE_BONUS_MAX).min(AGE_BONUS_MAX);
+            self.out.changes.push(Change::Aged { build: build.id, bonus });
+        }
     }
 
     fn end_delays(&mut self) {

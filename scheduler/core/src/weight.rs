@@ -1,0 +1,167 @@
+//! What a build weighs in the order: how urgent it is, and how long the longest path is that hangs on it. Both are handed
+//! down from those that need it, along the paths that change and no further. Derived, as the graph is.
+
+use std::collections::BTreeSet;
+
+use drover_messages::{BuildId, ClientId, SubmissionId};
+
+use crate::build::BuildState;
+use crate::durations::Package;
+use crate::graph::Node;
+use crate::queue::Rank;
+use crate::state::State;
+
+/// What a build weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Weight {
+    /// Its own priority, or the highest of those that need it.
+    pub(crate) urgency: i32,
+    /// Expected, of itself and the longest chain of those that need it, in milliseconds.
+    pub(crate) path_millis: u64,
+}
+
+impl State {
+    /// What those that need a build make of it. Until its submission lives, nothing that hangs on it is counted: all of
+    /// that is measured at once then.
+    fn weight_of(&self, id: BuildId) -> Option<Weight> {
+        let node = self.builds.get(&id)?;
+        let mut weight = Weight { urgency: node.build.priority, path_millis: node.expected_millis };
+        let entries = node.build.products().filter_map(|path| self.items.get(path));
+        for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|id| self.builds.get(id)) {
+            weight.urgency = weight.urgency.max(dependent.weight.urgency);
+            if self.is_live(dependent.build.submission) {
+                weight.path_millis = weight.path_millis.max(node.expected_millis.saturating_add(dependent.weight.path_millis));
+            }
+        }
+        Some(weight)
+    }
+
+    /// Weighs a build anew, and what it needs, as far as that changes.
+    pub(crate) fn weigh(&mut self, id: BuildId) {
+        let mut changed = vec![id];
+        while let Some(id) = changed.pop() {
+            let Some(weight) = self.weight_of(id).filter(|weight| self.builds[&id].weight != *weight) else { continue };
+            self.set_weight(id, weight);
+            changed.extend(self.makers_of_inputs(id));
+        }
+    }
+
+    /// Weighs what a build needs: it may need it no more.
+    pub(crate) fn weigh_inputs(&mut self, id: BuildId) {
+        for maker in self.builds.get(&id).map(|node| self.open_makers(node)).unwrap_or_default() {
+            self.weigh(maker);
+        }
+    }
+
+    /// A build that was just entered: it takes what those that need it have, and hands its urgency down.
+    pub(crate) fn weigh_entered(&mut self, id: BuildId) {
+        if self.remembering {
+            return;
+        }
+        if let Some(weight) = self.weight_of(id) {
+            self.set_weight(id, weight);
+        }
+        for producer in self.makers_of_inputs(id) {
+            let raises = self.builds.get(&producer).is_some_and(|node| node.weight.urgency < self.builds[&id].weight.urgency);
+            if raises || self.is_live(self.builds[&id].build.submission) {
+                self.weigh(producer);
+            }
+        }
+    }
+
+    /// Measures the paths of a submission that has come to life, those that need before those that are needed.
+    pub(crate) fn measure(&mut self, submission: SubmissionId) {
+        let members: BTreeSet<BuildId> = self.members.get(&submission).into_iter().flatten().copied().collect();
+        self.measure_each(&members);
+        // What others had made before, and this needs as well.
+        let makers: BTreeSet<BuildId> = members.iter().flat_map(|id| self.makers_of_inputs(*id)).collect();
+        for maker in makers.difference(&members) {
+            self.weigh(*maker);
+        }
+    }
+
+    /// Measures all builds, of a state that was just taken back.
+    pub(crate) fn measure_all(&mut self) {
+        let all: BTreeSet<BuildId> = self.builds.keys().copied().collect();
+        self.measure_each(&all);
+        // What is needed is mostly older than what needs it; where it is not, it was measured too early.
+        let seq = |id: &BuildId| self.builds.get(id).map(|node| node.build.seq);
+        let younger =
+            |id: &BuildId| self.makers_of_inputs(*id).into_iter().filter(|maker| seq(maker) > seq(id)).collect::<Vec<_>>();
+        let too_early: BTreeSet<BuildId> = all.iter().flat_map(younger).collect();
+        for maker in too_early {
+            self.weigh(maker);
+        }
+    }
+
+    fn measure_each(&mut self, builds: &BTreeSet<BuildId>) {
+        let mut builds: Vec<(u64, BuildId)> =
+            builds.iter().filter_map(|id| Some((self.builds.get(id)?.build.seq, *id))).collect();
+        builds.sort_unstable();
+        for (_, id) in builds.into_iter().rev() {
+            if let Some(weight) = self.weight_of(id) {
+                self.set_weight(id, weight);
+            }
+        }
+    }
+
+    /// Builds of a package are expected to take another time now.
+    pub(crate) fn expect_anew(&mut self, package: &Package) {
+        let builds: Vec<BuildId> = self.of_package.get(package).into_iter().flatten().copied().collect();
+        for id in builds {
+            let Some(node) = self.builds.get_mut(&id) else { continue };
+            node.expected_millis = self.durations.expected_millis(&node.build.recipe);
+            self.weigh(id);
+        }
+    }
+
+    /// The open builds that make what an open build needs.
+    fn makers_of_inputs(&self, id: BuildId) -> Vec<BuildId> {
+        match self.builds.get(&id).filter(|node| node.linked) {
+            Some(node) => self.open_makers(node),
+            None => Vec::new(),
+        }
+    }
+
+    /// The order means nothing to what is over.
+    fn open_makers(&self, node: &Node) -> Vec<BuildId> {
+        let entries = node.build.recipe.inputs.iter().filter_map(|path| self.items.get(path));
+        let is_open = |id: &&BuildId| self.builds.get(id).is_some_and(|node| !node.build.state.is_over());
+        entries.flat_map(|entry| &entry.producers).filter(is_open).copied().collect()
+    }
+
+    fn set_weight(&mut self, id: BuildId, weight: Weight) {
+        self.replace_rank(id, |node| node.weight = weight);
+    }
+
+    /// It has waited for so long that it goes before others that are as urgent.
+    pub(crate) fn age(&mut self, id: BuildId, bonus: i32) {
+        self.replace_rank(id, |node| node.bonus = bonus);
+    }
+
+    fn replace_rank(&mut self, id: BuildId, change: impl FnOnce(&mut Node)) {
+        let Some(before) = self.rank(id) else { return };
+        if let Some(node) = self.builds.get_mut(&id) {
+            change(node);
+        }
+        let Some(after) = self.rank(id).filter(|after| *after != before) else { return };
+        let Some(node) = self.builds.get(&id) else { return };
+        if let BuildState::Ready(place) = &node.build.state {
+            self.ready.remove(&node.build.recipe, place, before);
+            self.ready.insert(&node.build.recipe, place, after);
+        }
+    }
+
+    /// A build's place in the order.
+    pub(crate) fn rank(&self, id: BuildId) -> Option<Rank> {
+        let node = self.builds.get(&id)?;
+        let urgency = node.weight.urgency.saturating_add(node.bonus);
+        Some(Rank::new(urgency, node.weight.path_millis, node.client, node.build.seq, id))
+    }
+
+    /// Whose a submission is; one that nobody knows is its own client's.
+    pub(crate) fn client_of(&self, submission: SubmissionId) -> ClientId {
+        let unknown = || ClientId::from_uuid(submission.uuid());
+        self.submissions.get(&submission).map_or_else(unknown, |submission| submission.client)
+    }
+}

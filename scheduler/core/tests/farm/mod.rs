@@ -1,0 +1,165 @@
+//! A core with submissions and agents, for tests that look at single decisions. Nothing goes wrong here: see `world`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::agent::{Beat, Hello};
+use drover_messages::event::What;
+use drover_messages::offer::Offer;
+use drover_messages::report::{Built, Outcome as ReportOutcome, Report, Times};
+use drover_messages::wish::Wished;
+use drover_messages::{AgentId, BuildId, ClientId, Generation, ReportId, StoreId, SubmissionId, Timestamp, WishId};
+use drover_scheduler_core::build::{Product, Recipe};
+use drover_scheduler_core::input::Wanted;
+use drover_scheduler_core::plan::Planned;
+use drover_scheduler_core::{Core, Effect, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
+use drover_store::{DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
+use uuid::Uuid;
+
+pub fn uuid(n: u128) -> Uuid {
+    Uuid::from_u128((0x0193_a1b2_c3d4_7e5f_8000 << 48) | n)
+}
+
+pub fn submission(n: u128) -> SubmissionId {
+    SubmissionId::from_uuid(uuid(n))
+}
+
+pub fn client(n: u128) -> ClientId {
+    ClientId::from_uuid(uuid(100 + n))
+}
+
+pub fn path(name: &str) -> StorePath {
+    let digest = Sha256::of(name.as_bytes());
+    StorePath::from_parts(digest.as_bytes()[..20].try_into().unwrap(), name).unwrap()
+}
+
+pub fn drv(name: &str) -> DrvPath {
+    path(&format!("{name}.drv")).try_into().unwrap()
+}
+
+pub fn build(submitted: u128, name: &str) -> BuildId {
+    BuildId::derived(submission(submitted), &drv(name))
+}
+
+/// A build of a submission, by its name and what it needs.
+pub fn planned(submitted: u128, name: &str, needs: &[&str], root: bool) -> Planned {
+    let out: OutputName = "out".parse().unwrap();
+    let recipe = Recipe {
+        drv: drv(name),
+        pack: PackId::of(b"pack"),
+        store_dir: StoreDir::nix(),
+        system: "x86_64-linux".into(),
+        features: BTreeSet::new(),
+        outputs: BTreeMap::from([(out, Product { path: path(name), ca: None })]),
+        inputs: needs.iter().map(|needed| path(needed)).collect(),
+    };
+    Planned { id: build(submitted, name), root, recipe, mode: Default::default() }
+}
+
+/// A core, and what a test does to it.
+pub struct Farm {
+    pub core: Core,
+    pub now: Now,
+    wishes: u128,
+}
+
+impl Farm {
+    pub fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub fn with(limits: Limits) -> Self {
+        Self { core: Core::new(State::new(Generation(1)), limits), now: Now::default(), wishes: 0 }
+    }
+
+    pub fn advance(&mut self, input: Input) -> Outcome {
+        let outcome = self.core.advance(self.now, input);
+        assert_eq!(outcome.illegal, []);
+        outcome
+    }
+
+    /// Each submission is of a client of its own.
+    pub fn submit(&mut self, n: u128, builds: Vec<Planned>) {
+        let submission = Submission {
+            id: submission(n),
+            client: client(n),
+            store_dir: StoreDir::nix(),
+            roots: Vec::new(),
+            priority: 0,
+            tags: BTreeMap::new(),
+            submitted_at: Timestamp(0),
+            state: SubmissionState::Planning,
+        };
+        let id = submission.id;
+        self.advance(Input::Enter(submission));
+        self.advance(Input::AddBuilds { submission: id, builds });
+        self.advance(Input::GoLive { submission: id });
+    }
+
+    pub fn wish(&mut self, by: u128, change: Wished, submissions: &[u128], builds: &[BuildId]) -> What {
+        self.wishes += 1;
+        let wanted = Wanted {
+            wish: WishId::from_uuid(uuid(1000 + self.wishes)),
+            client: client(by),
+            by_admin: false,
+            change,
+            submissions: submissions.iter().map(|n| submission(*n)).collect(),
+            builds: builds.to_vec(),
+        };
+        let outcome = self.advance(Input::Wish(Box::new(wanted)));
+        outcome.events.into_iter().find(|what| matches!(what, What::WishFulfilled { .. } | What::WishRefused { .. })).unwrap()
+    }
+
+    pub fn state(&self, id: BuildId) -> &'static str {
+        self.core.state().build(id).map_or("forgotten", |build| build.state.name().as_str())
+    }
+
+    /// An agent says hello.
+    pub fn agent(&mut self, n: u128, slots: u32) -> AgentId {
+        let agent = AgentId::from_uuid(uuid(500 + n));
+        let beat =
+            Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held: Vec::new() };
+        let hello = Hello {
+            name: format!("agent-{n}"),
+            version: "0".into(),
+            store_dir: StoreDir::nix(),
+            store: StoreId(format!("store-{n}")),
+            systems: vec!["x86_64-linux".into()],
+            features: Vec::new(),
+            max_parallel_builds: slots,
+            servers: BTreeSet::new(),
+            beat,
+        };
+        self.advance(Input::Hello { agent, hello: Box::new(hello) });
+        agent
+    }
+
+    /// The builds that are offered now, in this order, by their names.
+    pub fn offered(&mut self) -> Vec<String> {
+        self.offers().into_iter().map(|offer| offer.drv.name_without_drv().to_owned()).collect()
+    }
+
+    /// The offers that are made now.
+    pub fn offers(&mut self) -> Vec<Offer> {
+        let effects = self.advance(Input::Dispatch).effects;
+        let offers = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Offer { offer, .. } => Some(*offer),
+            _ => None,
+        });
+        offers.collect()
+    }
+
+    /// An attempt succeeds, after so long.
+    pub fn built(&mut self, agent: AgentId, offer: &Offer, millis: u64) {
+        let out: OutputName = "out".parse().unwrap();
+        let built = Built {
+            outputs: BTreeMap::from([(out, path(offer.drv.name_without_drv()))]),
+            already_valid: false,
+            times: Times { build_micros: millis * 1000, ..Times::default() },
+            log: None,
+        };
+        let Offer { attempt, build, epoch, .. } = *offer;
+        let report = ReportId::from_uuid(uuid(9));
+        let report = Report { report, attempt, build, epoch, outcome: ReportOutcome::Built(built) };
+        self.advance(Input::Report { agent, report: Box::new(report) });
+    }
+}

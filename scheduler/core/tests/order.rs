@@ -1,0 +1,103 @@
+//! Which of the builds that could be given is given first.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
+
+#[allow(dead_code)]
+mod farm;
+
+use drover_messages::Timestamp;
+use drover_messages::wish::Wished;
+use drover_scheduler_core::{Heard, Input, Limits, Now};
+use farm::{Farm, build, client, planned};
+
+/// An hour after which what waits counts as one more urgent, in milliseconds.
+const HOUR: u64 = 3_600_000;
+
+fn later(farm: &mut Farm, millis: u64) {
+    farm.now = Now { heard: Heard(farm.now.heard.0 + millis), wall: Timestamp(0) };
+}
+
+/// A farm that offers nothing beyond slots.
+fn farm() -> Farm {
+    Farm::with(Limits { offers_beyond_slots: 0, lease_millis: u64::MAX / 4, ..Limits::default() })
+}
+
+#[test]
+fn what_the_longest_path_hangs_on_goes_first() {
+    let mut farm = farm();
+    farm.submit(
+        1,
+        vec![
+            planned(1, "short", &[], true),
+            planned(1, "long", &[], false),
+            planned(1, "middle", &["long"], false),
+            planned(1, "top", &["middle"], true),
+        ],
+    );
+    farm.agent(1, 1);
+    assert_eq!(farm.offered(), ["long"]);
+}
+
+#[test]
+fn durations_are_learned_by_package_whatever_its_version() {
+    let mut farm = farm();
+    let agent = farm.agent(1, 1);
+    for (n, name, millis) in [(1, "slow-1.0", 600_000), (2, "fast-1.0", 100)] {
+        farm.submit(n, vec![planned(n, name, &[], true)]);
+        let offers = farm.offers();
+        farm.built(agent, &offers[0], millis);
+    }
+    farm.submit(3, vec![planned(3, "fast-1.1", &[], true), planned(3, "slow-2.0", &[], true)]);
+    assert_eq!(farm.offered(), ["slow-2.0"]);
+    assert_eq!(farm.core.state().path_millis(build(3, "fast-1.1")), Some(100));
+}
+
+#[test]
+fn priority_goes_before_the_longest_path() {
+    let mut farm = farm();
+    farm.submit(1, vec![planned(1, "long", &[], false), planned(1, "top", &["long"], true), planned(1, "short", &[], true)]);
+    farm.wish(1, Wished::Priority(1), &[], &[build(1, "short")]);
+    farm.agent(1, 1);
+    assert_eq!(farm.offered(), ["short"]);
+}
+
+#[test]
+fn clients_who_want_the_same_get_the_same() {
+    let mut farm = farm();
+    farm.submit(1, (0..6).map(|n| planned(1, &format!("a{n}"), &[], true)).collect());
+    farm.submit(2, (0..2).map(|n| planned(2, &format!("b{n}"), &[], true)).collect());
+    farm.agent(1, 4);
+    assert_eq!(farm.offered(), ["a0", "b0", "a1", "b1"]);
+}
+
+#[test]
+fn who_has_used_less_goes_first() {
+    let mut farm = farm();
+    let agent = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "a-x", &[], true), planned(1, "a-y", &[], true)]);
+    let offers = farm.offers();
+    farm.built(agent, &offers[0], 60_000);
+    assert_eq!(farm.core.state().used(client(1)).unwrap().slot_millis, 60_000);
+    farm.submit(2, vec![planned(2, "b", &[], true)]);
+    assert_eq!(farm.offered(), ["b"], "though it is younger");
+}
+
+#[test]
+fn a_client_gets_no_more_slots_than_it_may() {
+    let mut farm = Farm::with(Limits { offers_beyond_slots: 0, slots_per_client: 2, ..Limits::default() });
+    farm.submit(1, (0..6).map(|n| planned(1, &format!("a{n}"), &[], true)).collect());
+    farm.agent(1, 4);
+    assert_eq!(farm.offered(), ["a0", "a1"]);
+    assert_eq!(farm.offered(), [""; 0]);
+}
+
+#[test]
+fn what_has_waited_long_goes_before_what_has_just_come() {
+    let mut farm = farm();
+    farm.submit(1, vec![planned(1, "short", &[], true)]);
+    later(&mut farm, HOUR + 1);
+    farm.advance(Input::Tick);
+    farm.submit(2, vec![planned(2, "long", &[], false), planned(2, "top", &["long"], true)]);
+    farm.agent(1, 1);
+    assert_eq!(farm.offered(), ["short"]);
+}
