@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use drover_bucket::{Bucket, BucketError, Compression, Corner, Key, Put};
 use drover_messages::publish::{Origin, Publish, PublishVerdict};
-use drover_store::{MAX_NARINFO_BYTES, NarInfo, SecretKey, StoreDir};
+use drover_store::{MAX_NARINFO_BYTES, NarInfo, SecretKey, StoreDir, StorePath};
 use futures::StreamExt;
 
 use super::verify::{Verification, Verified};
@@ -135,7 +135,8 @@ impl Publisher {
     }
 
     async fn check_available(&self, request: &Publish) -> Result<(), Stop> {
-        let others = request.references.iter().filter(|path| **path != request.path);
+        let ours = |path: &&StorePath| **path != request.path && !request.elsewhere.contains(path);
+        let others = request.references.iter().filter(ours);
         let missing = self.available.missing(&request.store_dir, others).await?;
         match missing.is_empty() {
             true => Ok(()),

@@ -72,6 +72,7 @@ pub async fn output(
         system: "x86_64-linux".into(),
         candidates: candidates.to_vec(),
         ca: None,
+        log: None,
     };
     request(path, references, upload(bucket, &key, nar).await, origin)
 }
@@ -84,7 +85,9 @@ pub fn request(path: &StorePath, references: &[StorePath], nar: Nar, origin: Ori
         store_dir: StoreDir::nix(),
         path: path.clone(),
         references: references.to_vec(),
+        elsewhere: Vec::new(),
         nar,
         origin,
+        closure: Vec::new(),
     }
 }

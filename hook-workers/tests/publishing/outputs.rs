@@ -157,6 +157,16 @@ async fn an_output_waits_for_its_references() {
 }
 
 #[tokio::test]
+async fn an_output_does_not_wait_for_what_its_users_have_from_another_server() {
+    let farm = Farm::new();
+    let (path, input) = (path_of("hello"), path_of("zlib"));
+    let mut request = farm.output(&path, &file(input.hash_part()), &[&input], &[&input]).await;
+    request.elsewhere = vec![input.clone()];
+    assert_eq!(farm.publish(&request).await, PublishVerdict::Published);
+    assert_eq!(farm.served(&path).await.unwrap().references, [input]);
+}
+
+#[tokio::test]
 async fn an_upload_that_is_not_there_is_said_to_be_missing() {
     let farm = Farm::new();
     let request = farm.output(&path_of("hello"), &file("hello"), &[], &[]).await;
