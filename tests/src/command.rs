@@ -74,9 +74,9 @@ impl Command {
 
     /// An agent of one slot, where it sees its store.
     pub(crate) fn agent(folder: &Folder, login: &Login, name: &str, store: &Lab, cache: &Cache) -> Vec<OsString> {
-        let command = Self::new(store_daemon()).word("exec").word(store.scratch()).word(program("drover-agent"));
+        let command = Self::new(store.kind().script()).word("exec").word(store.scratch()).word(program("drover-agent"));
         let command = command.login(folder, login).flag("--name", name).flag("--state-dir", folder.join(name));
-        let command = command.flag("--daemon-socket", store.config().socket).flag("--store-dir", "/nix/store");
+        let command = command.flag("--daemon-socket", store.config().socket).flag("--store-dir", store.store_dir().as_str());
         let command = command.flag("--substitute-url", &cache.url).flag("--trusted-public-key", &cache.public_key);
         command.flag("--min-free-bytes", "1000000").0
     }
