@@ -98,6 +98,10 @@ impl StoreDaemon for Connection {
         either!(self, daemon => daemon.ensure(path).await)
     }
 
+    async fn ensure_all(&mut self, paths: &BTreeSet<StorePath>) -> Result<(), DaemonError> {
+        either!(self, daemon => daemon.ensure_all(paths).await)
+    }
+
     async fn add_text(&mut self, name: &str, contents: &[u8], references: &[StorePath]) -> Result<StorePath, DaemonError> {
         either!(self, daemon => daemon.add_text(name, contents, references).await)
     }

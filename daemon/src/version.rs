@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use drover_store::StorePath;
+
 /// Whose worker protocol it is. Both grew out of one and share the framing and some operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -9,6 +11,18 @@ pub enum Dialect {
     Nix,
     /// `guix-daemon`'s.
     Guix,
+}
+
+impl Dialect {
+    /// Where a check with [`Options::keep_failed`](crate::Options::keep_failed) leaves an output that came out
+    /// differently: beside the one that is valid. `None` when that one's name is too long.
+    pub fn differing(self, output: &StorePath) -> Option<StorePath> {
+        let suffix = match self {
+            Self::Nix => ".check",
+            Self::Guix => "-check",
+        };
+        format!("{output}{suffix}").parse().ok()
+    }
 }
 
 impl fmt::Display for Dialect {

@@ -77,7 +77,7 @@ impl Connection {
         Ok(verdict::succeeded(course))
     }
 
-    async fn missing(&mut self, paths: &BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, DaemonError> {
+    pub(super) async fn missing(&mut self, paths: &BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, DaemonError> {
         if paths.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -109,7 +109,8 @@ async fn work(
     }
 }
 
-fn names(paths: &BTreeSet<StorePath>) -> String {
+/// Some names of paths, for a message.
+pub(super) fn names(paths: &BTreeSet<StorePath>) -> String {
     let mut names: Vec<&str> = paths.iter().take(MAX_NAMED).map(StorePath::as_str).collect();
     if paths.len() > MAX_NAMED {
         names.push("and others");

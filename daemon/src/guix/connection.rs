@@ -71,6 +71,10 @@ impl StoreDaemon for Connection {
         self.fetch(path).await
     }
 
+    async fn ensure_all(&mut self, paths: &BTreeSet<StorePath>) -> Result<(), DaemonError> {
+        self.fetch_all(paths).await
+    }
+
     async fn add_text(&mut self, name: &str, contents: &[u8], references: &[StorePath]) -> Result<StorePath, DaemonError> {
         self.send_text(name, contents, references).await
     }

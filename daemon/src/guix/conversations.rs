@@ -179,6 +179,19 @@ async fn after_a_failed_build_the_connection_can_go_on() {
 }
 
 #[tokio::test]
+async fn many_paths_are_fetched_in_one_request_and_what_did_not_come_is_told() {
+    let paths = BTreeSet::from([path(LIBC), path(OUT)]);
+    let asked = [Expect(vec![N(9), N(2), S(OUT), S(LIBC), N(0)]), Say(vec![LAST, N(1)])];
+    let script = greeting(0x164, 0x164).into_iter().chain(asked).chain(asked_valid(&paths, &BTreeSet::from([path(LIBC)])));
+    let (mut connection, daemon) = connection(script.collect()).await;
+    let refused = connection.ensure_all(&paths).await.unwrap_err();
+    let DaemonError::Daemon(why) = refused else { panic!("{refused:?}") };
+    assert_eq!(why, "nobody has 1c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-libc");
+    drop(connection);
+    daemon.await.unwrap();
+}
+
+#[tokio::test]
 async fn why_a_path_cannot_be_had_is_told_with_the_refusal() {
     let steps = [
         Expect(vec![N(10), S(OUT)]),

@@ -12,6 +12,9 @@ const MAX_WORDS: usize = 8;
 /// Begins a piece of a builder's log: `@ build-log PID LENGTH`, a newline, and that many bytes.
 const LOG_MARK: &[u8] = b"@ build-log ";
 
+/// Begins what the process that fetches has to say.
+const SUBSTITUTER: &str = "guix substitute: ";
+
 /// The course of one build or fetch, as far as it was told.
 #[derive(Debug, Default)]
 pub(super) struct Course {
@@ -102,10 +105,7 @@ impl Course {
     }
 
     fn keep(&mut self, line: String, on_event: &mut (dyn FnMut(Event) + Send)) {
-        let line = without_ansi(line).trim().to_owned();
-        if line.is_empty() {
-            return;
-        }
+        let Some(line) = words_of(without_ansi(line)) else { return };
         if self.words.len() == MAX_WORDS {
             self.words.pop_front();
         }
@@ -123,6 +123,17 @@ impl From<Failure<'_>> for Failed {
             Failure::Built(text) => Self::Built(text.to_owned()),
         }
     }
+}
+
+/// What is worth telling of a line: not the progress of a search for substitutes, which the substituter writes before
+/// its own words on the same line.
+fn words_of(line: String) -> Option<String> {
+    let words = match line.rsplit_once(SUBSTITUTER) {
+        Some((_, words)) => words.trim(),
+        None if line.starts_with("substitute:") || line.starts_with("looking for substitutes on ") => "",
+        None => line.trim(),
+    };
+    (!words.is_empty()).then(|| words.to_owned())
 }
 
 /// The process and the bytes of a piece of log. The length is that of the frame's rest, so it is not needed.
@@ -178,9 +189,24 @@ mod tests {
     #[test]
     fn a_trace_after_words_without_an_end_is_seen() {
         let mut course = Course::default();
-        let events = hear(&mut course, &[b"substitute: 10 %\r", b"substitute: 20 %", b"@ substituter-succeeded /gnu/store/x\n"]);
+        let events = hear(&mut course, &[b"checking...\r", b"waiting", b"@ substituter-succeeded /gnu/store/x\n"]);
         assert!(course.substituted);
-        assert_eq!(events, [Event::Message("substitute: 20 %".into())]);
+        assert_eq!(events, [Event::Message("waiting".into())]);
+    }
+
+    #[test]
+    fn of_a_search_for_substitutes_only_what_went_wrong_is_told() {
+        let mut course = Course::default();
+        let events = hear(
+            &mut course,
+            &[
+                b"substitute: \r",
+                b"substitute: \x1b[Klooking for substitutes on 'http://a'...   0.0%",
+                b"guix substitute: warning: a: connection failed\n",
+                b"substitute: \x1b[Klooking for substitutes on 'http://b'... 100.0%\n",
+            ],
+        );
+        assert_eq!(events, [Event::Message("warning: a: connection failed".into())]);
     }
 
     #[test]

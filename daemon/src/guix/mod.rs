@@ -8,7 +8,7 @@
 mod build;
 mod connection;
 mod course;
-mod ensure;
+mod fetch;
 mod lines;
 mod options;
 mod query;

@@ -7,8 +7,8 @@ use crate::{DaemonError, Options, ProtocolVersion, Substituters};
 
 /// From this minor number on, jobs, cores and silence are told by name, so that a client can leave them out.
 const NAMED_LIMITS_MINOR: u64 = 0x61;
-/// Builds and fetches at once of one connection.
-const JOBS: u64 = 1;
+/// What a connection that may fetch does at once: paths that others refer to come first, but not one by one.
+const FETCHES: u64 = 4;
 
 impl Connection {
     pub(super) async fn change_options(&mut self, options: &Options) -> Result<(), DaemonError> {
@@ -26,11 +26,11 @@ fn request(options: &Options, protocol: ProtocolVersion) -> Request {
     let by_number = protocol.minor() < NAMED_LIMITS_MINOR;
     let mut request = Request::new(operation::SET_OPTIONS);
     request.flag(options.keep_failed);
-    request.flag(false); // keep going: we ask for one derivation at a time
+    request.flag(may_fetch(options)); // keep going: we ask for one derivation, but for many paths
     request.flag(false); // fall back to building: what to build is decided elsewhere
     request.number(0); // verbosity: what matters comes anyway
     if by_number {
-        request.number(JOBS).number(options.max_silent_secs);
+        request.number(jobs(options)).number(options.max_silent_secs);
     }
     request.flag(false); // offload: to build elsewhere is our own affair
     request.number(0).number(0); // verbosity of builders, log type
@@ -38,7 +38,7 @@ fn request(options: &Options, protocol: ProtocolVersion) -> Request {
     if by_number {
         request.number(options.cores);
     }
-    request.flag(options.substituters != Substituters::None);
+    request.flag(may_fetch(options));
     let settings = settings(options, by_number);
     request.number(settings.len() as u64);
     for (name, value) in settings {
@@ -47,11 +47,19 @@ fn request(options: &Options, protocol: ProtocolVersion) -> Request {
     request
 }
 
+fn may_fetch(options: &Options) -> bool {
+    options.substituters != Substituters::None
+}
+
+fn jobs(options: &Options) -> u64 {
+    if may_fetch(options) { FETCHES } else { 1 }
+}
+
 /// What is said by name.
 fn settings(options: &Options, by_number: bool) -> Vec<(&str, String)> {
     let mut settings = vec![
-        // Would put the progress of a download into its log, for programs to read.
-        ("print-extended-build-trace", "0".to_owned()),
+        // The progress of downloads for programs, which we pass over, not for people; in the log of a build it would be odd.
+        ("print-extended-build-trace", u64::from(may_fetch(options)).to_string()),
         // Marks what a builder says, so that it cannot be taken for the daemon's own words.
         ("multiplexed-build-output", "true".to_owned()),
         ("build-timeout", options.build_timeout_secs.to_string()),
@@ -59,7 +67,7 @@ fn settings(options: &Options, by_number: bool) -> Vec<(&str, String)> {
     if !by_number {
         settings.extend([
             ("build-max-silent-time", options.max_silent_secs.to_string()),
-            ("build-max-jobs", JOBS.to_string()),
+            ("build-max-jobs", jobs(options).to_string()),
             ("build-cores", options.cores.to_string()),
         ]);
     }

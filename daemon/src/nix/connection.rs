@@ -105,6 +105,17 @@ impl StoreDaemon for Connection {
         self.talk.ensure(path).await
     }
 
+    async fn ensure_all(&mut self, paths: &BTreeSet<StorePath>) -> Result<(), DaemonError> {
+        let mut outcome = Ok(());
+        for path in paths {
+            match self.talk.ensure(path).await {
+                Err(error) if !error.leaves_in_step() => return Err(error),
+                ensured => outcome = outcome.and(ensured),
+            }
+        }
+        outcome
+    }
+
     async fn add_text(&mut self, name: &str, contents: &[u8], references: &[StorePath]) -> Result<StorePath, DaemonError> {
         self.send_text(name, contents, references).await
     }

@@ -124,6 +124,17 @@ async fn ensuring_and_roots_name_their_path() {
 }
 
 #[tokio::test]
+async fn of_many_paths_all_are_tried() {
+    let script =
+        vec![Expect(vec![N(10), S(HELLO)]), Say(error("nobody has it")), Expect(vec![N(10), S(LIBC)]), Say(vec![LAST, N(1)])];
+    let (mut connection, daemon) = connection(script).await;
+    let refused = connection.ensure_all(&BTreeSet::from([path(HELLO), path(LIBC)])).await.unwrap_err();
+    assert!(matches!(&refused, DaemonError::Daemon(why) if why == "nobody has it"), "{refused:?}");
+    drop(connection);
+    daemon.await.unwrap();
+}
+
+#[tokio::test]
 async fn without_servers_substitution_is_off() {
     let words = [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 3].map(N);
     let settings = ["timeout", "0", "narinfo-cache-negative-ttl", "0", "narinfo-cache-positive-ttl", "0"].map(S);
