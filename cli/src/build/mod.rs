@@ -2,6 +2,7 @@
 
 mod address;
 mod closure;
+mod elsewhere;
 mod follow;
 mod items;
 mod lacking;
@@ -16,12 +17,14 @@ mod upload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use drover_daemon::DaemonConfig;
 use drover_messages::request::{Mode, Root, Submit};
 use drover_messages::{BuildId, SubmissionId, Timestamp};
 use drover_store::StoreDir;
+use drover_substituter::ServerUrl;
 
 use crate::ask::Connection;
 use crate::daemon_socket;
@@ -64,6 +67,15 @@ pub(crate) struct Args {
     /// of that store]
     #[arg(long, value_name = "SOCKET", env = "DROVER_DAEMON_SOCKET")]
     daemon_socket: Option<PathBuf>,
+    /// A substitute server that may have derivations and sources which this machine's store lacks:
+    /// https://, http:// or file://; can be given several times. It need not be trusted
+    #[arg(
+        long = "derivation-substitute-url",
+        value_name = "URL",
+        env = "DROVER_DERIVATION_SUBSTITUTE_URL",
+        value_delimiter = ' '
+    )]
+    derivation_substitute_urls: Vec<ServerUrl>,
     #[command(flatten)]
     farm: FarmArgs,
 }
@@ -72,7 +84,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tags = roots::tags(&args.tags)?;
     let roots = roots::parse(&args.drvs, args.store_dir.clone())?;
-    let items = Items::of(roots.store_dir.clone());
+    let items = items(args, &roots.store_dir)?;
     let closure = closure::read(&items, &roots.drvs).await?;
     let connection = Connection::open(&args.farm).await?;
     let submission = SubmissionId::new();
@@ -96,6 +108,14 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return follow::run(&connection, &submit, &closure, args.timeout.map(Duration::from_secs)).await;
     }
     Ok(Exit::Success.into())
+}
+
+fn items(args: &Args, store_dir: &StoreDir) -> anyhow::Result<Items> {
+    let items = Items::of(store_dir.clone());
+    match args.derivation_substitute_urls.as_slice() {
+        [] => Ok(items),
+        urls => items.and(Arc::new(elsewhere::Servers::new(store_dir.clone(), urls)?)),
+    }
 }
 
 fn daemon(args: &Args, farm: Option<&Farm>, store_dir: &StoreDir) -> anyhow::Result<DaemonConfig> {
