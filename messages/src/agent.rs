@@ -1,11 +1,11 @@
 //! What agents and the scheduler say to each other by core request: hello, beat, abort.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_store::{DrvPath, StoreDir};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, BuildId, Epoch, Generation, Message, StoreId};
+use crate::{AgentId, AttemptId, BuildId, Epoch, Generation, Message, StoreId};
 
 /// The most systems, or features, of one agent.
 pub const MAX_SYSTEMS: usize = 64;
@@ -27,6 +27,15 @@ pub struct Hello {
     pub systems: Vec<String>,
     /// Features it offers.
     pub features: Vec<String>,
+    /// Those of them without which it takes no build.
+    #[serde(default)]
+    pub mandatory_features: BTreeSet<String>,
+    /// What its builds share, such as `mem` → 64: a build that requires the feature `mem:16` takes 16 of it.
+    #[serde(default)]
+    pub resources: BTreeMap<String, u64>,
+    /// What an operator says of it, for users to choose by.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// Builds it runs at once.
     pub max_parallel_builds: u32,
     /// Substitute servers beyond the farm's own that its daemon reaches and trusts, by their URLs without a slash at the
@@ -131,6 +140,32 @@ pub enum Order {
     Settled,
     /// It is not wanted: stop it, and forget it.
     Abort,
+}
+
+/// An agent is to take no more builds, or builds again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Which: their ids, or patterns of their names with `*` and `?`.
+    pub agents: Vec<String>,
+    /// Whether they are to take none.
+    pub drained: bool,
+    /// What they have then is stopped, and built elsewhere; seconds from now.
+    pub deadline_secs: Option<u64>,
+}
+
+impl Message for Drain {
+    const KIND: &'static str = "drain";
+}
+
+/// The answer to [`Drain`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Those that are meant.
+    pub agents: BTreeSet<AgentId>,
+}
+
+impl Message for Drained {
+    const KIND: &'static str = "drained";
 }
 
 /// The scheduler wants an attempt stopped, sent at once and not only in the answer to a beat.

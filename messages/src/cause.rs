@@ -3,6 +3,8 @@
 use drover_store::StorePath;
 use serde::{Deserialize, Serialize};
 
+use crate::BuildId;
+
 /// The end of an attempt that made nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +23,11 @@ pub enum Cause {
     NotDeterministic,
     /// The daemon would not build such a thing.
     Rejected,
+    /// Another build of the same derivation failed not long ago.
+    KnownFailure {
+        /// Which: it has the log.
+        build: BuildId,
+    },
 
     /// A fixed-output builder failed: its server did not give what it should.
     DownloadFailed,
@@ -61,7 +68,9 @@ impl Cause {
     pub fn blame(&self) -> Blame {
         use Cause::*;
         match self {
-            BuilderFailed | TimedOut | Silent | TooLarge | HashMismatch | NotDeterministic | Rejected => Blame::Derivation,
+            BuilderFailed | TimedOut | Silent | TooLarge | HashMismatch | NotDeterministic | Rejected | KnownFailure { .. } => {
+                Blame::Derivation
+            }
             DownloadFailed
             | AgentLost
             | DiskFull
@@ -86,6 +95,7 @@ impl Cause {
             HashMismatch => "a fixed output has the wrong hash",
             NotDeterministic => "a second build gave something else",
             Rejected => "the store daemon rejected it",
+            KnownFailure { .. } => "another build of it failed not long ago",
             DownloadFailed => "a download failed",
             AgentLost => "the agent was lost",
             DiskFull => "the agent's disk is full",

@@ -165,6 +165,18 @@ pub enum What {
         /// In words.
         why: String,
     },
+    /// An agent fails where others do not, or fails again and again: it gets no builds for a while, then one to try.
+    AgentQuarantined {
+        /// Which.
+        agent: AgentId,
+        /// Why.
+        why: String,
+    },
+    /// An agent is trusted again.
+    AgentReleased {
+        /// Which.
+        agent: AgentId,
+    },
     /// A build is not wanted any more.
     BuildCancelled {
         /// Which.

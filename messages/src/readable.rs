@@ -23,12 +23,12 @@ pub(crate) fn to_json(kind: &str, bytes: &[u8]) -> Result<Value, DecodeError> {
     kinds!(kind, bytes;
         request::Submit, request::SourceManifest, wish::Wish,
         report::Report, offer::Offer, offer::OfferAnswer,
-        agent::Hello, agent::Beat, agent::BeatAnswer, agent::Abort,
+        agent::Drain, agent::Drained, agent::Hello, agent::Beat, agent::BeatAnswer, agent::Abort,
         publish::Publish, publish::Done, event::Event,
         substitutes::AskElsewhere, substitutes::Elsewhere,
         query::AskMissing, query::Missing, query::AskSubmission, query::SubmissionAnswer,
         query::AskBuilds, query::Builds, query::AskBuild, query::BuildAnswer,
-        query::AskAgents, query::Agents, query::Problem,
+        query::AskAgents, query::Agents, query::AskWhy, query::WhyAnswer, query::Problem,
         admin::NewLogin, admin::NewPassword, admin::LoginAnswer,
     )
 }

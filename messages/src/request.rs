@@ -43,6 +43,9 @@ pub struct Submit {
     /// What is done with the roots. Inputs that are missing are built.
     #[serde(default)]
     pub mode: Mode,
+    /// Where the roots may be built, and how sure one wants to be of them.
+    #[serde(default)]
+    pub terms: Terms,
     /// When the user asked.
     pub submitted_at: Timestamp,
 }
@@ -52,6 +55,24 @@ impl Message for Submit {
     /// 2: it may ask for checks, which a scheduler that does not know of them must not take for builds; and its sources
     /// may fill several lists.
     const VERSION: u16 = 2;
+}
+
+/// What a user asks of how the roots are built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Terms {
+    /// Only on agents with all of these tags.
+    pub on: BTreeMap<String, String>,
+    /// On no agent with one of these tags.
+    pub not_on: BTreeMap<String, String>,
+    /// On no agent that has built the same derivation before.
+    pub apart: bool,
+    /// A builder's failure counts when another agent has met it as well.
+    pub confirm: bool,
+    /// Also what is known to fail.
+    pub known_failures: bool,
+    /// Not before then, by the scheduler's wall clock.
+    pub not_before: Option<Timestamp>,
 }
 
 /// What is to be done with a derivation.

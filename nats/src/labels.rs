@@ -84,6 +84,7 @@ fn event(m: &Event) -> Labels {
         What::ItemAvailable { path, .. } | What::ItemLost { path, .. } | What::PublicationRefused { path, .. } => {
             vec![("Path", path.to_string())]
         }
+        What::AgentQuarantined { why, .. } => vec![("Why", why.clone())],
         What::WishRefused { why, .. } => vec![("Why", why.clone())],
         What::AgentJoined { name, .. } => vec![("Name", name.clone())],
         _ => Vec::new(),

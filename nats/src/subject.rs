@@ -152,6 +152,8 @@ words! {
         Build = "build",
         /// All agents.
         Agents = "agents",
+        /// What a build waits for.
+        Why = "why",
     }
 }
 
@@ -184,6 +186,8 @@ words! {
         LoginNew = "login-new",
         /// Another password for a login.
         PasswordNew = "password-new",
+        /// Agents that take no builds.
+        Drain = "drain",
     }
 }
 
@@ -231,6 +235,8 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         ItemLost { path, .. } => (Noun::Item, path.hash_part().to_string(), "lost"),
         PublicationRefused { path, .. } => (Noun::Item, path.hash_part().to_string(), "refused"),
         AgentJoined { agent, .. } => (Noun::Agent, agent.to_string(), "joined"),
+        AgentQuarantined { agent, .. } => (Noun::Agent, agent.to_string(), "quarantined"),
+        AgentReleased { agent } => (Noun::Agent, agent.to_string(), "released"),
         AgentLost { agent } => (Noun::Agent, agent.to_string(), "lost"),
     }
 }

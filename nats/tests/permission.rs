@@ -18,7 +18,8 @@ use drover_nats::testing::NatsServer;
 use drover_nats::{Bus, Filter, Login, NatsError, RequestError, Subject};
 
 fn report(build: BuildId) -> Report {
-    let failed = Failed { cause: Cause::DiskFull, message: "full".into(), times: Default::default(), log: None, kept: Vec::new() };
+    let failed =
+        Failed { cause: Cause::DiskFull, message: "full".into(), times: Default::default(), log: None, kept: Vec::new() };
     let epoch = Epoch { generation: Generation(1), n: 1 };
     Report { report: ReportId::new(), attempt: AttemptId::new(), build, epoch, outcome: Outcome::Failed(failed) }
 }

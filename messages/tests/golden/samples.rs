@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::admin::{LoginAnswer, NewLogin, NewPassword, Role};
-use drover_messages::agent::{Abort, Beat, BeatAnswer, Held, Hello, Order, Phase, Verdict};
+use drover_messages::agent::{Abort, Beat, BeatAnswer, Drain, Drained, Held, Hello, Order, Phase, Verdict};
 use drover_messages::event::{Event, EventId, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
 use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::query::*;
 use drover_messages::report::{Built, Checked, Failed, Kept, Outcome, Report, SealedLog, Times, Uploaded, UploadedOutput};
-use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit};
+use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit, Terms};
 use drover_messages::substitutes::{AskElsewhere, Elsewhere};
 use drover_messages::wish::{Target, Wish, Wished};
 use drover_messages::{Cause, Epoch, Generation, StoreId, Timestamp};
@@ -36,6 +36,12 @@ macro_rules! each {
         $do!("agents", &samples::agents());
         $do!("problem", &samples::problem());
         $do!("wish", &samples::wish());
+        $do!("drain", &samples::drain());
+        $do!("drained", &samples::drained());
+        $do!("ask-why", &samples::ask_why());
+        for (name, message) in samples::why_answers() {
+            $do!(name, &message);
+        }
         $do!("ask-elsewhere", &samples::ask_elsewhere());
         $do!("elsewhere", &samples::elsewhere());
         $do!("new-login", &samples::new_login());
@@ -144,8 +150,45 @@ pub fn submit() -> Submit {
         tags: BTreeMap::from([("branch".into(), "größer".into())]),
         input_builds: true,
         mode: Mode::Check,
+        terms: terms(),
         submitted_at: at(0),
     }
+}
+
+fn terms() -> Terms {
+    Terms {
+        on: BTreeMap::from([("cpu".into(), "zen4".into())]),
+        not_on: BTreeMap::from([("site".into(), "attic".into())]),
+        apart: true,
+        confirm: true,
+        known_failures: true,
+        not_before: Some(at(60)),
+    }
+}
+
+pub fn drain() -> Drain {
+    Drain { agents: vec!["builder-*".into()], drained: true, deadline_secs: Some(600) }
+}
+
+pub fn drained() -> Drained {
+    Drained { agents: BTreeSet::from([agent()]) }
+}
+
+pub fn ask_why() -> AskWhy {
+    AskWhy { build: build() }
+}
+
+pub fn why_answers() -> Vec<(&'static str, WhyAnswer)> {
+    let verdict = AgentVerdict { why_not: "it lacks the feature kvm".into(), agents: vec![agent()] };
+    let cause = RootCause { build: summary(), agents: vec![verdict] };
+    let why = Why {
+        build: summary(),
+        causes: vec![cause],
+        more: true,
+        chain: vec![summary()],
+        dead_ends: vec![(path("zlib-1.3"), "lost".into())],
+    };
+    vec![("why-answer-unknown", WhyAnswer::Unknown), ("why-answer-known", WhyAnswer::Known(why))]
 }
 
 pub fn source_manifest() -> SourceManifest {
@@ -201,6 +244,9 @@ pub fn hello() -> Hello {
         store: StoreId("builder-1:/nix/store".into()),
         systems: vec!["x86_64-linux".into()],
         features: vec!["kvm".into()],
+        mandatory_features: BTreeSet::from(["kvm".into()]),
+        resources: BTreeMap::from([("mem".into(), 64)]),
+        tags: BTreeMap::from([("cpu".into(), "zen4".into())]),
         max_parallel_builds: 4,
         servers: BTreeSet::from(["https://ci.example".into()]),
         beat: beat(),
@@ -246,6 +292,7 @@ pub fn reports() -> Vec<(&'static str, Report)> {
         ("report-checked", report(Outcome::Checked(Checked { times: times(), log: Some(log()) }))),
         ("report-check-failed", report(Outcome::Failed(differs))),
         ("report-failed", report(Outcome::Failed(failed(Cause::BuilderFailed)))),
+        ("report-failed-known", report(Outcome::Failed(failed(Cause::KnownFailure { build: build() })))),
         ("report-failed-inputs", report(Outcome::Failed(failed(Cause::InputsUnavailable { missing: vec![path("zlib-1.3")] })))),
     ]
 }
@@ -317,6 +364,8 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::ItemAvailable { store_dir: store_dir.clone(), path: path.clone() },
         What::ItemLost { store_dir: store_dir.clone(), path: path.clone() },
         What::PublicationRefused { store_dir, path, why: why.clone() },
+        What::AgentQuarantined { agent, why: why.clone() },
+        What::AgentReleased { agent },
         What::BuildCancelled { build },
         What::BuildRetried { build },
         What::WishFulfilled { wish: wish_id(), client, builds: 3 },
@@ -342,6 +391,8 @@ fn event_name(what: &What) -> &'static str {
         What::ItemAvailable { .. } => "event-item-available",
         What::ItemLost { .. } => "event-item-lost",
         What::PublicationRefused { .. } => "event-publication-refused",
+        What::AgentQuarantined { .. } => "event-agent-quarantined",
+        What::AgentReleased { .. } => "event-agent-released",
         What::BuildCancelled { .. } => "event-build-cancelled",
         What::BuildRetried { .. } => "event-build-retried",
         What::WishFulfilled { .. } => "event-wish-fulfilled",
@@ -458,6 +509,9 @@ pub fn agents() -> Agents {
         features: vec![],
         max_parallel_builds: 4,
         servers: BTreeSet::from(["https://ci.example".into()]),
+        tags: BTreeMap::from([("cpu".into(), "zen4".into())]),
+        drained: true,
+        quarantine: Some("its builds fail where others succeed".into()),
         leases: 5,
         silent_millis: Some(1234),
     };
