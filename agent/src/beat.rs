@@ -83,6 +83,10 @@ impl Heart {
             store: store.clone(),
             systems: self.config.systems.clone(),
             features: self.config.features.clone(),
+            mandatory_features: Default::default(),
+            resources: Default::default(),
+            tags: Default::default(),
+            servers: Default::default(),
             max_parallel_builds: self.config.slots as u32,
             beat: self.status(),
         }

@@ -51,10 +51,8 @@ impl Config {
 
     /// For connections that fetch inputs, from our cache and signed by its keys only.
     pub fn fetching(&self) -> Options {
-        let substituters = Substituters::From {
-            urls: self.substitute_urls.clone(),
-            trusted_public_keys: self.trusted_public_keys.clone(),
-        };
+        let substituters =
+            Substituters::From { urls: self.substitute_urls.clone(), trusted_public_keys: self.trusted_public_keys.clone() };
         Options { substituters, ..Options::default() }
     }
 }

@@ -181,6 +181,7 @@ impl Foreman {
         let event = match &outcome {
             Outcome::Built(_) => Event::Built,
             Outcome::Uploaded(_) => Event::Uploaded,
+            Outcome::Checked(_) => Event::Checked,
             Outcome::Failed(_) => Event::Failed,
         };
         self.note(offer.attempt, event(report(offer, ReportId::new(), outcome)));
@@ -231,6 +232,7 @@ fn tell(outcome: &Outcome) {
     match outcome {
         Outcome::Built(built) => tracing::info!(millis = built.times.build_micros / 1000, "built"),
         Outcome::Uploaded(uploaded) => tracing::info!(millis = uploaded.upload_micros / 1000, "uploaded"),
+        Outcome::Checked(checked) => tracing::info!(millis = checked.times.build_micros / 1000, "came out the same"),
         Outcome::Failed(failed) => tracing::warn!(cause = failed.cause.words(), message = failed.message, "failed"),
     }
 }
@@ -238,5 +240,5 @@ fn tell(outcome: &Outcome) {
 /// A panic must not leave an attempt that nobody ends.
 fn defect() -> Outcome {
     let message = "the agent has a defect: see its log".into();
-    Outcome::Failed(Failed { cause: Cause::Refused, message, times: Times::default(), log: None })
+    Outcome::Failed(Failed { cause: Cause::Refused, message, times: Times::default(), log: None, kept: Vec::new() })
 }

@@ -95,7 +95,8 @@ mod tests {
     use super::*;
 
     fn report(attempt: AttemptId) -> Report {
-        let failed = Failed { cause: Cause::Killed, message: String::new(), times: Times::default(), log: None };
+        let failed =
+            Failed { cause: Cause::Killed, message: String::new(), times: Times::default(), log: None, kept: Vec::new() };
         Report {
             report: ReportId::new(),
             attempt,

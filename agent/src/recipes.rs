@@ -121,6 +121,7 @@ fn refused(message: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use drover_messages::request::Mode;
     use drover_messages::{AttemptId, BuildId, Epoch, Generation};
     use drover_store::PackWriter;
 
@@ -148,7 +149,9 @@ mod tests {
             store_dir: StoreDir::nix(),
             drv: drv.clone(),
             pack,
+            closure: Vec::new(),
             inputs: Vec::new(),
+            mode: Mode::Build,
         };
         (Recipes::new(bucket, StoreDir::nix()), offer)
     }

@@ -1,6 +1,7 @@
 //! What the spool promises, as sentences.
 
 use drover_messages::report::{Failed, Outcome, Times};
+use drover_messages::request::Mode;
 use drover_messages::{BuildId, Cause, Epoch, Generation, ReportId};
 use drover_store::{PackId, StoreDir};
 
@@ -18,13 +19,15 @@ fn attempt(n: u64) -> Attempt {
         store_dir: StoreDir::nix(),
         drv: "0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello.drv".parse().unwrap(),
         pack: PackId::of(b"pack"),
+        closure: Vec::new(),
         inputs: Vec::new(),
+        mode: Mode::Build,
     };
     Attempt { offer: Arc::new(offer), stage: Stage::Accepted }
 }
 
 fn failed(attempt: &Attempt) -> Attempt {
-    let failed = Failed { cause: Cause::Silent, message: "hm".into(), times: Times::default(), log: None };
+    let failed = Failed { cause: Cause::Silent, message: "hm".into(), times: Times::default(), log: None, kept: Vec::new() };
     let failed = report(&attempt.offer, ReportId::new(), Outcome::Failed(failed));
     Attempt { offer: attempt.offer.clone(), stage: Stage::Failed { built: None, failed } }
 }

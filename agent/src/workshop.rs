@@ -88,7 +88,7 @@ impl Workshop {
                 let outputs = outputs(&made.derivation);
                 Outcome::Built(Built { outputs, already_valid: made.already_valid, times, log })
             }
-            Err(Failure { cause, message }) => Outcome::Failed(Failed { cause, message, times, log }),
+            Err(Failure { cause, message }) => Outcome::Failed(Failed { cause, message, times, log, kept: Vec::new() }),
         }
     }
 
@@ -102,7 +102,7 @@ impl Workshop {
         Some(match uploaded {
             Ok(uploaded) => Outcome::Uploaded(uploaded),
             Err(Failure { cause, message }) => {
-                Outcome::Failed(Failed { cause, message, times: built.times, log: built.log.clone() })
+                Outcome::Failed(Failed { cause, message, times: built.times, log: built.log.clone(), kept: Vec::new() })
             }
         })
     }

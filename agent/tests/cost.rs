@@ -58,7 +58,7 @@ async fn a_tiny_build_costs_the_agent_little() {
                 uploaded += 1;
                 farm.scheduler.order(report.attempt, Order::Settled);
             }
-            Outcome::Failed(failed) => panic!("{failed:?}"),
+            other => panic!("{other:?}"),
         }
     }
     let elapsed = start.elapsed();

@@ -38,7 +38,9 @@ impl Attempt {
                     Stage::Accepted | Stage::Building => Vec::new(),
                     Stage::Built { upload_try: 0, .. } => vec![Effect::Save(id), Effect::Report(id), Effect::Upload(id)],
                     Stage::Built { .. } => vec![Effect::Save(id), Effect::Upload(id)],
-                    Stage::Uploaded { .. } | Stage::Failed { .. } => vec![Effect::Save(id), Effect::Report(id)],
+                    Stage::Uploaded { .. } | Stage::Checked { .. } | Stage::Failed { .. } => {
+                        vec![Effect::Save(id), Effect::Report(id)]
+                    }
                 };
                 (stage, effects)
             }

@@ -73,7 +73,7 @@ impl Ledger {
             effects.extend(match attempt.stage {
                 Stage::Accepted | Stage::Building => vec![Effect::Start(id)],
                 Stage::Built { .. } => vec![Effect::ReportAgain(id), Effect::Upload(id)],
-                Stage::Uploaded { .. } | Stage::Failed { .. } => vec![Effect::ReportAgain(id)],
+                Stage::Uploaded { .. } | Stage::Checked { .. } | Stage::Failed { .. } => vec![Effect::ReportAgain(id)],
             });
             self.attempts.insert(id, attempt);
         }

@@ -30,6 +30,11 @@ pub enum Stage {
         /// Which try of the upload that was.
         upload_try: u32,
     },
+    /// It was built again, and came out the same.
+    Checked {
+        /// The report that said so.
+        checked: Report,
+    },
     /// It made nothing, or what it made could not be kept.
     Failed {
         /// The report of the build, if it was built once.
@@ -48,6 +53,8 @@ pub enum Event {
     Built(Report),
     /// The outputs are in the bucket.
     Uploaded(Report),
+    /// Built again, it came out the same.
+    Checked(Report),
     /// Nothing came of it.
     Failed(Report),
     /// The scheduler said what is to become of it.
@@ -81,6 +88,7 @@ impl Stage {
         match (self, event) {
             (S::Accepted, SlotTaken) => Becomes(S::Building),
             (S::Accepted | S::Building, Built(built)) => Becomes(S::Built { built, upload_try: 0 }),
+            (S::Accepted | S::Building, Checked(checked)) => Becomes(S::Checked { checked }),
             (S::Accepted | S::Building, Failed(failed)) => Becomes(S::Failed { built: None, failed }),
             (S::Built { built, upload_try }, Uploaded(uploaded)) => Becomes(S::Uploaded { built, uploaded, upload_try }),
             (S::Built { built, .. }, Failed(failed)) => Becomes(S::Failed { built: Some(built), failed }),
@@ -94,7 +102,7 @@ impl Stage {
             (stage @ (S::Accepted | S::Building), Ordered(Abort)) => Stops(stage),
             (_, Ordered(Settled | Abort)) => Gone,
 
-            (stage, SlotTaken | Built(_) | Uploaded(_) | Failed(_)) => Illegal(stage),
+            (stage, SlotTaken | Built(_) | Uploaded(_) | Checked(_) | Failed(_)) => Illegal(stage),
         }
     }
 
@@ -118,6 +126,7 @@ impl Stage {
             Self::Building => Phase::Building,
             Self::Built { .. } => Phase::Built,
             Self::Uploaded { .. } => Phase::Uploaded,
+            Self::Checked { .. } => Phase::Checked,
             Self::Failed { .. } => Phase::Failed,
         }
     }
@@ -128,6 +137,7 @@ impl Stage {
             Self::Accepted | Self::Building => Vec::new(),
             Self::Built { built, .. } => vec![built],
             Self::Uploaded { built, uploaded, .. } => vec![built, uploaded],
+            Self::Checked { checked } => vec![checked],
             Self::Failed { built, failed } => built.iter().chain([failed]).collect(),
         }
     }

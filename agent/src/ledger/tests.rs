@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_messages::agent::Phase;
 use drover_messages::report::{Built, Failed, Outcome, Report, Times, Uploaded};
+use drover_messages::request::Mode;
 use drover_messages::{BuildId, Cause, Epoch, ReportId};
 use drover_store::PackId;
 
@@ -20,7 +21,9 @@ fn offer(n: u64) -> Offer {
         store_dir: StoreDir::nix(),
         drv: "0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-hello.drv".parse().unwrap(),
         pack: PackId::of(b"pack"),
+        closure: Vec::new(),
         inputs: Vec::new(),
+        mode: Mode::Build,
     }
 }
 
@@ -44,7 +47,7 @@ fn uploaded(offer: &Offer) -> Report {
 }
 
 fn failed(offer: &Offer, cause: Cause) -> Report {
-    let failed = Failed { cause, message: String::new(), times: Times::default(), log: None };
+    let failed = Failed { cause, message: String::new(), times: Times::default(), log: None, kept: Vec::new() };
     report(offer, ReportId::new(), Outcome::Failed(failed))
 }
 

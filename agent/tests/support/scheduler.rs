@@ -6,6 +6,7 @@ use std::time::Duration;
 use drover_messages::agent::{Abort, Beat, BeatAnswer, Hello, Order, Verdict};
 use drover_messages::offer::{Input, Offer, OfferAnswer};
 use drover_messages::report::{Outcome, Report};
+use drover_messages::request::Mode;
 use drover_messages::{AgentId, AttemptId, BuildId, Epoch, Generation};
 use drover_nats::{Bus, Filter, Intake, RequestError, Reread, Subject, Subscription, reconcile, streams};
 use drover_store::{StoreDir, StorePath};
@@ -54,7 +55,9 @@ impl Scheduler {
             store_dir: StoreDir::nix(),
             drv: packed.drv.clone(),
             pack: packed.pack,
+            closure: Vec::new(),
             inputs: inputs.iter().map(|(path, available)| Input { path: path.clone(), available: *available }).collect(),
+            mode: Mode::Build,
         }
     }
 
