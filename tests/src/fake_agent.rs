@@ -1,6 +1,6 @@
 //! An agent that builds nothing and reports what the test wants: everything that the scheduler hears comes from the test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -138,6 +138,9 @@ async fn hello(bus: &Bus, id: AgentId, held: &Mutex<Hands>) {
         systems: vec!["x86_64-linux".into()],
         features: Vec::new(),
         max_parallel_builds: 1,
+        mandatory_features: BTreeSet::new(),
+        resources: BTreeMap::new(),
+        tags: BTreeMap::new(),
         servers: BTreeSet::new(),
         beat: status(held),
     };

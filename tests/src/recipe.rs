@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use drover_bucket::{Bucket, HashPart, Key};
 use drover_messages::report::{Built, Outcome, Times, Uploaded, UploadedOutput};
-use drover_messages::request::{Mode, Nar, Root, Submit};
+use drover_messages::request::{Mode, Nar, Root, Submit, Terms};
 use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId, Timestamp};
 use drover_nats::Subject;
 use drover_store::nar::{HashingWriter, dump};
@@ -92,6 +92,7 @@ impl Farm {
             tags: BTreeMap::new(),
             input_builds: true,
             mode: Mode::Build,
+            terms: Terms::default(),
             submitted_at: Timestamp::now(),
         };
         let subject = Subject::Submit { client: self.client, submission };

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_daemon::DaemonConfig;
-use drover_messages::request::{Mode, Root, Submit};
+use drover_messages::request::{Mode, Root, Submit, Terms};
 use drover_messages::{BuildId, SubmissionId, Timestamp};
 use drover_store::StoreDir;
 use drover_substituter::ServerUrl;
@@ -100,6 +100,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         tags,
         input_builds: !args.no_input_builds,
         mode: if args.check { Mode::Check } else { Mode::Build },
+        terms: Terms::default(),
         submitted_at: Timestamp::now(),
     };
     submit::publish(&connection, &submit).await?;

@@ -126,6 +126,9 @@ impl Farm {
             systems: vec!["x86_64-linux".into()],
             features: Vec::new(),
             max_parallel_builds: slots,
+            mandatory_features: BTreeSet::new(),
+            resources: BTreeMap::new(),
+            tags: BTreeMap::new(),
             servers: BTreeSet::new(),
             beat,
         };

@@ -108,6 +108,9 @@ impl Machine {
             systems: vec!["x86_64-linux".into()],
             features: Vec::new(),
             max_parallel_builds: 2,
+            mandatory_features: BTreeSet::new(),
+            resources: BTreeMap::new(),
+            tags: BTreeMap::new(),
             servers: self.servers(),
             beat: self.beat(),
         })
