@@ -200,7 +200,9 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         | What::WishFulfilled { .. }
         | What::WishRefused { .. }
         | What::AgentJoined { .. }
-        | What::AgentLost { .. } => false,
+        | What::AgentLost { .. }
+        | What::AgentQuarantined { .. }
+        | What::AgentReleased { .. } => false,
     }
 }
 

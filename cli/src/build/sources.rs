@@ -14,7 +14,6 @@ use crate::exit::bad_input;
 
 /// The most sources of one submission.
 const MAX_SOURCES: usize = 1 << 16;
-
 /// Sources that are looked up elsewhere at once.
 const LOOKED_UP_AT_ONCE: usize = 16;
 
