@@ -1,9 +1,9 @@
 //! What a daemon tells while an operation runs: the builder's log, and how far it is.
 
-/// Something that happened while the daemon worked.
+/// Something that happened while the daemon worked. `guix-daemon` tells lines and messages only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// One line of a builder's log, without its newline. Bytes that are not UTF-8 are replaced, and what
+    /// One line of our builder's log, without its newline. Bytes that are not UTF-8 are replaced, and what
     /// exceeds [`MAX_LOG_TEXT_BYTES`](crate::wire::MAX_LOG_TEXT_BYTES) is cut.
     Line(String),
     /// The daemon's own words, such as a warning; without colours.

@@ -192,6 +192,18 @@ async fn many_paths_are_fetched_in_one_request_and_what_did_not_come_is_told() {
 }
 
 #[tokio::test]
+async fn a_derivation_among_many_paths_is_fetched_and_not_built() {
+    let many = [Expect(vec![N(9), N(1), S(OUT), N(0)]), Say(vec![LAST, N(1)])];
+    let one = [Expect(vec![N(10), S(DRV)]), Say(vec![LAST, N(1)])];
+    let valid = asked_valid(&BTreeSet::from([path(OUT)]), &BTreeSet::new());
+    let script = greeting(0x164, 0x164).into_iter().chain(many).chain(valid).chain(one);
+    let (mut connection, daemon) = connection(script.collect()).await;
+    connection.ensure_all(&BTreeSet::from([path(DRV), path(OUT)])).await.unwrap();
+    drop(connection);
+    daemon.await.unwrap();
+}
+
+#[tokio::test]
 async fn why_a_path_cannot_be_had_is_told_with_the_refusal() {
     let steps = [
         Expect(vec![N(10), S(OUT)]),

@@ -11,7 +11,6 @@ use crate::event::without_ansi;
 const MAX_WORDS: usize = 8;
 /// Begins a piece of a builder's log: `@ build-log PID LENGTH`, a newline, and that many bytes.
 const LOG_MARK: &[u8] = b"@ build-log ";
-
 /// Begins what the process that fetches has to say.
 const SUBSTITUTER: &str = "guix substitute: ";
 
@@ -221,7 +220,7 @@ mod tests {
         let mut course = Course::default();
         let frames: Vec<Vec<u8>> = (0..20).map(|n| format!("word {n}\n").into_bytes()).collect();
         hear(&mut course, &frames.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        assert_eq!(course.words().collect::<Vec<_>>().len(), MAX_WORDS);
+        assert_eq!(course.words().count(), MAX_WORDS);
         assert_eq!(course.words().next_back(), Some("word 19"));
     }
 }

@@ -19,14 +19,30 @@ impl Connection {
         self.command(&request, &mut course).await.map_err(|error| with_words(error, &course))
     }
 
-    /// The daemon passes over in silence what nobody has.
+    /// A derivation among many paths the daemon would build, so each is fetched by itself.
     pub(super) async fn fetch_all(&mut self, paths: &BTreeSet<StorePath>) -> Result<(), DaemonError> {
+        let (derivations, others) = paths.iter().partition::<BTreeSet<&StorePath>, _>(|path| path.is_derivation());
+        let mut outcome = self.fetch_many(others.into_iter().cloned().collect()).await;
+        for path in derivations {
+            match outcome {
+                Err(error) if !error.leaves_in_step() => return Err(error),
+                before => outcome = self.fetch(path).await.and(before),
+            }
+        }
+        outcome
+    }
+
+    /// The daemon passes over in silence what nobody has.
+    async fn fetch_many(&mut self, paths: BTreeSet<StorePath>) -> Result<(), DaemonError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
         let mut request = Request::new(operation::BUILD_THINGS);
         request.list(paths.iter().map(|path| self.talk.store_dir().path(path)));
         request.number(BuildMode::Normal.to_wire());
         let mut course = Course::default();
         self.command(&request, &mut course).await.map_err(|error| with_words(error, &course))?;
-        let missing = self.missing(paths).await?;
+        let missing = self.missing(&paths).await?;
         if missing.is_empty() {
             return Ok(());
         }
