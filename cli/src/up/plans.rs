@@ -70,9 +70,14 @@ impl Facts<'_> {
             login.user.clone().into(),
             "--password-file".into(),
             self.folder.path(&login.password_file).into(),
-            "--bucket".into(),
-            self.bucket().into(),
         ]
+    }
+
+    /// How one logs in that also reads or writes what lies in the bucket.
+    fn login_and_bucket(&self, login: &Known) -> Vec<OsString> {
+        let mut args = self.login(login);
+        args.extend(["--bucket".into(), self.bucket().into()]);
+        args
     }
 
     /// The broker.
@@ -82,7 +87,7 @@ impl Facts<'_> {
 
     /// The scheduler.
     pub(crate) fn scheduler(&self) -> Plan {
-        let mut args = self.login(&self.logins.scheduler);
+        let mut args = self.login_and_bucket(&self.logins.scheduler);
         args.extend(["--state-dir".into(), self.folder.path("scheduler").into()]);
         args.extend(["--logins".into(), self.folder.path(first_logins::DIR).into()]);
         args.extend(["--system-password-file".into(), self.folder.path(&self.logins.system.password_file).into()]);
@@ -96,7 +101,7 @@ impl Facts<'_> {
     /// The worker that verifies and publishes.
     pub(crate) fn publish(&self) -> Plan {
         let mut args = vec!["publish".into()];
-        args.extend(self.login(&self.logins.publish));
+        args.extend(self.login_and_bucket(&self.logins.publish));
         args.extend(["--signing-key".into(), self.folder.path(key::SECRET).into()]);
         self.plan("publish", &self.programs.hook_worker, args)
     }
@@ -133,7 +138,7 @@ impl Facts<'_> {
     }
 
     fn agent_args(&self, store: &Store, name: &str) -> Option<Vec<OsString>> {
-        let mut args = self.login(self.logins.agents.get(name)?);
+        let mut args = self.login_and_bucket(self.logins.agents.get(name)?);
         args.extend(["--name".into(), name.into()]);
         args.extend(["--state-dir".into(), self.folder.path("agents").join(name).into()]);
         args.extend(["--daemon-socket".into(), store.daemon_socket.clone()?.into()]);
