@@ -1,7 +1,8 @@
 //! One store item as a compressed nar in the bucket: dumped, hashed, compressed and hashed again in one pass.
 //!
-//! Small ones are done at once and in memory; large ones stream through a thread of their own, with a bounded number of
-//! pieces on their way. This does not know whose item it is.
+//! Small ones are done at once and in memory; larger ones stream through a thread of their own, with a bounded number of
+//! pieces on their way, and large ones are compressed by further threads while that one reads and hashes. This does not
+//! know whose item it is.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -12,6 +13,7 @@ use drover_store::Sha256;
 use drover_store::nar::{HashingWriter, NarSummary, dump};
 use tokio::sync::mpsc;
 use zstd::stream::write::Encoder;
+use zstd::zstd_safe::CParameter;
 
 /// Up to this size, in bytes, a nar is worth no thread.
 const SMALL_NAR_BYTES: u64 = 256 << 10;
@@ -21,6 +23,10 @@ const PIECE_BYTES: usize = 1 << 20;
 const PIECES: usize = 4;
 /// Of zstd: higher ones cost more time than they save.
 const LEVEL: i32 = 3;
+/// Threads that compress a large nar.
+const COMPRESSING_THREADS: u32 = 2;
+/// What one of them takes at a time, in bytes. A nar of no more has none; with one that has, some 30 MB are on their way.
+const SHARE_BYTES: u32 = 2 << 20;
 
 /// What a dump gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +51,11 @@ pub enum DumpError {
     Bucket(#[from] BucketError),
 }
 
-/// Dumps `path`, whose nar is known to be `expected`, to `key`, if nothing is there.
-pub async fn dump_to(bucket: &Bucket, key: &Key, path: &Path, expected: NarSummary) -> Result<(Dumped, Put), DumpError> {
-    if expected.size <= SMALL_NAR_BYTES {
-        small(bucket, key, path, expected).await
-    } else {
-        large(bucket, key, path, expected).await
+/// Dumps `path`, whose nar must be as `expected` where that is known, to `key`, if nothing is there.
+pub async fn dump_to(bucket: &Bucket, key: &Key, path: &Path, expected: Option<NarSummary>) -> Result<(Dumped, Put), DumpError> {
+    match expected {
+        Some(expected) if expected.size <= SMALL_NAR_BYTES => small(bucket, key, path, expected).await,
+        _ => large(bucket, key, path, expected).await,
     }
 }
 
@@ -60,15 +65,15 @@ async fn small(bucket: &Bucket, key: &Key, path: &Path, expected: NarSummary) ->
     let summary = NarSummary { sha256: Sha256::of(&nar.bytes), size: nar.bytes.len() as u64 };
     let compressed = zstd::bulk::compress(&nar.bytes, LEVEL).map_err(DumpError::Item)?;
     let file = NarSummary { sha256: Sha256::of(&compressed), size: compressed.len() as u64 };
-    let dumped = Dumped { nar: summary, file }.expect(expected)?;
+    let dumped = Dumped { nar: summary, file }.expect(Some(expected))?;
     Ok((dumped, bucket.put_once(key, compressed.into()).await?))
 }
 
-async fn large(bucket: &Bucket, key: &Key, path: &Path, expected: NarSummary) -> Result<(Dumped, Put), DumpError> {
+async fn large(bucket: &Bucket, key: &Key, path: &Path, expected: Option<NarSummary>) -> Result<(Dumped, Put), DumpError> {
     let (sender, mut pieces) = mpsc::channel(PIECES);
     let path = path.to_owned();
     // When this future is dropped the channel closes, and the thread ends at its next piece.
-    let thread = tokio::task::spawn_blocking(move || stream(&path, expected.size, sender));
+    let thread = tokio::task::spawn_blocking(move || stream(&path, expected, sender));
     let mut upload = bucket.upload(key);
     while let Some(piece) = pieces.recv().await {
         upload.write(piece).await?;
@@ -77,11 +82,9 @@ async fn large(bucket: &Bucket, key: &Key, path: &Path, expected: NarSummary) ->
     Ok((dumped, upload.finish().await?))
 }
 
-fn stream(path: &Path, size: u64, pieces: mpsc::Sender<Bytes>) -> io::Result<Dumped> {
+fn stream(path: &Path, expected: Option<NarSummary>, pieces: mpsc::Sender<Bytes>) -> io::Result<Dumped> {
     let file = HashingWriter::new(Pieces { pieces, piece: Vec::with_capacity(PIECE_BYTES) });
-    let mut encoder = Encoder::new(file, LEVEL)?;
-    encoder.set_pledged_src_size(Some(size))?;
-    let mut nar = BufWriter::with_capacity(64 << 10, HashingWriter::new(encoder));
+    let mut nar = BufWriter::with_capacity(64 << 10, HashingWriter::new(encoder(file, size)?));
     dump(path, &mut nar)?;
     let (encoder, nar) = nar.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
     let (mut pieces, file) = encoder.finish()?.finish();
@@ -89,9 +92,19 @@ fn stream(path: &Path, size: u64, pieces: mpsc::Sender<Bytes>) -> io::Result<Dum
     Ok(Dumped { nar, file })
 }
 
+fn encoder<W: Write>(file: W, size: u64) -> io::Result<Encoder<'static, W>> {
+    let mut encoder = Encoder::new(file, LEVEL)?;
+    encoder.set_pledged_src_size(expected.map(|nar| nar.size))?;
+    if size > SHARE_BYTES.into() {
+        encoder.multithread(COMPRESSING_THREADS)?;
+        encoder.set_parameter(CParameter::JobSize(SHARE_BYTES))?;
+    }
+    Ok(encoder)
+}
+
 impl Dumped {
-    fn expect(self, expected: NarSummary) -> Result<Self, DumpError> {
-        if self.nar == expected { Ok(self) } else { Err(DumpError::Differs(self.nar)) }
+    fn expect(self, expected: Option<NarSummary>) -> Result<Self, DumpError> {
+        if expected.is_none_or(|expected| self.nar == expected) { Ok(self) } else { Err(DumpError::Differs(self.nar)) }
     }
 }
 
@@ -180,10 +193,10 @@ mod tests {
 
     #[tokio::test]
     async fn small_and_large_items_arrive_as_they_were_and_are_described_truly() {
-        for size in [0, 1000, 20 << 20] {
+        for size in [0, 1000, 1 << 20, 20 << 20] {
             let (_dir, path, nar, expected) = item(size);
             let (bucket, key) = (Bucket::open("memory://").unwrap(), key());
-            let (dumped, put) = dump_to(&bucket, &key, &path, expected).await.unwrap();
+            let (dumped, put) = dump_to(&bucket, &key, &path, Some(expected)).await.unwrap();
             assert_eq!((dumped.nar, put), (expected, Put::Created));
             let object = bucket.get(&key, 64 << 20).await.unwrap();
             assert_eq!(dumped.file, NarSummary { sha256: Sha256::of(&object), size: object.len() as u64 });
@@ -192,12 +205,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_item_of_which_nothing_is_known_is_described_as_it_is() {
+        let (_dir, path, _, truth) = item(1000);
+        let bucket = Bucket::open("memory://").unwrap();
+        assert_eq!(dump_to(&bucket, &key(), &path, None).await.unwrap().0.nar, truth);
+    }
+
+    #[tokio::test]
     async fn an_item_that_is_not_what_the_daemon_says_never_reaches_the_bucket() {
         for size in [1000, 1 << 20] {
             let (_dir, path, _, mut expected) = item(size);
             expected.sha256 = Sha256::of(b"something else");
             let (bucket, key) = (Bucket::open("memory://").unwrap(), key());
-            assert!(matches!(dump_to(&bucket, &key, &path, expected).await, Err(DumpError::Differs(_))));
+            assert!(matches!(dump_to(&bucket, &key, &path, Some(expected)).await, Err(DumpError::Differs(_))));
             assert!(!bucket.exists(&key).await.unwrap());
         }
     }
@@ -206,8 +226,8 @@ mod tests {
     async fn what_is_there_already_stays() {
         let (_dir, path, _, expected) = item(10);
         let (bucket, key) = (Bucket::open("memory://").unwrap(), key());
-        dump_to(&bucket, &key, &path, expected).await.unwrap();
-        assert_eq!(dump_to(&bucket, &key, &path, expected).await.unwrap().1, Put::Existed);
+        dump_to(&bucket, &key, &path, Some(expected)).await.unwrap();
+        assert_eq!(dump_to(&bucket, &key, &path, Some(expected)).await.unwrap().1, Put::Existed);
     }
 
     #[tokio::test]
@@ -215,6 +235,6 @@ mod tests {
         let (dir, path, _, expected) = item(10);
         drop(dir);
         let bucket = Bucket::open("memory://").unwrap();
-        assert!(matches!(dump_to(&bucket, &key(), &path, expected).await, Err(DumpError::Item(_))));
+        assert!(matches!(dump_to(&bucket, &key(), &path, Some(expected)).await, Err(DumpError::Item(_))));
     }
 }

@@ -24,9 +24,12 @@ mod failure;
 mod cause_of;
 mod recipes;
 mod inputs;
+mod closure;
 mod build_log;
 mod build;
-mod dump;
+mod seal;
+pub mod dump;
+mod check;
 mod upload;
 mod workshop;
 
@@ -47,6 +50,7 @@ pub use config::Config;
 pub use error::AgentError;
 
 use beat::Heart;
+use daemon_pool::DaemonPool;
 use foreman::Foreman;
 use ledger::Ledger;
 use output_roots::OutputRoots;
@@ -68,9 +72,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         bus = Bus::connect(&config.login) => bus.map_err(AgentError::Login)?,
     };
     let config = Arc::new(config);
-    let daemons = Arc::new(Workshop::daemons(&config));
+    let daemons = Arc::new(Workshop::building(&config));
+    let fetching = Arc::new(DaemonPool::new(config.daemon(), config.fetching(), config.slots));
     let roots = Arc::new(OutputRoots::new(state.roots(), config.store_dir.clone(), daemons.clone()));
-    let workshop = Arc::new(Workshop::new(config.clone(), bus.clone(), bucket, daemons.clone(), roots.clone()));
+    let workshop = Arc::new(Workshop::new(config.clone(), bus.clone(), bucket, daemons.clone(), fetching, roots.clone()));
     let mut ledger = Ledger::new(config.store_dir.clone(), config.slots, generation);
     ledger.set_ready(Some(readiness::NOT_LOOKED_YET.into()));
     let foreman = Foreman::recover(config.agent, state, roots, workshop, ledger)?;
