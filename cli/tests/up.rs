@@ -168,6 +168,7 @@ fn other_substitute_servers_are_told_to_all_that_must_know_and_asked_by_a_pool()
     let _up = ground.up_with(&[&BOTH[..], &servers].concat());
     let pool = ground.running("drover-hook-worker substitutes");
     assert!(pool.len() == 1 && pool[0].contains("--substitute-url https://ci.example --trusted-public-key ci:AAAA"), "{pool:?}");
+    assert!(!pool[0].contains("--bucket"), "{pool:?}");
     let agents = ground.running("drover-agent");
     assert!(
         agents.len() == 2 && agents.iter().all(|line| line.contains("--extra-substitute-url https://ci.example")),
