@@ -84,7 +84,7 @@ async fn large(bucket: &Bucket, key: &Key, path: &Path, expected: Option<NarSumm
 
 fn stream(path: &Path, expected: Option<NarSummary>, pieces: mpsc::Sender<Bytes>) -> io::Result<Dumped> {
     let file = HashingWriter::new(Pieces { pieces, piece: Vec::with_capacity(PIECE_BYTES) });
-    let mut nar = BufWriter::with_capacity(64 << 10, HashingWriter::new(encoder(file, size)?));
+    let mut nar = BufWriter::with_capacity(64 << 10, HashingWriter::new(encoder(file, expected.map(|nar| nar.size))?));
     dump(path, &mut nar)?;
     let (encoder, nar) = nar.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
     let (mut pieces, file) = encoder.finish()?.finish();
@@ -92,10 +92,10 @@ fn stream(path: &Path, expected: Option<NarSummary>, pieces: mpsc::Sender<Bytes>
     Ok(Dumped { nar, file })
 }
 
-fn encoder<W: Write>(file: W, size: u64) -> io::Result<Encoder<'static, W>> {
+fn encoder<W: Write>(file: W, size: Option<u64>) -> io::Result<Encoder<'static, W>> {
     let mut encoder = Encoder::new(file, LEVEL)?;
-    encoder.set_pledged_src_size(expected.map(|nar| nar.size))?;
-    if size > SHARE_BYTES.into() {
+    encoder.set_pledged_src_size(size)?;
+    if size.is_none_or(|size| size > SHARE_BYTES.into()) {
         encoder.multithread(COMPRESSING_THREADS)?;
         encoder.set_parameter(CParameter::JobSize(SHARE_BYTES))?;
     }
