@@ -1,6 +1,6 @@
 //! Connections to the store daemon, kept warm: a new one costs more than a small build.
 //!
-//! A pool has one set of options for all its connections. It does not know what they are used for.
+//! A pool has one set of options for all its connections at a time. It does not know what they are used for.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,48 +15,74 @@ const MAX_USES: u32 = 500;
 #[derive(Debug)]
 pub struct DaemonPool {
     daemon: DaemonConfig,
-    options: Options,
     max_idle: usize,
-    idle: Mutex<Vec<Kept>>,
+    shelf: Mutex<Shelf>,
+}
+
+/// What changes together.
+#[derive(Debug)]
+struct Shelf {
+    options: Options,
+    /// How often the options were changed.
+    edition: u64,
+    idle: Vec<Kept>,
 }
 
 #[derive(Debug)]
 struct Kept {
     connection: Connection,
     uses: u32,
+    /// Of its options.
+    edition: u64,
 }
 
 impl DaemonPool {
     /// No connections yet. At most `max_idle` are kept while nobody uses them.
     pub fn new(daemon: DaemonConfig, options: Options, max_idle: usize) -> Self {
-        Self { daemon, options, max_idle, idle: Mutex::default() }
+        Self { daemon, max_idle, shelf: Mutex::new(Shelf { options, edition: 0, idle: Vec::new() }) }
+    }
+
+    /// Changes the options of all connections that are taken from now on.
+    pub fn set_options(&self, options: Options) {
+        let mut shelf = self.shelf();
+        shelf.options = options;
+        shelf.edition += 1;
+        shelf.idle.clear();
     }
 
     /// A connection, the one that was used last if there is one. It goes back when it is dropped, unless it is dropped
     /// in the middle of an operation: then it is closed, and the daemon ends what it did for it.
     pub async fn take(&self) -> Result<Lent<'_>, DaemonError> {
-        let kept = self.idle().pop();
-        let kept = match kept {
+        let idle = self.shelf().idle.pop();
+        let kept = match idle {
             Some(kept) => kept,
-            None => Kept { connection: self.connect().await?, uses: 0 },
+            None => self.fresh().await?,
         };
         Ok(Lent { pool: self, kept: Some(kept) })
     }
 
     /// A connection of the caller's own, with the pool's options.
     pub async fn connect(&self) -> Result<Connection, DaemonError> {
+        Ok(self.fresh().await?.connection)
+    }
+
+    async fn fresh(&self) -> Result<Kept, DaemonError> {
+        let (options, edition) = {
+            let shelf = self.shelf();
+            (shelf.options.clone(), shelf.edition)
+        };
         let mut connection = Connection::connect(&self.daemon).await?;
-        connection.set_options(&self.options).await?;
-        Ok(connection)
+        connection.set_options(&options).await?;
+        Ok(Kept { connection, uses: 0, edition })
     }
 
     /// Closes what nobody uses.
     pub fn clear(&self) {
-        self.idle().clear();
+        self.shelf().idle.clear();
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,9 +116,10 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let Some(mut kept) = self.kept.take() else { return };
         kept.uses += 1;
-        let mut idle = self.pool.idle();
-        if kept.connection.is_usable() && kept.uses < MAX_USES && idle.len() < self.pool.max_idle {
-            idle.push(kept);
+        let mut shelf = self.pool.shelf();
+        let wanted = kept.uses < MAX_USES && kept.edition == shelf.edition && shelf.idle.len() < self.pool.max_idle;
+        if wanted && kept.connection.is_usable() {
+            shelf.idle.push(kept);
         }
     }
 }

@@ -22,8 +22,10 @@ use crate::temp_roots::{Hold, TempRoots};
 
 /// How long one input may take to come, in seconds: some have many gigabytes.
 const FETCH_TIMEOUT_SECS: u64 = 3600;
-/// Inputs of one build that are fetched at once.
+/// Requests to fetch that are made at once for one build.
 const FETCHES_AT_ONCE: usize = 4;
+/// Inputs that `guix-daemon` is asked for in one request: it starts a process for each.
+const BATCH: usize = 512;
 /// Before another try, in milliseconds: first one at once, for a process of the daemon that remembers what is no longer
 /// so, then some for a cache that may be starting anew.
 const FETCH_PAUSES_MILLIS: [u64; 3] = [50, 1000, 2000];
@@ -49,19 +51,17 @@ impl Inputs {
     pub async fn gather(&self, inputs: &[Input]) -> Result<Hold, Failure> {
         let paths: Vec<&StorePath> = inputs.iter().map(|input| &input.path).collect();
         let (hold, missing) = self.hold(&paths).await?;
-        if missing.is_empty() {
-            return Ok(hold);
-        }
-        let absent: Vec<StorePath> =
-            inputs.iter().filter(|input| !input.available && missing.contains(&input.path)).map(|i| i.path.clone()).collect();
+        let is_absent = |input: &&Input| !input.available && missing.contains(&input.path);
+        let absent: Vec<StorePath> = inputs.iter().filter(is_absent).map(|input| input.path.clone()).collect();
         if !absent.is_empty() {
             return Err(unavailable(absent, "the cache does not have them yet, and this store does not have them any more"));
         }
-        let words = self.fetch_all(&missing).await?;
-        match self.hold(&paths).await? {
-            (hold, missing) if missing.is_empty() => Ok(hold),
-            (_, missing) => Err(unavailable(missing.into_iter().collect(), &words)),
-        }
+        self.fetch_all(hold, missing).await
+    }
+
+    /// Holds these paths, and says which of them are not in the store.
+    pub async fn hold(&self, paths: &[&StorePath]) -> Result<(Hold, BTreeSet<StorePath>), Failure> {
+        self.roots.hold(paths).await.map_err(|error| failure(&error))
     }
 
     /// Which inputs are gone after a build that failed: what was seen before is not believed.
@@ -71,49 +71,55 @@ impl Inputs {
         self.roots.hold(&paths).await.map(|(_, missing)| missing.into_iter().collect()).unwrap_or_default()
     }
 
-    async fn hold(&self, paths: &[&StorePath]) -> Result<(Hold, BTreeSet<StorePath>), Failure> {
-        self.roots.hold(paths).await.map_err(|error| Failure::of(cause_of::of_error(&error), &error))
-    }
-
-    /// Fetches what it can, and gives the daemon's words about the last that could not be.
-    async fn fetch_all(&self, missing: &BTreeSet<StorePath>) -> Result<String, Failure> {
-        let fetches = stream::iter(missing.clone()).map(|path| self.fetch(path)).buffer_unordered(FETCHES_AT_ONCE);
-        let refused = fetches.try_fold(String::new(), |before, words| async { Ok(words.unwrap_or(before)) });
-        refused.await.map_err(|error| Failure::of(cause_of::of_error(&error), &error))
-    }
-
-    /// Fetches one path. The daemon's refusal is no error here: whether the path came is looked up afterwards.
-    async fn fetch(&self, path: StorePath) -> Result<Option<String>, DaemonError> {
-        for pause in FETCH_PAUSES_MILLIS {
-            match self.fetch_once(&path).await {
-                Ok(()) => return Ok(None),
-                Err(DaemonError::Daemon(words)) => tracing::info!(%path, words, "an input did not come; trying again"),
-                Err(error) => return Err(error),
+    /// Fetches what is missing. What a daemon refuses it may give when it is asked again.
+    async fn fetch_all(&self, mut hold: Hold, mut missing: BTreeSet<StorePath>) -> Result<Hold, Failure> {
+        let mut words = String::new();
+        for pause in [0].into_iter().chain(FETCH_PAUSES_MILLIS) {
+            if missing.is_empty() {
+                return Ok(hold);
             }
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            if pause > 0 {
+                tracing::info!(missing = missing.len(), words, "inputs did not come; trying again");
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            let batch = if hold.needs_closure() { BATCH } else { 1 };
+            words = self.fetch(&missing, batch).await.map_err(|error| failure(&error))?.unwrap_or(words);
+            let (held, still_missing) = self.hold(&missing.iter().collect::<Vec<_>>()).await?;
+            (hold, missing) = (hold.and(held), still_missing);
         }
-        match self.fetch_once(&path).await {
-            Ok(()) => Ok(None),
+        if missing.is_empty() { Ok(hold) } else { Err(unavailable(missing.into_iter().collect(), &words)) }
+    }
+
+    /// Fetches what it can, so many paths with each request, and gives the daemon's words about the last that it refused.
+    async fn fetch(&self, missing: &BTreeSet<StorePath>, batch: usize) -> Result<Option<String>, DaemonError> {
+        let paths: Vec<&StorePath> = missing.iter().collect();
+        let batches: Vec<BTreeSet<StorePath>> =
+            paths.chunks(batch).map(|paths| paths.iter().copied().cloned().collect()).collect();
+        let fetches = stream::iter(batches).map(|paths| self.fetch_batch(paths)).buffer_unordered(FETCHES_AT_ONCE);
+        fetches.try_fold(None, |before, words| async { Ok(words.or(before)) }).await
+    }
+
+    /// A refusal is no error here: what came is looked up afterwards.
+    async fn fetch_batch(&self, paths: BTreeSet<StorePath>) -> Result<Option<String>, DaemonError> {
+        let _alone = match self.met_cache.load(Ordering::Relaxed) {
+            true => None,
+            false => Some(self.meeting_cache.lock().await),
+        };
+        match self.ensure(&paths).await {
+            Ok(()) => {
+                self.met_cache.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
             Err(DaemonError::Daemon(words)) => Ok(Some(words)),
             Err(error) => Err(error),
         }
     }
 
-    async fn fetch_once(&self, path: &StorePath) -> Result<(), DaemonError> {
-        if self.met_cache.load(Ordering::Relaxed) {
-            return self.ensure(path).await;
-        }
-        let _alone = self.meeting_cache.lock().await;
-        let fetched = self.ensure(path).await;
-        self.met_cache.fetch_or(fetched.is_ok(), Ordering::Relaxed);
-        fetched
-    }
-
-    async fn ensure(&self, path: &StorePath) -> Result<(), DaemonError> {
+    async fn ensure(&self, paths: &BTreeSet<StorePath>) -> Result<(), DaemonError> {
         loop {
             let mut daemon = self.fetching.take().await?;
-            let limit = Duration::from_secs(FETCH_TIMEOUT_SECS);
-            match tokio::time::timeout(limit, daemon.ensure(path)).await {
+            let limit = Duration::from_secs(FETCH_TIMEOUT_SECS * paths.len() as u64);
+            match tokio::time::timeout(limit, daemon.ensure_all(paths)).await {
                 Err(_) => return Err(DaemonError::Timeout { what: "an input", limit }),
                 Ok(Err(error)) if daemon.went_stale(&error) => {}
                 Ok(Err(refused @ DaemonError::Daemon(_))) => {
@@ -125,6 +131,10 @@ impl Inputs {
             }
         }
     }
+}
+
+fn failure(error: &DaemonError) -> Failure {
+    Failure::of(cause_of::of_error(error), error)
 }
 
 fn unavailable(missing: Vec<StorePath>, why: &str) -> Failure {

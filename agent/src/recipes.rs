@@ -17,6 +17,8 @@ use crate::failure::Failure;
 
 /// What the packs that are kept may have together, uncompressed, in bytes.
 const KEPT_BYTES: usize = 128 << 20;
+/// What the packs of one closure may have together, uncompressed, in bytes.
+const MAX_LIBRARY_BYTES: usize = 1 << 30;
 /// How often a pack is asked for where the bucket does not answer.
 const TRIES: u32 = 5;
 /// Before another try, in seconds; doubled each time.
@@ -47,14 +49,22 @@ impl Recipes {
 
     /// What is offered.
     pub async fn read(&self, offer: &Offer) -> Result<Derivation, Failure> {
-        let texts = self.texts(offer.pack).await?;
-        let text =
-            texts.get(&offer.drv).ok_or_else(|| refused(format!("the pack {} does not hold {}", offer.pack, offer.drv)))?;
-        let derivation = Derivation::parse(&self.store_dir, text).map_err(|error| refused(format!("{}: {error}", offer.drv)))?;
-        let name = format!("{}.drv", offer.drv.name_without_drv());
+        Ok(self.library([offer.pack]).find(&offer.drv).await?.0)
+    }
+
+    /// Some packs together. Each is fetched when it is needed.
+    pub fn library(&self, packs: impl IntoIterator<Item = PackId>) -> Library<'_> {
+        let mut unopened: Vec<PackId> = packs.into_iter().collect();
+        unopened.reverse();
+        Library { recipes: self, unopened, opened: Vec::new(), bytes: 0 }
+    }
+
+    fn verified(&self, drv: &DrvPath, text: &[u8]) -> Result<Derivation, Failure> {
+        let derivation = Derivation::parse(&self.store_dir, text).map_err(|error| refused(format!("{drv}: {error}")))?;
+        let name = format!("{}.drv", drv.name_without_drv());
         match text_path(&self.store_dir, &name, &Sha256::of(text), derivation.references()) {
-            Ok(path) if path == *offer.drv.as_store_path() => Ok(derivation),
-            _ => Err(refused(format!("{} is not the name of what the pack {} holds under it", offer.drv, offer.pack))),
+            Ok(path) if path == *drv.as_store_path() => Ok(derivation),
+            _ => Err(refused(format!("{drv} is not the name of what a pack holds under it"))),
         }
     }
 
@@ -84,6 +94,41 @@ impl Recipes {
     }
 }
 
+/// The derivations of some packs.
+#[derive(Debug)]
+pub struct Library<'r> {
+    recipes: &'r Recipes,
+    /// The next is the last.
+    unopened: Vec<PackId>,
+    opened: Vec<Arc<Texts>>,
+    bytes: usize,
+}
+
+impl Library<'_> {
+    /// A derivation that one of the packs holds, and its text.
+    pub async fn find(&mut self, drv: &DrvPath) -> Result<(Derivation, Bytes), Failure> {
+        loop {
+            if let Some(text) = self.opened.iter().find_map(|texts| texts.get(drv)) {
+                return Ok((self.recipes.verified(drv, text)?, text.clone()));
+            }
+            let Some(pack) = self.unopened.pop() else {
+                return Err(refused(format!("{drv} is in none of the {} packs that were named", self.opened.len())));
+            };
+            self.open(pack).await?;
+        }
+    }
+
+    async fn open(&mut self, pack: PackId) -> Result<(), Failure> {
+        let texts = self.recipes.texts(pack).await?;
+        self.bytes += size(&texts);
+        if self.bytes > MAX_LIBRARY_BYTES {
+            return Err(refused(format!("a closure lies in packs of more than {} MiB", MAX_LIBRARY_BYTES >> 20)));
+        }
+        self.opened.push(texts);
+        Ok(())
+    }
+}
+
 impl Kept {
     fn get(&mut self, pack: PackId) -> Option<Arc<Texts>> {
         let at = self.packs.iter().position(|(id, _)| *id == pack)?;
@@ -95,11 +140,14 @@ impl Kept {
 
     fn put(&mut self, pack: PackId, texts: Arc<Texts>) {
         self.packs.push_back((pack, texts));
-        let size = |(_, texts): &(PackId, Arc<Texts>)| texts.values().map(Bytes::len).sum::<usize>();
-        while self.packs.len() > 1 && self.packs.iter().map(size).sum::<usize>() > KEPT_BYTES {
+        while self.packs.len() > 1 && self.packs.iter().map(|(_, texts)| size(texts)).sum::<usize>() > KEPT_BYTES {
             self.packs.pop_front();
         }
     }
+}
+
+fn size(texts: &Texts) -> usize {
+    texts.values().map(Bytes::len).sum()
 }
 
 async fn unpack(pack: PackId, bytes: Bytes) -> Result<Texts, Failure> {

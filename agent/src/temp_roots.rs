@@ -24,17 +24,35 @@ pub struct TempRoots {
 
 /// What is held stays in the store while this lives.
 #[derive(Debug, Clone)]
-pub struct Hold(#[allow(dead_code)] Arc<Holder>);
+pub struct Hold(Vec<Arc<Holder>>);
 
 #[derive(Debug)]
 struct Holder {
+    needs_closure: bool,
     inner: Mutex<Rooted>,
 }
 
 #[derive(Debug)]
 struct Rooted {
     connection: Connection,
+    /// Those of what is not valid yet may be counted more than once.
+    roots: usize,
     valid: HashSet<StorePath>,
+}
+
+impl Hold {
+    /// Holds what the other does, too.
+    pub fn and(mut self, other: Self) -> Self {
+        let known = |holder: &Arc<Holder>| self.0.iter().any(|ours| Arc::ptr_eq(ours, holder));
+        let new: Vec<_> = other.0.into_iter().filter(|holder| !known(holder)).collect();
+        self.0.extend(new);
+        self
+    }
+
+    /// Whether this daemon wants a derivation in its store, with all that it refers to, to build it.
+    pub fn needs_closure(&self) -> bool {
+        self.0.iter().any(|holder| holder.needs_closure)
+    }
 }
 
 impl TempRoots {
@@ -48,7 +66,7 @@ impl TempRoots {
         loop {
             let (holder, fresh) = self.holder().await?;
             match holder.hold(paths).await {
-                Ok(missing) => return Ok((Hold(holder), missing)),
+                Ok(missing) => return Ok((Hold(vec![holder]), missing)),
                 Err(DaemonError::Lost(_)) if !fresh => self.forget(),
                 Err(error) => {
                     self.forget();
@@ -67,8 +85,10 @@ impl TempRoots {
         if let Some(holder) = self.current().clone().filter(|holder| !holder.is_full()) {
             return Ok((holder, false));
         }
-        let rooted = Rooted { connection: self.daemon.connect().await?, valid: HashSet::new() };
-        let holder = Arc::new(Holder { inner: Mutex::new(rooted) });
+        let connection = self.daemon.connect().await?;
+        let needs_closure = connection.needs_closure();
+        let inner = Mutex::new(Rooted { connection, roots: 0, valid: HashSet::new() });
+        let holder = Arc::new(Holder { needs_closure, inner });
         *self.current() = Some(holder.clone());
         Ok((holder, true))
     }
@@ -89,6 +109,7 @@ impl Holder {
         // First the roots: what is valid after that stays so.
         for path in &unknown {
             rooted.connection.add_temp_root(path).await?;
+            rooted.roots += 1;
         }
         let valid = rooted.connection.query_valid(&unknown).await?;
         let missing = unknown.difference(&valid).cloned().collect();
@@ -98,6 +119,6 @@ impl Holder {
 
     /// Whether another should take its place. One that is in use has room.
     fn is_full(&self) -> bool {
-        self.inner.try_lock().is_ok_and(|rooted| rooted.valid.len() > MAX_ROOTS)
+        self.inner.try_lock().is_ok_and(|rooted| rooted.roots > MAX_ROOTS)
     }
 }
