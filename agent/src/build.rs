@@ -1,13 +1,13 @@
-//! The second stage, on a slot: the store daemon builds.
+//! The second stage, on a slot: the store daemon builds, for the first time or to check.
 //!
 //! This knows one daemon connection, one derivation and one log. That the slot is free afterwards is the caller's affair.
 
 use std::time::Instant;
 
-use drover_daemon::{BuildMode, BuildResult, BuildStatus, DaemonError, Event, Job, StoreDaemon};
+use drover_daemon::{BuildMode, BuildResult, BuildStatus, DaemonError, Dialect, Event, Job, StoreDaemon};
 use drover_messages::report::Times;
 use drover_messages::{Cause, Timestamp};
-use drover_store::{Derivation, DrvPath, StorePath};
+use drover_store::Derivation;
 
 use crate::build_log::BuildLog;
 use crate::cause_of;
@@ -21,22 +21,29 @@ pub struct Success {
     pub already_valid: bool,
 }
 
-/// Builds a derivation whose inputs are in the store. The daemon's time is noted in `times`, however it ends.
+/// How a daemon's work ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whose daemon it was.
+    pub dialect: Dialect,
+    /// What it said.
+    pub result: BuildResult,
+}
+
+/// Has a derivation built whose inputs are in the store. The daemon's time is noted in `times`, however it ends.
 ///
 /// Dropped before its end it drops the connection, which makes the daemon kill the builder.
 pub async fn build(
     daemons: &DaemonPool,
-    drv: &DrvPath,
-    derivation: &Derivation,
-    inputs: impl IntoIterator<Item = StorePath>,
+    job: &Job<'_>,
+    mode: BuildMode,
     log: &BuildLog,
     times: &mut Times,
-) -> Result<Success, Failure> {
-    let job = Job::new(drv, derivation, inputs);
+) -> Result<Ended, Failure> {
     let start = Instant::now();
     times.started_at = Timestamp::now();
     let result = tokio::select! {
-        result = run(daemons, &job, log) => Some(result),
+        result = run(daemons, job, mode, log) => Some(result),
         () = log.follow() => None,
         () = log.overflows() => None,
     };
@@ -44,12 +51,11 @@ pub async fn build(
     times.stopped_at = Timestamp::now();
     match result {
         None => Err(Failure::new(Cause::TooLarge, "the log is larger than it may be")),
-        Some(Err(error)) => Err(Failure::of(cause_of::of_error(&error), &error)),
-        Some(Ok(result)) => judge(&result, derivation),
+        Some(ended) => ended.map_err(|error| Failure::of(cause_of::of_error(&error), &error)),
     }
 }
 
-async fn run(daemons: &DaemonPool, job: &Job<'_>, log: &BuildLog) -> Result<BuildResult, DaemonError> {
+async fn run(daemons: &DaemonPool, job: &Job<'_>, mode: BuildMode, log: &BuildLog) -> Result<Ended, DaemonError> {
     loop {
         let mut daemon = daemons.take().await?;
         let mut told = |event| {
@@ -57,14 +63,15 @@ async fn run(daemons: &DaemonPool, job: &Job<'_>, log: &BuildLog) -> Result<Buil
                 log.line(&line);
             }
         };
-        match daemon.build(job, BuildMode::Normal, &mut told).await {
+        match daemon.build(job, mode, &mut told).await {
             Err(error) if daemon.went_stale(&error) => {}
-            result => return result,
+            result => return Ok(Ended { dialect: daemon.dialect(), result: result? }),
         }
     }
 }
 
-fn judge(result: &BuildResult, derivation: &Derivation) -> Result<Success, Failure> {
+/// What the daemon's words mean.
+pub fn judge(result: &BuildResult, derivation: &Derivation) -> Result<Success, Failure> {
     if result.status.is_success() {
         return Ok(Success { already_valid: result.status != BuildStatus::Built });
     }

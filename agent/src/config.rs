@@ -49,6 +49,11 @@ impl Config {
         }
     }
 
+    /// For connections that check. What differs is looked at, so it is kept.
+    pub fn checking(&self) -> Options {
+        Options { keep_failed: true, ..self.building() }
+    }
+
     /// For connections that fetch inputs, from our cache and signed by its keys only.
     pub fn fetching(&self) -> Options {
         let substituters =

@@ -90,7 +90,7 @@ impl Uploads {
         let file = self.store_dir.path(path);
         for upload in upload_try..upload_try.saturating_add(MAX_TRIES) {
             let key = Key::OutputIncoming { agent: self.agent, attempt, upload, item: path.into() };
-            let (dumped, put) = dump_to(&self.bucket, &key, file.as_ref(), expected).await?;
+            let (dumped, put) = dump_to(&self.bucket, &key, file.as_ref(), Some(expected)).await?;
             // A process that died before it could report put it there: perhaps by another version of zstd.
             if put == Put::Created {
                 return Ok((info, dumped, key));

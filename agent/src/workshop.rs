@@ -3,21 +3,25 @@
 //! The order of the stages stands here, and when the slot is free again. What may follow what is the ledger's affair; a
 //! stage does not know of the others.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use drover_bucket::{Bucket, BucketError, Key};
+use drover_bucket::{Bucket, Key};
+use drover_daemon::{BuildMode, Job};
 use drover_messages::offer::Offer;
-use drover_messages::report::{Built, Failed, Outcome, SealedLog, Times};
+use drover_messages::report::{Built, Checked, Failed, Outcome, SealedLog, Times};
+use drover_messages::request::Mode;
 use drover_messages::{AgentId, Cause};
 use drover_nats::Bus;
 use drover_store::{Derivation, OutputName, StorePath};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::build::{Success, build};
-use crate::build_log::{BuildLog, Finished};
+use crate::build::{Ended, Success, build, judge};
+use crate::build_log::BuildLog;
+use crate::check::Evidence;
+use crate::closure::Closures;
 use crate::config::Config;
 use crate::daemon_pool::DaemonPool;
 use crate::disk;
@@ -25,11 +29,9 @@ use crate::failure::Failure;
 use crate::inputs::Inputs;
 use crate::output_roots::OutputRoots;
 use crate::recipes::Recipes;
+use crate::seal::seal;
 use crate::temp_roots::Hold;
 use crate::upload::{UPLOADS_AT_ONCE, Uploads};
-
-/// How often a finished log is brought to the bucket, before the build is reported without it.
-const SEAL_TRIES: u32 = 5;
 
 /// Everything that stages need.
 pub struct Workshop {
@@ -37,38 +39,58 @@ pub struct Workshop {
     config: Arc<Config>,
     bus: Bus,
     bucket: Bucket,
-    daemons: Arc<DaemonPool>,
-    inputs: Inputs,
-    recipes: Recipes,
+    building: Arc<DaemonPool>,
+    checking: DaemonPool,
+    inputs: Arc<Inputs>,
+    recipes: Arc<Recipes>,
+    closures: Closures,
+    evidence: Evidence,
     slots: Semaphore,
     uploads: Uploads,
 }
 
-/// A build that succeeded.
-struct Made {
-    derivation: Derivation,
-    already_valid: bool,
+/// What came of it.
+enum Made {
+    New {
+        outputs: BTreeMap<OutputName, StorePath>,
+        already_valid: bool,
+    },
+    /// As the store has it.
+    Same,
 }
 
 impl Workshop {
-    /// With nothing in it yet.
-    pub fn new(config: Arc<Config>, bus: Bus, bucket: Bucket, daemons: Arc<DaemonPool>, roots: Arc<OutputRoots>) -> Self {
-        let fetching = Arc::new(DaemonPool::new(config.daemon(), config.fetching(), config.slots));
+    /// With nothing in it yet. `building` connections look things up, too; `fetching` ones may substitute.
+    pub fn new(
+        config: Arc<Config>,
+        bus: Bus,
+        bucket: Bucket,
+        building: Arc<DaemonPool>,
+        fetching: Arc<DaemonPool>,
+        roots: Arc<OutputRoots>,
+    ) -> Self {
+        let store_dir = || config.store_dir.clone();
+        let inputs = Arc::new(Inputs::new(building.clone(), fetching));
+        let recipes = Arc::new(Recipes::new(bucket.clone(), store_dir()));
         Self {
             agent: config.agent,
-            inputs: Inputs::new(daemons.clone(), fetching),
-            recipes: Recipes::new(bucket.clone(), config.store_dir.clone()),
+            // None is kept: the daemon's process behind one keeps in the store what it has built.
+            checking: DaemonPool::new(config.daemon(), config.checking(), 0),
+            closures: Closures::new(recipes.clone(), inputs.clone(), building.clone()),
+            evidence: Evidence::new(bucket.clone(), store_dir(), building.clone()),
             slots: Semaphore::new(config.slots),
-            uploads: Uploads::new(config.agent, bucket.clone(), config.store_dir.clone(), daemons.clone(), roots),
+            uploads: Uploads::new(config.agent, bucket.clone(), store_dir(), building.clone(), roots),
+            inputs,
+            recipes,
             config,
             bus,
             bucket,
-            daemons,
+            building,
         }
     }
 
     /// The connections that build: one for each slot, and some for what is done beside it.
-    pub fn daemons(config: &Config) -> DaemonPool {
+    pub fn building(config: &Config) -> DaemonPool {
         DaemonPool::new(config.daemon(), config.building(), config.slots + UPLOADS_AT_ONCE)
     }
 
@@ -82,13 +104,12 @@ impl Workshop {
             () = stop.cancelled() => Err(Failure::new(Cause::Aborted, "it was asked to stop")),
             made = self.make(offer, on_slot, &log, &mut times) => made,
         };
-        let log = self.seal(offer, log).await;
+        let key = Key::Log { build: offer.build, attempt: offer.attempt };
+        let log = seal(&self.bucket, &key, log).await;
         match made {
-            Ok(made) => {
-                let outputs = outputs(&made.derivation);
-                Outcome::Built(Built { outputs, already_valid: made.already_valid, times, log })
-            }
-            Err(Failure { cause, message }) => Outcome::Failed(Failed { cause, message, times, log, kept: Vec::new() }),
+            Ok(Made::New { outputs, already_valid }) => Outcome::Built(Built { outputs, already_valid, times, log }),
+            Ok(Made::Same) => Outcome::Checked(Checked { times, log }),
+            Err(failure) => failed(failure, times, log),
         }
     }
 
@@ -101,27 +122,54 @@ impl Workshop {
         };
         Some(match uploaded {
             Ok(uploaded) => Outcome::Uploaded(uploaded),
-            Err(Failure { cause, message }) => {
-                Outcome::Failed(Failed { cause, message, times: built.times, log: built.log.clone(), kept: Vec::new() })
-            }
+            Err(failure) => failed(failure, built.times, built.log.clone()),
         })
     }
 
     async fn make(&self, offer: &Offer, on_slot: impl FnOnce(), log: &BuildLog, times: &mut Times) -> Result<Made, Failure> {
         let start = Instant::now();
-        let (derivation, hold) = tokio::try_join!(self.recipes.read(offer), self.inputs.gather(&offer.inputs))?;
+        let (derivation, hold) = self.set_up(offer).await?;
         times.inputs_micros = start.elapsed().as_micros() as u64;
         let ready = Instant::now();
         // Never closed, so never refused.
         let slot = self.slots.acquire().await;
         times.waited_micros = ready.elapsed().as_micros() as u64;
         on_slot();
-        let inputs = offer.inputs.iter().map(|input| input.path.clone());
-        let built = build(&self.daemons, &offer.drv, &derivation, inputs, log, times).await;
+        let job = job(offer, &derivation);
+        let ended = match offer.mode {
+            Mode::Build => build(&self.building, &job, BuildMode::Normal, log, times).await,
+            Mode::Check => build(&self.checking, &job, BuildMode::Check, log, times).await,
+        };
         drop(slot);
-        match built {
-            Ok(Success { already_valid }) => Ok(Made { derivation, already_valid }),
+        match self.conclude(offer, &derivation, ended).await {
+            Ok(made) => Ok(made),
             Err(failure) => Err(self.look_closer(failure, offer, hold).await),
+        }
+    }
+
+    /// The derivation, and all that must be in the store to build it.
+    async fn set_up(&self, offer: &Offer) -> Result<(Derivation, Hold), Failure> {
+        let (derivation, hold) = tokio::try_join!(self.recipes.read(offer), self.inputs.gather(&offer.inputs))?;
+        if !hold.needs_closure() {
+            return Ok((derivation, hold));
+        }
+        let closure = self.closures.bring(offer).await?;
+        Ok((derivation, hold.and(closure)))
+    }
+
+    async fn conclude(&self, offer: &Offer, derivation: &Derivation, ended: Result<Ended, Failure>) -> Result<Made, Failure> {
+        let Ended { dialect, result } = ended?;
+        match (offer.mode, judge(&result, derivation)) {
+            (Mode::Build, Ok(Success { already_valid })) => Ok(Made::New { outputs: outputs(derivation), already_valid }),
+            (Mode::Check, Ok(Success { already_valid: false })) => Ok(Made::Same),
+            (Mode::Check, Ok(Success { already_valid: true })) => {
+                Err(Failure::new(Cause::DaemonGone, "the store daemon was asked to build it again, and did not"))
+            }
+            (Mode::Check, Err(failure)) if failure.cause == Cause::NotDeterministic => {
+                let kept = self.evidence.keep(offer, derivation, dialect, &result.message).await;
+                Err(Failure { kept, ..failure })
+            }
+            (_, Err(failure)) => Err(failure),
         }
     }
 
@@ -139,34 +187,20 @@ impl Workshop {
             _ => failure,
         }
     }
-
-    /// Brings the finished log to the bucket. A log that cannot be brought there does not fail its build.
-    async fn seal(&self, offer: &Offer, log: BuildLog) -> Option<SealedLog> {
-        let Finished { compressed, bytes } = match log.finish() {
-            Ok(finished) => finished?,
-            Err(error) => {
-                tracing::error!(%error, "a log is lost");
-                return None;
-            }
-        };
-        let key = Key::Log { build: offer.build, attempt: offer.attempt };
-        let mut backoff = Backoff::default();
-        for _ in 0..SEAL_TRIES {
-            // An attempt that a killed agent began, and this one began anew, replaces its log.
-            match self.bucket.put(&key, compressed.clone()).await {
-                Ok(()) => return Some(SealedLog { key: key.to_string(), bytes }),
-                Err(error) => note_unsealed(&key, &error),
-            }
-            backoff.wait().await;
-        }
-        None
-    }
 }
 
-fn note_unsealed(key: &Key, error: &BucketError) {
-    tracing::warn!(%key, %error, "a log could not be brought to the bucket");
+/// A check has its own outputs among its inputs; a build does not see them.
+fn job<'a>(offer: &'a Offer, derivation: &'a Derivation) -> Job<'a> {
+    let is_own = |path: &StorePath| derivation.outputs.values().any(|output| output.path == *path);
+    let inputs = offer.inputs.iter().map(|input| &input.path).filter(|path| !is_own(path));
+    Job::new(&offer.drv, derivation, inputs.cloned())
 }
 
-fn outputs(derivation: &Derivation) -> std::collections::BTreeMap<OutputName, StorePath> {
+fn outputs(derivation: &Derivation) -> BTreeMap<OutputName, StorePath> {
     derivation.outputs.iter().map(|(name, output)| (name.clone(), output.path.clone())).collect()
+}
+
+fn failed(failure: Failure, times: Times, log: Option<SealedLog>) -> Outcome {
+    let Failure { cause, message, kept } = failure;
+    Outcome::Failed(Failed { cause, message, times, log, kept })
 }

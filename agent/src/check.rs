@@ -1,0 +1,106 @@
+//! What a check found to differ: brought to the bucket for whoever compares, and taken out of the store.
+//!
+//! The daemon leaves the output that came out differently beside the valid one and names it in its words. It stops at the
+//! first that differs, so there may be others of which nobody knows. Evidence that cannot be kept does not change what the
+//! check found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_bucket::{Bucket, Key, Put};
+use drover_daemon::{Dialect, StoreDaemon};
+use drover_messages::offer::Offer;
+use drover_messages::report::Kept;
+use drover_messages::request::Nar;
+use drover_store::{Derivation, OutputName, StoreDir, StorePath};
+
+use crate::backoff::Backoff;
+use crate::cause_of::words;
+use crate::daemon_pool::DaemonPool;
+use crate::dump::{DumpError, Dumped, dump_to};
+
+/// How often an output is brought to the bucket, before the check is reported without it.
+const TRIES: u32 = 5;
+/// How often it is asked to be deleted: the daemon's process that built it keeps it alive for a moment longer.
+const DELETIONS: u32 = 20;
+/// Between those, in milliseconds.
+const DELETION_PAUSE_MILLIS: u64 = 100;
+
+/// Keeps evidence.
+#[derive(Debug)]
+pub struct Evidence {
+    bucket: Bucket,
+    store_dir: StoreDir,
+    daemons: Arc<DaemonPool>,
+}
+
+impl Evidence {
+    /// Out of this store, into this bucket.
+    pub fn new(bucket: Bucket, store_dir: StoreDir, daemons: Arc<DaemonPool>) -> Self {
+        Self { bucket, store_dir, daemons }
+    }
+
+    /// Keeps the outputs of which the daemon says, in these words, that they came out differently.
+    pub async fn keep(&self, offer: &Offer, derivation: &Derivation, dialect: Dialect, told: &str) -> Vec<Kept> {
+        let mut kept = Vec::new();
+        for (name, output) in &derivation.outputs {
+            let Some(differing) = dialect.differing(&output.path) else { continue };
+            // One of an earlier check may lie there still; only what is named is of this one.
+            if !told.contains(&self.store_dir.path(&differing)) {
+                continue;
+            }
+            kept.extend(self.bring(offer, name, &output.path, &differing).await);
+            self.delete(&differing).await;
+        }
+        kept
+    }
+
+    async fn bring(&self, offer: &Offer, name: &OutputName, path: &StorePath, differing: &StorePath) -> Option<Kept> {
+        let key = Key::Kept { build: offer.build, attempt: offer.attempt, item: path.into() };
+        let mut backoff = Backoff::default();
+        for _ in 0..TRIES {
+            match self.dump(&key, differing).await {
+                Ok(dumped) => return Some(Kept { name: name.clone(), path: path.clone(), nar: nar(&key, dumped) }),
+                Err(error) => tracing::warn!(%differing, error = words(&error), "what a check made is not in the bucket"),
+            }
+            backoff.wait().await;
+        }
+        None
+    }
+
+    /// An attempt that a killed agent began, and this one began anew, replaces what was kept: it came out differently again.
+    async fn dump(&self, key: &Key, differing: &StorePath) -> Result<Dumped, DumpError> {
+        let file = self.store_dir.path(differing);
+        loop {
+            match dump_to(&self.bucket, key, file.as_ref(), None).await? {
+                (dumped, Put::Created) => return Ok(dumped),
+                (_, Put::Existed) => self.bucket.delete(key).await?,
+            }
+        }
+    }
+
+    async fn delete(&self, differing: &StorePath) {
+        for _ in 0..DELETIONS {
+            let deleted = match self.daemons.take().await {
+                Ok(mut daemon) => daemon.delete(differing).await,
+                Err(error) => Err(error),
+            };
+            match deleted {
+                Ok(true) => return,
+                Ok(false) => tokio::time::sleep(Duration::from_millis(DELETION_PAUSE_MILLIS)).await,
+                Err(error) => return tracing::warn!(%differing, %error, "what a check made stays in the store"),
+            }
+        }
+        tracing::warn!(%differing, "what a check made stays in the store: something keeps it alive");
+    }
+}
+
+fn nar(key: &Key, dumped: Dumped) -> Nar {
+    Nar {
+        key: key.to_string(),
+        nar_hash: dumped.nar.sha256,
+        nar_size: dumped.nar.size,
+        file_hash: dumped.file.sha256,
+        file_size: dumped.file.size,
+    }
+}
