@@ -1,5 +1,6 @@
-# shellcheck shell=bash disable=SC2154,SC2034  # run is demo/run's, and some of what is set here is for it
-# The farm of the demo: `drover up` and its agents, one beside each store daemon. Sourced by demo/run.
+# shellcheck shell=bash disable=SC2154,SC2034  # some of what is used here is the demo's, and some of what is set is for it
+# The farm of a demo: `drover up` and its agents, one beside each store daemon. Sourced by demo/run and demo/guix/run, which set
+# `store_dir`, `cache_url` and `trust` (what makes an agent trust that cache) before they start agents.
 
 readonly FARM_TIMEOUT_SECS=60
 
@@ -10,11 +11,9 @@ start_farm() {
   export DROVER_FARM=$run/farm
   launch "$run/up.log" drover up --dir "$DROVER_FARM" --no-agents
   await "$FARM_TIMEOUT_SECS" "$launched" "$run/up.log" "the farm" farm_answers
-  cache_url=$(cat "$DROVER_FARM/cache-url")
-  cache_key=$(cat "$DROVER_FARM/cache-key.pub")
 }
 
-farm_answers() { [ -s "$DROVER_FARM/cache-url" ] && [ -s "$DROVER_FARM/cache-key.pub" ] && drover list; }
+farm_answers() { [ -s "$DROVER_FARM/farm.json" ] && drover list; }
 
 # start_agent NAME SOCKET [COMMAND…]: an agent with a login of its own, started through COMMAND, which enters its store's namespace.
 start_agent() {
@@ -24,8 +23,8 @@ start_agent() {
   agent_names[$id]=$name
   launch "$run/agent-$name.log" "$@" drover-agent --name "$name" --uuid "$id" --password-file "$password" \
     --nats-url "$(farm_fact nats_url)" --bucket "$(farm_fact bucket)" --state-dir "$run/agent-$name" \
-    --system "$(uname -m)-linux" --max-parallel-builds 1 --daemon-socket "$socket" --store-dir /nix/store \
-    --substitute-url "$cache_url" --trusted-public-key "$cache_key"
+    --system "$(uname -m)-linux" --max-parallel-builds 1 --daemon-socket "$socket" --store-dir "$store_dir" \
+    --substitute-url "$cache_url" "${trust[@]}"
   await "$FARM_TIMEOUT_SECS" "$launched" "$run/agent-$name.log" "agent $name" agent_is_ready "$id"
 }
 

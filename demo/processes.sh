@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The processes that the demo starts: each has a log of its own, is known by its pid, and is stopped by it. Knows nothing of what
-# they do. Sourced by demo/run.
+# they do. Sourced by demo/run and demo/guix/run.
 
 readonly STOP_TIMEOUT_SECS=10
 

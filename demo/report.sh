@@ -1,6 +1,6 @@
-# shellcheck shell=bash disable=SC2154  # agent_names is farm.sh's
+# shellcheck shell=bash disable=SC2154  # agent_names is farm.sh's, store_dir the demo's
 # What the demo tells at its end, from the farm's own list of builds: who built what in which time, and which outputs had to
-# travel. Sourced by demo/run.
+# travel. Sourced by demo/run and demo/guix/run.
 
 # /nix/store/…-hello-2.10.drv or …-hello-2.10.drv → hello-2.10
 package() {
@@ -26,7 +26,7 @@ travels() {
   shift
   while IFS=$'\t' read -r drv agent _; do built_by[$(basename "$drv")]=$agent; done <"$file"
   while IFS=$'\t' read -r drv agent _; do
-    for input in $("$@" "/nix/store/$(basename "$drv")"); do
+    for input in $("$@" "$store_dir/$(basename "$drv")"); do
       input=${input##*/}
       if [ -n "${built_by[$input]:-}" ] && [ "${built_by[$input]}" != "$agent" ]; then
         echo "$(package "$input"): built by ${agent_names[${built_by[$input]}]}, fetched by ${agent_names[$agent]} for $(package "$drv")"
