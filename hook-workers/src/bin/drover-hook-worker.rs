@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use drover_bucket::Bucket;
 use drover_hook_workers::publish::{self, Fence, Limits, Pool, Publisher};
+use drover_hook_workers::substitutes::{self, Lookup};
 use drover_nats::{Bus, NatsArgs};
+use drover_store::PublicKey;
+use drover_substituter::{ServerUrl, Trust};
 
 /// Work on what happened in a Drover farm
 #[derive(Parser)]
@@ -19,6 +22,8 @@ struct Cli {
 enum PoolArgs {
     /// Verify what agents and users uploaded, sign it, and put it into the cache
     Publish(PublishArgs),
+    /// Say what substitute servers beyond the farm's own have, so that it is not built again
+    Substitutes(SubstitutesArgs),
 }
 
 #[derive(Args)]
@@ -39,14 +44,32 @@ struct PublishArgs {
     max_nar_bytes: u64,
 }
 
-#[tokio::main]
-async fn main() {
-    let PoolArgs::Publish(args) = Cli::parse().pool;
-    drover_process::log_to_stderr();
-    drover_process::end("drover-hook-worker publish", run(args).await)
+#[derive(Args)]
+struct SubstitutesArgs {
+    #[command(flatten)]
+    nats: NatsArgs,
+    /// A substitute server to ask: https://, http:// or file://; may be given several times
+    #[arg(long, env = "DROVER_SUBSTITUTE_URL", value_name = "URL", required = true, value_delimiter = ' ')]
+    substitute_url: Vec<ServerUrl>,
+    /// A key that Nix substitutes count by: NAME:BASE64; may be given several times
+    #[arg(long, env = "DROVER_TRUSTED_PUBLIC_KEY", value_name = "KEY", value_delimiter = ' ')]
+    trusted_public_key: Vec<PublicKey>,
+    /// How many questions to answer at once, of up to 500 items each
+    #[arg(long, env = "DROVER_CONCURRENCY", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
 }
 
-async fn run(args: PublishArgs) -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() {
+    let pool = Cli::parse().pool;
+    drover_process::log_to_stderr();
+    match pool {
+        PoolArgs::Publish(args) => drover_process::end("drover-hook-worker publish", publish(args).await),
+        PoolArgs::Substitutes(args) => drover_process::end("drover-hook-worker substitutes", substitutes(args).await),
+    }
+}
+
+async fn publish(args: PublishArgs) -> anyhow::Result<()> {
     let keys = publish::read_keys(&args.signing_key)?;
     let bucket = Bucket::open(&args.bucket)?;
     let fence = Fence::new(bucket.newest_generation().await?);
@@ -55,4 +78,11 @@ async fn run(args: PublishArgs) -> anyhow::Result<()> {
     let publisher = Publisher::new(bucket, keys, Limits { max_nar_bytes: args.max_nar_bytes });
     publish::run(Pool { bus, publisher, fence, concurrency: args.concurrency.into() }, drover_process::told_to_stop()).await;
     Ok(())
+}
+
+async fn substitutes(args: SubstitutesArgs) -> anyhow::Result<()> {
+    let trust = Trust::nobody().and_nix(args.trusted_public_key);
+    let lookup = Lookup::new(args.substitute_url, trust)?;
+    let bus = Bus::connect(&args.nats.login("substitutes")?).await?;
+    Ok(substitutes::run(&bus, lookup, args.concurrency.into(), drover_process::told_to_stop()).await?)
 }
