@@ -7,6 +7,10 @@ use super::folder::Folder;
 
 /// The secret, in Nix's own format.
 pub(crate) const SECRET: &str = "signing-key";
+/// All secrets that a publish worker signs with.
+pub(crate) const SECRETS: &[&str] = &[SECRET];
+/// The public half for Guix: what `guix archive --authorize` reads.
+pub(crate) const GUIX_PUBLIC: &str = "guix-cache-key.pub";
 /// The public half: what goes into `trusted-public-keys`.
 pub(crate) const PUBLIC: &str = "cache-key.pub";
 

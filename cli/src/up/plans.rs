@@ -102,7 +102,7 @@ impl Facts<'_> {
     pub(crate) fn publish(&self) -> Plan {
         let mut args = vec!["publish".into()];
         args.extend(self.login_and_bucket(&self.logins.publish));
-        args.extend(["--signing-key".into(), self.folder.path(key::SECRET).into()]);
+        args.extend(key::SECRETS.iter().flat_map(|secret| ["--signing-key".into(), self.folder.path(secret).into()]));
         self.plan("publish", &self.programs.hook_worker, args)
     }
 

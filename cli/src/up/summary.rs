@@ -4,6 +4,7 @@ use drover_nats::server::{ServerConf, server_conf};
 use drover_store::Family;
 use uuid::Uuid;
 
+use super::key;
 use super::plans::{Facts, NATS_CONF};
 use super::stores::Store;
 use crate::farm::{self, Farm, FarmStore};
@@ -108,7 +109,7 @@ fn substitutes(facts: &Facts, store: &Store) -> String {
              to trust it     guix archive --authorize < {key}\n                \
                              as root, on each machine that fetches or builds, this one too\n\
              to fetch        guix build --substitute-urls='{url}' …\n\n",
-            key = facts.folder.path("guix-cache-key.pub").display(),
+            key = facts.folder.path(key::GUIX_PUBLIC).display(),
         ),
     }
 }
