@@ -34,7 +34,7 @@ use items::Items;
 
 /// Build derivations on the farm.
 ///
-/// Reads the closure of each .drv from the store on this machine, sends what the farm lacks, and prints the UUIDs of the
+/// Reads the closure of each .drv from the store of Nix or Guix on this machine, sends what the farm lacks, and prints the UUIDs of the
 /// submission and of each build: `submission UUID`, then `build UUID PATH`, one a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::exit::HELP)]
