@@ -342,7 +342,7 @@ pub enum WhyAnswer {
     /// Never heard of.
     Unknown,
     /// This is why.
-    Known(Why),
+    Known(Box<Why>),
 }
 
 impl Message for WhyAnswer {

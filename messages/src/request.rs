@@ -69,10 +69,8 @@ pub struct Terms {
     pub apart: bool,
     /// A builder's failure counts when another agent has met it as well.
     pub confirm: bool,
-    /// Also what is known to fail.
+    /// Inputs that are known to fail are tried all the same.
     pub known_failures: bool,
-    /// Not before then, by the scheduler's wall clock.
-    pub not_before: Option<Timestamp>,
 }
 
 /// What is to be done with a derivation.

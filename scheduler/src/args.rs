@@ -33,6 +33,15 @@ pub struct Args {
     /// Ask the pool `substitutes` what other servers have, before anything is planned to be built
     #[arg(long, env = "DROVER_ASK_SUBSTITUTES")]
     pub ask_substitutes: bool,
+    /// The most unfinished builds of one client
+    #[arg(long, env = "DROVER_BUILDS_PER_CLIENT", value_name = "N")]
+    pub builds_per_client: Option<u64>,
+    /// The most builds of one client that run at once
+    #[arg(long, env = "DROVER_SLOTS_PER_CLIENT", value_name = "N")]
+    pub slots_per_client: Option<u32>,
+    /// So many failed downloads end a build as a failed one
+    #[arg(long, env = "DROVER_DOWNLOAD_TRIES", default_value_t = Limits::default().downloads, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub download_tries: u32,
     /// An agent that was not heard for so long has lost its leases
     #[arg(long, env = "DROVER_LEASE_SECS", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub lease_secs: u64,
@@ -44,6 +53,13 @@ pub struct Args {
 impl Args {
     /// The core's bounds, as far as they can be set.
     pub fn limits(&self) -> Limits {
-        Limits { lease_millis: self.lease_secs * 1000, beat_every_millis: self.beat_secs * 1000, ..Limits::default() }
+        let usual = Limits::default();
+        Limits {
+            lease_millis: self.lease_secs * 1000,
+            beat_every_millis: self.beat_secs * 1000,
+            builds_per_client: self.builds_per_client.unwrap_or(usual.builds_per_client),
+            slots_per_client: self.slots_per_client.unwrap_or(usual.slots_per_client),
+            ..usual
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The scheduler as a NATS micro service: agents that say hello and beat, people who ask.
 
-use drover_messages::agent::{Beat, BeatAnswer, Hello};
+use std::collections::BTreeSet;
+
+use drover_messages::agent::{Beat, BeatAnswer, Drain, Drained, Hello};
 use drover_messages::{AgentId, Generation};
 use drover_nats::service::{About, Asked, Service};
 use drover_nats::{Admin, Bus, Filter, Incoming, NatsError, Subject};
@@ -8,6 +10,7 @@ use drover_scheduler_core::{Input, Outcome};
 
 use crate::logins::Office;
 use crate::questions;
+use crate::reign::Reign;
 use crate::work::Desk;
 
 /// What every answer to a beat says.
@@ -28,7 +31,7 @@ pub(crate) async fn start(bus: &Bus) -> Result<Service, NatsError> {
         Asked { name: "hello", filter: Filter::Hellos, description: "agents introduce themselves" },
         Asked { name: "beat", filter: Filter::Beats, description: "agents say that they are alive, and what they hold" },
         Asked { name: "query", filter: Filter::Queries, description: "how builds, submissions and agents do" },
-        Asked { name: "admin", filter: Filter::Administration, description: "logins" },
+        Asked { name: "admin", filter: Filter::Administration, description: "logins, and agents that take no builds" },
     ];
     Service::start(bus, &about, &asked).await
 }
@@ -46,6 +49,7 @@ pub(crate) async fn serve(
             Subject::Hello { agent } => hello(&desk, here, agent, incoming).await,
             Subject::Beat { agent } => beat(&desk, here, agent, incoming).await,
             Subject::Query(query) => drop(tokio::spawn(questions.clone().answer(query, incoming))),
+            Subject::Admin(Admin::Drain) => drop(tokio::spawn(drain(desk.clone(), incoming))),
             Subject::Admin(admin) => drop(tokio::spawn(administer(office.clone(), admin, incoming))),
             _ => refuse(&incoming, "nothing that this scheduler can be asked").await,
         }
@@ -82,9 +86,46 @@ async fn answer_with(desk: &Desk, here: Here, input: Input, incoming: Incoming) 
     desk.bring_then(input, then).await;
 }
 
+/// Agents that are meant are looked up by what they are called now.
+async fn drain(desk: Desk, incoming: Incoming) {
+    let drain: Drain = match incoming.decode() {
+        Ok(drain) => drain,
+        Err(error) => return refuse(&incoming, &error.to_string()).await,
+    };
+    let wanted = drain.agents.clone();
+    let meant = move |reign: &Reign| {
+        let agents = reign.core().state().agents();
+        agents.filter(|(id, agent)| is_meant(&wanted, *id, &agent.hello.name)).map(|(id, _)| id).collect::<BTreeSet<_>>()
+    };
+    let Some(agents) = desk.ask(meant).await else { return };
+    if agents.is_empty() {
+        return refuse(&incoming, "no agent that is known goes by such a name or id").await;
+    }
+    let deadline_millis = drain.deadline_secs.map(|secs| secs.saturating_mul(1000));
+    desk.settle(Input::Drain { agents: agents.clone(), drained: drain.drained, deadline_millis }).await;
+    told(incoming.respond(&Drained { agents }).await);
+}
+
+fn is_meant(wanted: &[String], id: AgentId, name: &str) -> bool {
+    wanted.iter().any(|wanted| *wanted == id.to_string() || matches_pattern(wanted.as_bytes(), name.as_bytes()))
+}
+
+/// `*` stands for any text, `?` for one character.
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) if matches_pattern(rest, text) => true,
+        (Some((b'*', _)), Some((_, text))) => matches_pattern(pattern, text),
+        (Some((b'?', pattern)), Some((_, text))) => matches_pattern(pattern, text),
+        (Some((wanted, pattern)), Some((here, text))) => wanted == here && matches_pattern(pattern, text),
+        _ => false,
+    }
+}
+
 async fn administer(office: Office, admin: Admin, incoming: Incoming) {
     let made = match admin {
         Admin::LoginNew => incoming.decode().map_err(|e| e.to_string()).and_then(|new| office.make(&new)),
+        Admin::Drain => Err("agents are drained elsewhere".into()),
         Admin::PasswordNew => incoming.decode().map_err(|e| e.to_string()).and_then(|asked| office.renew(&asked)),
     };
     match made {
@@ -104,5 +145,18 @@ pub(crate) async fn refuse(incoming: &Incoming, why: &str) {
 pub(crate) fn told(result: Result<(), NatsError>) {
     if let Err(error) = result {
         tracing::debug!(%error, "an answer was not heard");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_are_meant_by_id_or_by_a_pattern_of_their_name() {
+        let id = AgentId::new();
+        let meant = |wanted: &str| is_meant(&[wanted.to_owned()], id, "builder-12");
+        assert!(["builder-12", "builder-*", "*-12", "b?ilder-1?", "*", &id.to_string()].iter().all(|wanted| meant(wanted)));
+        assert!(!["builder", "builder-?", "uilder-12", ""].iter().any(|wanted| meant(wanted)));
     }
 }

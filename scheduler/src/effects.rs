@@ -167,10 +167,16 @@ async fn is_there(bucket: &Bucket, store_dir: &StoreDir, path: &StorePath) -> Re
     };
     let text = String::from_utf8_lossy(&narinfo);
     let Ok(narinfo) = NarInfo::parse(store_dir, &text) else { return Ok(false) };
-    match format!("cache/{}/{}", store_dir.slug(), narinfo.url).parse::<Key>() {
-        Ok(key) => bucket.exists(&key).await,
-        Err(_) => Ok(false),
+    // Of Guix's several, any will do; a client takes another where one is gone.
+    for file in &narinfo.files {
+        let key = format!("cache/{}/{}", store_dir.slug(), file.url).parse::<Key>();
+        if let Ok(key) = key
+            && bucket.exists(&key).await?
+        {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod servers;
 mod summaries;
 mod telling;
 mod upkeep;
+mod why;
 mod wishes;
 
 pub mod run;

@@ -25,6 +25,7 @@ impl Desk {
             Query::Builds => self.put(incoming, builds).await,
             Query::Build => self.put(incoming, build).await,
             Query::Agents => self.put(incoming, agents).await,
+            Query::Why => self.put(incoming, why).await,
         }
     }
 
@@ -87,6 +88,11 @@ fn submission(reign: &Reign, asked: AskSubmission) -> Result<SubmissionAnswer, U
 fn build(reign: &Reign, asked: AskBuild) -> Result<BuildAnswer, Unanswerable> {
     let Some(build) = reign.build(asked.build)? else { return Ok(BuildAnswer::Unknown) };
     Ok(BuildAnswer::Known(Box::new(summaries::detail(reign, &build)?)))
+}
+
+fn why(reign: &Reign, asked: AskWhy) -> Result<WhyAnswer, Unanswerable> {
+    let Some(build) = reign.build(asked.build)? else { return Ok(WhyAnswer::Unknown) };
+    Ok(WhyAnswer::Known(Box::new(crate::why::why(reign, &build)?)))
 }
 
 fn builds(reign: &Reign, asked: AskBuilds) -> Result<Builds, Unanswerable> {

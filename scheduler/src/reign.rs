@@ -61,6 +61,7 @@ impl Reign {
     ) -> Self {
         let Outlets { told, committed, effects } = outlets;
         let mut state = State::new(generation);
+        state.remember_drained(memory.drained);
         state.remember_usage(memory.took, memory.used);
         state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
         state.remember_cancelled(memory.cancelled_ahead);

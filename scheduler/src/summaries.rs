@@ -159,7 +159,7 @@ fn waits_for(reign: &Reign, build: &Build, missing: u32) -> String {
 }
 
 fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
-    let mut fitting = reign.core().state().agents().filter(|(_, agent)| agent.fits(&build.recipe)).peekable();
+    let mut fitting = reign.core().state().agents().filter(|(_, agent)| agent.fits(build)).peekable();
     if fitting.peek().is_none() {
         let features: Vec<_> = build.recipe.features.iter().map(String::as_str).collect();
         let with = if features.is_empty() { String::new() } else { format!(" with {}", features.join(", ")) };
@@ -168,6 +168,9 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
     }
     if !reign.core().state().gives_leases(reign.heard()) {
         return "a slot; a scheduler that has just started hears first what agents hold".into();
+    }
+    if reign.core().state().is_at_limit(build, reign.core().limits()) {
+        return "a slot; its client has as many builds under way as it may".into();
     }
     match place {
         Place::Anywhere => "a slot".into(),
@@ -188,6 +191,9 @@ pub(crate) fn agent(reign: &Reign, id: AgentId, agent: &Agent) -> AgentRow {
         features: agent.hello.features.clone(),
         max_parallel_builds: agent.hello.max_parallel_builds,
         servers: agent.hello.servers.clone(),
+        tags: agent.hello.tags.clone(),
+        drained: reign.core().state().drained(id).is_some(),
+        quarantine: agent.breaker.why().map(str::to_owned),
         leases: agent.leases.len() as u32,
         silent_millis: Some(heard.millis_since(agent.heard)),
     }

@@ -162,7 +162,6 @@ fn terms() -> Terms {
         apart: true,
         confirm: true,
         known_failures: true,
-        not_before: Some(at(60)),
     }
 }
 
@@ -188,7 +187,7 @@ pub fn why_answers() -> Vec<(&'static str, WhyAnswer)> {
         chain: vec![summary()],
         dead_ends: vec![(path("zlib-1.3"), "lost".into())],
     };
-    vec![("why-answer-unknown", WhyAnswer::Unknown), ("why-answer-known", WhyAnswer::Known(why))]
+    vec![("why-answer-unknown", WhyAnswer::Unknown), ("why-answer-known", WhyAnswer::Known(Box::new(why)))]
 }
 
 pub fn source_manifest() -> SourceManifest {

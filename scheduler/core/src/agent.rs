@@ -1,14 +1,13 @@
 //! An agent, as the scheduler hears it.
 
-use std::collections::BTreeSet;
-
 use drover_messages::agent::{self, Beat, Hello, Phase};
 use drover_messages::{AttemptId, BuildId};
-use drover_store::StoreDir;
 use std::collections::BTreeMap;
 
-use crate::build::Recipe;
+use crate::breaker::Breaker;
+use crate::build::Build;
 use crate::limits::Limits;
+use crate::place::Requirement;
 use crate::time::Heard;
 
 /// An agent. It lives in memory only: after a start the agents say hello again.
@@ -26,6 +25,8 @@ pub struct Agent {
     pub leases: BTreeMap<AttemptId, Held>,
     /// Attempts that it was told to stop, and has not let go of; since when. They take slots as well.
     pub stopping: BTreeMap<AttemptId, Heard>,
+    /// Whether it is trusted.
+    pub breaker: Breaker,
 }
 
 /// What is known of a lease beyond what is recorded.
@@ -41,22 +42,12 @@ pub struct Held {
 
 impl Agent {
     /// Whether it could build this, were it idle.
-    pub fn fits(&self, recipe: &Recipe) -> bool {
-        self.fits_class(&recipe.store_dir, &recipe.system, &recipe.features)
-    }
-
-    /// Whether it could build such a thing, were it idle.
-    pub fn fits_class(&self, store_dir: &StoreDir, system: &str, features: &BTreeSet<String>) -> bool {
-        *store_dir == self.hello.store_dir
-            && (system == "builtin" || self.hello.systems.iter().any(|s| s == system))
-            && features.iter().all(|f| self.hello.features.contains(f))
+    pub fn fits(&self, build: &Build) -> bool {
+        Requirement::of(build).objection(self).is_none()
     }
 
     /// How many offers more it would take.
     pub fn room(&self, beyond_slots: u32) -> u32 {
-        if !self.alive || self.not_ready.is_some() {
-            return 0;
-        }
         let taken = self.leases.len() + self.stopping.len();
         (self.hello.max_parallel_builds + beyond_slots).saturating_sub(taken as u32)
     }

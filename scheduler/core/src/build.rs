@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::query::StateName;
-use drover_messages::request::Mode;
+use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, AttemptId, BuildId, Cause, Epoch, StoreId, SubmissionId, Timestamp};
 use drover_store::PackId;
 use drover_store::{ContentAddress, DrvPath, OutputName, StoreDir, StorePath};
@@ -36,6 +36,12 @@ pub struct Build {
     /// Whether it is built, or built again and compared.
     #[serde(default)]
     pub mode: Mode,
+    /// Where, and how sure: of one that the user named.
+    #[serde(default)]
+    pub terms: Terms,
+    /// Agents that have built the same derivation before it, where it is to go to another.
+    #[serde(default)]
+    pub avoid: BTreeSet<AgentId>,
     /// How it is.
     pub state: BuildState,
     /// What was tried, oldest first.
@@ -162,6 +168,8 @@ pub enum BuildEvent {
     Succeed(AttemptId),
     /// The attempt that holds the lease failed by the derivation's fault.
     Fail(AttemptId, Cause),
+    /// Another build of the same derivation failed not long ago: by that attempt of that build.
+    KnownToFail(AttemptId, BuildId),
     /// The lease ended without a result.
     Void(Inputs),
     /// The lease ended by a failure of the farm, or what it made was refused; try again later.
@@ -188,6 +196,9 @@ impl BuildState {
                 Succeeded { attempt }
             }
             (Leased(lease), E::Fail(attempt, cause)) if lease.attempt == attempt => Failed { attempt, cause },
+            (Waiting { .. } | Ready(_) | Blocked { .. }, E::KnownToFail(attempt, build)) => {
+                Failed { attempt, cause: Cause::KnownFailure { build } }
+            }
             (Leased(_), E::Void(inputs)) => inputs.into(),
             (Leased(_) | Succeeded { .. }, E::Defer(until, cause)) => Deferred { until, cause },
             (Deferred { .. }, E::Due(inputs)) => inputs.into(),

@@ -78,6 +78,15 @@ pub enum Change {
         /// Higher is sooner.
         priority: i32,
     },
+    /// An agent is to take no more builds, or builds again.
+    Drain {
+        /// Which.
+        agent: AgentId,
+        /// Whether it takes none.
+        drained: bool,
+        /// What it has then is stopped.
+        deadline: Option<Heard>,
+    },
     /// A build of a package took so long.
     Took {
         /// Which package.
@@ -154,6 +163,20 @@ pub enum Change {
         /// When.
         heard: Heard,
     },
+    /// Something went wrong that says something of an agent.
+    Fault {
+        /// Of which.
+        agent: AgentId,
+        /// In words.
+        why: String,
+        /// When.
+        heard: Heard,
+    },
+    /// A build succeeded on an agent.
+    Sound {
+        /// On which.
+        agent: AgentId,
+    },
     /// A ready build has waited for long.
     Aged {
         /// Which.
@@ -217,6 +240,8 @@ impl Change {
                 | AgentLost { .. }
                 | Stopping { .. }
                 | Aged { .. }
+                | Fault { .. }
+                | Sound { .. }
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }

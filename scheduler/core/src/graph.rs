@@ -3,6 +3,7 @@
 //! Nothing here is recorded. A completion costs the builds that need what it made, and no more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drover_messages::{BuildId, ClientId, PublicationId, StoreId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
@@ -12,6 +13,7 @@ use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
 use crate::durations::Package;
 use crate::item::{Item, ItemState};
 use crate::limits::AGE_STEP_MILLIS;
+use crate::place::Requirement;
 use crate::state::{State, Turn};
 use crate::weight::Weight;
 
@@ -21,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) build: Build,
     /// For whom.
     pub(crate) client: ClientId,
+    /// What an agent must be.
+    pub(crate) requirement: Arc<Requirement>,
     pub(crate) weight: Weight,
     /// What it is expected to take, in milliseconds.
     pub(crate) expected_millis: u64,
@@ -148,12 +152,28 @@ impl State {
         if build.state.lease().is_some() {
             self.shares.begin(client, expected_millis);
         }
+        *self.of_client.entry(client).or_default() += 1;
+        let requirement = self.requirement(&build);
         let needs = Needs::default();
-        self.builds.insert(id, Node { build, client, weight, expected_millis, bonus: 0, needs, linked: false });
+        let node = Node { build, client, requirement, weight, expected_millis, bonus: 0, needs, linked: false };
+        self.builds.insert(id, node);
         self.link(id);
         self.weigh_entered(id);
         let affected = products.into_iter().map(Affected::Item).chain([Affected::Build(id)]).collect();
         self.settle(affected)
+    }
+
+    /// What a build requires, kept once for all that require the same.
+    fn requirement(&mut self, build: &Build) -> Arc<Requirement> {
+        let requirement = Requirement::of(build);
+        match self.requirements.get(&requirement) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(requirement);
+                self.requirements.insert(new.clone());
+                new
+            }
+        }
     }
 
     /// Sets the state that its table gave, and derives what follows.
@@ -174,7 +194,7 @@ impl State {
         let before = std::mem::replace(&mut node.build.state, next);
         match &before {
             BuildState::Ready(place) => {
-                self.ready.remove(&node.build.recipe, place, rank);
+                self.ready.remove(&node.requirement, place, rank);
                 self.ageing.remove(&(due, id));
             }
             BuildState::Deferred { until, .. } => {
@@ -189,7 +209,7 @@ impl State {
         }
         match &node.build.state {
             BuildState::Ready(place) => {
-                self.ready.insert(&node.build.recipe, place, rank);
+                self.ready.insert(&node.requirement, place, rank);
                 self.ageing.insert((due, id));
             }
             BuildState::Deferred { until, .. } => {
@@ -268,6 +288,9 @@ impl State {
     pub(crate) fn forget(&mut self, id: BuildId) {
         self.unlink(id);
         let Some(node) = self.builds.remove(&id) else { return };
+        if let Some(count) = self.of_client.get_mut(&node.client) {
+            *count -= 1;
+        }
         let package = Package::of(&node.build.recipe);
         if let Some(builds) = self.of_package.get_mut(&package) {
             builds.remove(&id);

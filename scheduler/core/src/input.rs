@@ -65,6 +65,15 @@ pub enum Input {
         /// Which.
         submission: SubmissionId,
     },
+    /// An administrator wants agents to take no more builds, or to build again.
+    Drain {
+        /// Which.
+        agents: BTreeSet<AgentId>,
+        /// Whether they take none.
+        drained: bool,
+        /// What they have then is stopped, in milliseconds from now.
+        deadline_millis: Option<u64>,
+    },
     /// A user wants something changed.
     Wish(Box<Wanted>),
     /// It cannot be taken up.

@@ -20,6 +20,8 @@ pub mod submission;
 pub mod packs;
 
 pub mod agent;
+pub mod place;
+pub mod breaker;
 
 pub mod change;
 pub mod input;
@@ -46,6 +48,7 @@ pub use limits::Limits;
 pub use outcome::{Effect, Outcome};
 pub use owed::Publication;
 pub use packs::{PackSet, PackSetId};
+pub use place::Objection;
 pub use share::Used;
 pub use state::State;
 pub use step::Core;

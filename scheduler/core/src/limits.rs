@@ -32,6 +32,8 @@ pub struct Limits {
     pub retry_longest_millis: u64,
     /// An agent that has not let go of what it was told to stop after so long gets no more.
     pub abort_millis: u64,
+    /// Unfinished builds of one client.
+    pub builds_per_client: u64,
     /// Leases of one client at once.
     pub slots_per_client: u32,
     /// So many failed downloads end a build as a failed download.
@@ -50,6 +52,7 @@ impl Default for Limits {
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,
             abort_millis: 300_000,
+            builds_per_client: u64::MAX,
             slots_per_client: u32::MAX,
             downloads: 4,
         }

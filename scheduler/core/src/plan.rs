@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::request::{Mode, Root};
-use drover_messages::{BuildId, SubmissionId};
+use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId};
 use drover_store::PackId;
 use drover_store::{ContentAddress, Derivation, DrvPath, StoreDir, StorePath};
 
@@ -21,6 +21,21 @@ pub struct Planned {
     pub recipe: Recipe,
     /// Whether it is built, or built again and compared.
     pub mode: Mode,
+    /// What is known of it: that it failed not long ago.
+    pub known_failure: Option<Evidence>,
+    /// Agents that have built the same before, where it is to go to another.
+    pub avoid: BTreeSet<AgentId>,
+}
+
+/// A failure of another build of the same derivation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Which build.
+    pub build: BuildId,
+    /// In which attempt: it has the log.
+    pub attempt: AttemptId,
+    /// On which agent.
+    pub agent: AgentId,
 }
 
 /// How the user wants it.
@@ -171,7 +186,7 @@ impl<'a> Walk<'a> {
         }
         self.plan.sources.extend(sources);
         let root = self.named.values().any(|named| *named == id);
-        self.plan.builds.push(Planned { id, root, recipe, mode });
+        self.plan.builds.push(Planned { id, root, recipe, mode, known_failure: None, avoid: BTreeSet::new() });
         Ok(())
     }
 }

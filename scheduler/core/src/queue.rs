@@ -4,12 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
 use std::iter::Peekable;
+use std::sync::Arc;
 
 use drover_messages::{BuildId, ClientId, StoreId};
-use drover_store::StoreDir;
 
 use crate::agent::Agent;
-use crate::build::{Place, Recipe};
+use crate::build::Place;
+use crate::place::Requirement;
 
 /// Paths are about as long when they differ by less than this part of a doubling: who used less goes first then.
 const STEPS_OF_DOUBLING: u32 = 8;
@@ -45,25 +46,11 @@ fn step_of(millis: u64) -> u32 {
     doublings * STEPS_OF_DOUBLING + (rest >> doublings) as u32
 }
 
-/// What an agent must be to build something. There are few of these, however many builds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Class {
-    store_dir: StoreDir,
-    system: String,
-    features: BTreeSet<String>,
-}
-
-impl Class {
-    fn of(recipe: &Recipe) -> Self {
-        Self { store_dir: recipe.store_dir.clone(), system: recipe.system.clone(), features: recipe.features.clone() }
-    }
-}
-
 /// The builds of one client at one level, oldest first.
 type Line = BTreeSet<(u64, BuildId)>;
-/// All of one class.
+/// All that require the same of an agent.
 type Levels = BTreeMap<Level, BTreeMap<ClientId, Line>>;
-type Ranks = BTreeMap<Class, Levels>;
+type Ranks = BTreeMap<Arc<Requirement>, Levels>;
 
 /// The ready queue: one order for each class of agents, and one for each store that has what others lack.
 #[derive(Debug, Default)]
@@ -73,10 +60,9 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn insert(&mut self, recipe: &Recipe, place: &Place, rank: Rank) {
-        let class = Class::of(recipe);
+    pub(crate) fn insert(&mut self, class: &Arc<Requirement>, place: &Place, rank: Rank) {
         match place {
-            Place::Anywhere => insert(&mut self.anywhere, class, rank),
+            Place::Anywhere => insert(&mut self.anywhere, class.clone(), rank),
             Place::Stores(stores) => {
                 for store in stores {
                     insert(self.in_store.entry(store.clone()).or_default(), class.clone(), rank);
@@ -85,14 +71,13 @@ impl Queue {
         }
     }
 
-    pub(crate) fn remove(&mut self, recipe: &Recipe, place: &Place, rank: Rank) {
-        let class = Class::of(recipe);
+    pub(crate) fn remove(&mut self, class: &Arc<Requirement>, place: &Place, rank: Rank) {
         match place {
-            Place::Anywhere => remove(&mut self.anywhere, &class, rank),
+            Place::Anywhere => remove(&mut self.anywhere, class, rank),
             Place::Stores(stores) => {
                 for store in stores {
                     let Some(ranks) = self.in_store.get_mut(store) else { continue };
-                    remove(ranks, &class, rank);
+                    remove(ranks, class, rank);
                     if ranks.is_empty() {
                         self.in_store.remove(store);
                     }
@@ -105,7 +90,7 @@ impl Queue {
     pub(crate) fn for_agent<'a>(&'a self, agent: &Agent) -> Offered<'a> {
         let own = self.in_store.get(&agent.hello.store);
         let ranks = own.into_iter().chain([&self.anywhere]).flatten();
-        let fitting = ranks.filter(|(class, _)| agent.fits_class(&class.store_dir, &class.system, &class.features));
+        let fitting = ranks.filter(|(requirement, _)| requirement.objection(agent).is_none());
         Offered { classes: fitting.map(|(_, levels)| levels.iter().peekable()).collect(), lines: Vec::new() }
     }
 }
@@ -147,12 +132,12 @@ impl Offered<'_> {
     }
 }
 
-fn insert(ranks: &mut Ranks, class: Class, rank: Rank) {
+fn insert(ranks: &mut Ranks, class: Arc<Requirement>, rank: Rank) {
     let clients = ranks.entry(class).or_default().entry(rank.level).or_default();
     clients.entry(rank.client).or_default().insert((rank.seq, rank.build));
 }
 
-fn remove(ranks: &mut Ranks, class: &Class, rank: Rank) {
+fn remove(ranks: &mut Ranks, class: &Requirement, rank: Rank) {
     let Some(levels) = ranks.get_mut(class) else { return };
     if let Some(clients) = levels.get_mut(&rank.level) {
         if let Some(line) = clients.get_mut(&rank.client) {

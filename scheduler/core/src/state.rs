@@ -1,6 +1,7 @@
 //! What is open, in memory, and the one way to change it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drover_messages::{AgentId, AttemptId, BuildId, Cause, ClientId, Generation, PublicationId, SubmissionId, WishId};
 use drover_store::StorePath;
@@ -15,6 +16,7 @@ use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
 use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Limits, WISHES_REMEMBERED};
 use crate::owed::Publication;
+use crate::place::Requirement;
 use crate::queue::Queue;
 use crate::reach::Reach;
 use crate::share::{Shares, Used};
@@ -42,6 +44,12 @@ pub struct State {
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
+    /// How many builds of each client there are.
+    pub(crate) of_client: BTreeMap<ClientId, u64>,
+    /// What builds require of agents.
+    pub(crate) requirements: BTreeSet<Arc<Requirement>>,
+    /// Agents that are to take no builds, and when what they have is stopped.
+    pub(crate) drained: BTreeMap<AgentId, Option<Heard>>,
     /// When each ready build counts as more urgent for having waited.
     pub(crate) ageing: BTreeSet<(Heard, BuildId)>,
     pub(crate) durations: Durations,
@@ -122,6 +130,13 @@ impl State {
                 self.settle_debt(*id);
                 Ok(Vec::new())
             }
+            Change::Drain { agent, drained, deadline } => {
+                match drained {
+                    true => drop(self.drained.insert(*agent, *deadline)),
+                    false => drop(self.drained.remove(agent)),
+                }
+                Ok(Vec::new())
+            }
             Change::Took { package, millis } => {
                 if self.durations.learn(package, *millis) {
                     self.expect_anew(package);
@@ -156,13 +171,17 @@ impl State {
                 return self.recall(builds, items);
             }
             Change::AgentHello { agent, hello, heard } => {
-                let leases = self.agents.remove(agent).map(|known| known.leases).unwrap_or_else(|| self.leases_of(*agent));
+                let (leases, breaker) = match self.agents.remove(agent) {
+                    Some(known) => (known.leases, Some(known.breaker)),
+                    None => (self.leases_of(*agent), None),
+                };
                 let not_ready = hello.beat.not_ready.clone();
                 let hello = hello.as_ref().clone();
                 self.unheard.remove(agent);
                 let changed = self.reach.hear(*agent, &hello.store, &hello.servers);
-                let stopping = BTreeMap::new();
-                self.agents.insert(*agent, Agent { hello, heard: *heard, alive: true, not_ready, leases, stopping });
+                let (stopping, breaker) = (BTreeMap::new(), breaker.unwrap_or_default());
+                let known = Agent { hello, heard: *heard, alive: true, not_ready, leases, stopping, breaker };
+                self.agents.insert(*agent, known);
                 return self.items_changed(changed);
             }
             Change::AgentBeat { agent, beat, heard } => {
@@ -174,6 +193,16 @@ impl State {
             Change::AgentAway { agent } => {
                 if let Some(known) = self.agents.get_mut(agent) {
                     known.alive = false;
+                }
+            }
+            Change::Fault { agent, why, heard } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.breaker.fault(why.clone(), *heard);
+                }
+            }
+            Change::Sound { agent } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.breaker.success();
                 }
             }
             Change::Stopping { agent, attempt, heard } => {
@@ -361,6 +390,17 @@ impl State {
         self.items.get(path).map(|entry| &entry.item.state)
     }
 
+    /// The builds in memory that make an item.
+    pub fn makers(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
+        let producers = self.items.get(path).into_iter().flat_map(|entry| &entry.producers);
+        producers.filter_map(|id| self.build(*id))
+    }
+
+    /// How many builds of a client are in memory: all that are not finished.
+    pub fn builds_of_client(&self, client: ClientId) -> u64 {
+        self.of_client.get(&client).copied().unwrap_or(0)
+    }
+
     /// An item as it is to be recorded.
     pub fn recorded_item(&self, path: &StorePath) -> Option<&Item> {
         self.items.get(path).map(|entry| &entry.item)
@@ -423,6 +463,16 @@ impl State {
     /// What a client has used, as it is to be recorded.
     pub fn used(&self, client: ClientId) -> Option<Used> {
         self.shares.recorded(client)
+    }
+
+    /// Takes back which agents are drained.
+    pub fn remember_drained(&mut self, agents: impl IntoIterator<Item = (AgentId, Option<Heard>)>) {
+        self.drained.extend(agents);
+    }
+
+    /// Whether an agent is to take no builds, and when what it has is stopped.
+    pub fn drained(&self, agent: AgentId) -> Option<Option<Heard>> {
+        self.drained.get(&agent).copied()
     }
 
     /// Takes back which submissions were cancelled before they were heard of.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use drover_messages::request::Terms;
 use drover_messages::{BuildId, ClientId, SubmissionId, Timestamp};
 use drover_store::StoreDir;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Submission {
     pub priority: i32,
     /// The user's own words.
     pub tags: BTreeMap<String, String>,
+    /// Where its roots may be built, and how sure they are to be.
+    #[serde(default)]
+    pub terms: Terms,
     /// When the user asked.
     pub submitted_at: Timestamp,
     /// How it is.

@@ -147,8 +147,8 @@ impl State {
         let Some(after) = self.rank(id).filter(|after| *after != before) else { return };
         let Some(node) = self.builds.get(&id) else { return };
         if let BuildState::Ready(place) = &node.build.state {
-            self.ready.remove(&node.build.recipe, place, before);
-            self.ready.insert(&node.build.recipe, place, after);
+            self.ready.remove(&node.requirement, place, before);
+            self.ready.insert(&node.requirement, place, after);
         }
     }
 

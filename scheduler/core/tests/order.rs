@@ -5,17 +5,12 @@
 #[allow(dead_code)]
 mod farm;
 
-use drover_messages::Timestamp;
 use drover_messages::wish::Wished;
-use drover_scheduler_core::{Heard, Input, Limits, Now};
+use drover_scheduler_core::Limits;
 use farm::{Farm, build, client, planned};
 
 /// An hour after which what waits counts as one more urgent, in milliseconds.
 const HOUR: u64 = 3_600_000;
-
-fn later(farm: &mut Farm, millis: u64) {
-    farm.now = Now { heard: Heard(farm.now.heard.0 + millis), wall: Timestamp(0) };
-}
 
 /// A farm that offers nothing beyond slots.
 fn farm() -> Farm {
@@ -95,8 +90,7 @@ fn a_client_gets_no_more_slots_than_it_may() {
 fn what_has_waited_long_goes_before_what_has_just_come() {
     let mut farm = farm();
     farm.submit(1, vec![planned(1, "short", &[], true)]);
-    later(&mut farm, HOUR + 1);
-    farm.advance(Input::Tick);
+    farm.later(HOUR + 1);
     farm.submit(2, vec![planned(2, "long", &[], false), planned(2, "top", &["long"], true)]);
     farm.agent(1, 1);
     assert_eq!(farm.offered(), ["short"]);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{BuildId, ClientId, SubmissionId};
+use drover_messages::{AgentId, BuildId, ClientId, SubmissionId};
 use drover_scheduler_core::{Build, Heard, Item, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
@@ -22,6 +22,7 @@ pub(crate) struct Memory {
     pub(crate) cancelled_ahead: Vec<SubmissionId>,
     pub(crate) took: Vec<(Package, Took)>,
     pub(crate) used: Vec<(ClientId, Used)>,
+    pub(crate) drained: Vec<(AgentId, Option<Heard>)>,
 }
 
 impl Book {
@@ -46,7 +47,8 @@ impl Book {
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
-        Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used })
+        let drained = self.drained()?;
+        Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used, drained })
     }
 
     fn open_builds(&self) -> Result<Vec<BuildId>, BookError> {
@@ -69,6 +71,17 @@ impl Book {
             ids.push(SubmissionId::from_uuid(Uuid::from_bytes(id.value())));
         }
         Ok(ids)
+    }
+
+    fn drained(&self) -> Result<Vec<(AgentId, Option<Heard>)>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(DRAINED)?;
+        let mut agents = Vec::new();
+        for row in table.iter()? {
+            let (agent, deadline) = row?;
+            agents.push((AgentId::from_uuid(Uuid::from_bytes(agent.value())), decode("a drain", deadline.value())?));
+        }
+        Ok(agents)
     }
 
     fn took(&self) -> Result<Vec<(Package, Took)>, BookError> {

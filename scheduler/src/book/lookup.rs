@@ -1,7 +1,7 @@
 //! Single rows, and pages of them.
 
 use drover_messages::query::StateName;
-use drover_messages::{BuildId, SubmissionId, WishId};
+use drover_messages::{BuildId, SubmissionId, Timestamp, WishId};
 use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission};
 use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
@@ -45,6 +45,18 @@ impl Book {
         let table = read.open_table(PACK_SETS)?;
         let row = table.get(learned.closure.to_string().as_str())?;
         row.map_or(Ok(PackSet::default()), |row| decode("a set of packs", row.value()))
+    }
+
+    /// The newest failure of a derivation, if it is not older than that.
+    pub(crate) fn failure(&self, drv: &DrvPath, not_before: Timestamp) -> Result<Option<Build>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(FAILURES)?;
+        let Some(row) = table.get(drv.to_string().as_str())? else { return Ok(None) };
+        let (build, at) = row.value();
+        if at < not_before.0 {
+            return Ok(None);
+        }
+        self.build(BuildId::from_uuid(Uuid::from_bytes(build)))
     }
 
     /// Whether a wish was heard.

@@ -33,6 +33,10 @@ pub(super) const PACK_SETS: TableDefinition<&str, &[u8]> = TableDefinition::new(
 pub(super) const TOOK: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("durations");
 /// What each client has used.
 pub(super) const USED: TableDefinition<Id, &[u8]> = TableDefinition::new("used");
+/// Agents that are to take no builds, and when what they have is stopped.
+pub(super) const DRAINED: TableDefinition<Id, &[u8]> = TableDefinition::new("drained");
+/// Derivations that failed, with the newest build of each that did, and when.
+pub(super) const FAILURES: TableDefinition<&str, (Id, u64)> = TableDefinition::new("failures");
 /// Submissions by their tags, as `key=value`.
 pub(super) const TAGS: TableDefinition<(&str, Id), ()> = TableDefinition::new("tags");
 /// Wishes that were heard.
@@ -66,6 +70,8 @@ impl Book {
         transaction.open_table(PACK_SETS)?;
         transaction.open_table(TOOK)?;
         transaction.open_table(USED)?;
+        transaction.open_table(DRAINED)?;
+        transaction.open_table(FAILURES)?;
         transaction.open_table(TAGS)?;
         transaction.open_table(WISHES)?;
         transaction.open_table(AHEAD)?;

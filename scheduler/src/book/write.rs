@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use drover_messages::cause::Blame;
 use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
-use drover_scheduler_core::{Change, Package, State};
+use drover_scheduler_core::{BuildEvent, Change, Package, State};
 use drover_store::StorePath;
 use redb::{ReadableTable, WriteTransaction};
 
@@ -69,6 +70,8 @@ fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, 
     write_items(t, page, state)?;
     write_wishes(t, &record.changes)?;
     write_usage(t, page, state)?;
+    write_failures(t, record, state)?;
+    write_drained(t, &record.changes)?;
     write_submissions(t, page, state)?;
     write_owed(t, page, state)?;
     write_learned(t, &record.changes)?;
@@ -179,6 +182,37 @@ fn write_usage(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), B
     for client in &page.clients {
         if let Some(recorded) = state.used(*client) {
             used.insert(client.uuid().into_bytes(), encode(&recorded)?.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// What failed is remembered until the same succeeds, or somebody wants it tried again.
+fn write_failures(t: &WriteTransaction, record: &Record, state: &State) -> Result<(), BookError> {
+    let mut failures = t.open_table(FAILURES)?;
+    for change in &record.changes {
+        let Change::Build { build, event } = change else { continue };
+        let Some(build) = state.build(*build) else { continue };
+        let drv = build.recipe.drv.to_string();
+        match event {
+            BuildEvent::Fail(_, cause) if cause.blame() == Blame::Derivation => {
+                failures.insert(drv.as_str(), (build.id.uuid().into_bytes(), record.wall.0))?;
+            }
+            BuildEvent::Succeed(_) | BuildEvent::Retry(_) => drop(failures.remove(drv.as_str())?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_drained(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    let mut agents = t.open_table(DRAINED)?;
+    for change in changes {
+        let Change::Drain { agent, drained, deadline } = change else { continue };
+        let id = agent.uuid().into_bytes();
+        match drained {
+            true => drop(agents.insert(id, encode(deadline)?.as_slice())?),
+            false => drop(agents.remove(id)?),
         }
     }
     Ok(())

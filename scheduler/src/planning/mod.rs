@@ -11,16 +11,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use drover_bucket::{Bucket, BucketError};
+use drover_messages::request::Mode;
 use drover_messages::request::{MAX_MANIFESTS, MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Submit};
-use drover_messages::{ClientId, SubmissionId};
+use drover_messages::{AgentId, ClientId, SubmissionId, Timestamp};
 use drover_nats::Delivery;
 use drover_nats::streams::ACK_WAIT;
-use drover_scheduler_core::plan::{How, Known, Plan, plan};
-use drover_scheduler_core::{Input, Submission, SubmissionState};
+use drover_scheduler_core::plan::{Evidence, How, Known, Plan, Planned, plan};
+use drover_scheduler_core::{Build, BuildState, Input, Submission, SubmissionState};
 use drover_store::{Family, StorePath};
 use tokio::sync::Semaphore;
 
 use crate::book::BookError;
+use crate::reign::Reign;
 use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
 use closure::Closure;
@@ -31,6 +33,8 @@ const AT_ONCE: usize = 2;
 const PROGRESS_EVERY: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
 /// The pause before a submission is tried again after trouble that is not its own.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// A derivation that failed is known to fail for so long, in milliseconds: a week.
+const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Rows that one commit enters.
 const ROWS: usize = 500;
 
@@ -141,7 +145,9 @@ impl Planner {
             None => BTreeMap::new(),
         };
         let can_be_fetched = |path: &StorePath| available.contains(path) || found.contains_key(path);
-        let Plan { builds, sources } = walk(submit, &closure, &can_be_fetched)?;
+        let Plan { mut builds, sources } = walk(submit, &closure, &can_be_fetched)?;
+        self.check_limit(submission, builds.len() as u64).await?;
+        self.look_back(submit, &mut builds).await?;
         let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
         let submission_id = submission.id;
@@ -165,10 +171,61 @@ impl Planner {
         Ok(())
     }
 
+    /// Nobody may queue more than the farm lets them.
+    async fn check_limit(&self, submission: &Submission, more: u64) -> Result<(), NotNow> {
+        let client = submission.client;
+        let queued =
+            self.desk.ask(move |reign| (reign.core().state().builds_of_client(client), reign.core().limits().builds_per_client));
+        let (queued, limit) = queued.await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))?;
+        match queued + more > limit {
+            true => Err(NotNow::Never(format!(
+                "it needs {more} builds, and {queued} of this client are unfinished; {limit} is the limit: submit it later, or less of it"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// What is known of the same derivations from before: inputs that failed not long ago, and who built the roots, where
+    /// they are to go to others.
+    async fn look_back(&self, submit: &Submit, builds: &mut Vec<Planned>) -> Result<(), NotNow> {
+        let terms = submit.terms.clone();
+        let mut planned = std::mem::take(builds);
+        let not_before = Timestamp(Timestamp::now().0.saturating_sub(FAILURES_KNOWN_MILLIS));
+        let looked = self.desk.ask(move |reign| {
+            for build in &mut planned {
+                if build.root && terms.apart {
+                    build.avoid = built_by(reign, build)?;
+                }
+                if !build.root && build.mode == Mode::Build && !terms.known_failures {
+                    build.known_failure = reign.book().failure(&build.recipe.drv, not_before)?.as_ref().and_then(evidence);
+                }
+            }
+            Ok::<_, BookError>(planned)
+        });
+        *builds = looked.await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??;
+        Ok(())
+    }
+
     async fn available(&self, paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, NotNow> {
         let answer = self.desk.ask(move |reign| reign.available(paths)).await;
         Ok(answer.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??)
     }
+}
+
+/// The agents that tried a derivation before.
+fn built_by(reign: &Reign, planned: &Planned) -> Result<BTreeSet<AgentId>, BookError> {
+    let mut agents = BTreeSet::new();
+    for product in planned.recipe.outputs.values() {
+        for id in reign.book().makers(&product.path)? {
+            agents.extend(reign.book().build(id)?.into_iter().flat_map(|build| build.attempts).map(|attempt| attempt.agent));
+        }
+    }
+    Ok(agents)
+}
+
+fn evidence(build: &Build) -> Option<Evidence> {
+    let BuildState::Failed { attempt, .. } = build.state else { return None };
+    Some(Evidence { build: build.id, attempt, agent: build.attempt(attempt)?.agent })
 }
 
 fn walk(submit: &Submit, closure: &Closure, available: &dyn Fn(&StorePath) -> bool) -> Result<Plan, NotNow> {
@@ -198,6 +255,7 @@ fn submission_of(client: ClientId, submit: &Submit) -> Submission {
         roots: submit.roots.iter().map(|root| root.build).collect(),
         priority: submit.priority,
         tags: submit.tags.clone(),
+        terms: submit.terms.clone(),
         submitted_at: submit.submitted_at,
         state: SubmissionState::Planning,
     }

@@ -1,6 +1,8 @@
 //! Agents: how they are heard, what they hold, and what becomes of it.
 
-use drover_messages::agent::{Beat, Held, Hello, Order, Phase, Verdict};
+use std::collections::BTreeSet;
+
+use drover_messages::agent::{Abort, Beat, Held, Hello, Order, Phase, Verdict};
 use drover_messages::event::What;
 use drover_messages::offer::{OfferAnswer, Refusal};
 use drover_messages::{AgentId, AttemptId, BuildId, Cause, StoreId};
@@ -12,6 +14,7 @@ use crate::change::Change;
 use crate::input::Answer;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
+use crate::time::Heard;
 
 impl<'a> Step<'a> {
     pub(super) fn hello(&mut self, id: AgentId, hello: Hello) {
@@ -125,6 +128,34 @@ impl<'a> Step<'a> {
         if build.attempt(attempt).is_some_and(|known| known.state == AttemptState::Running) {
             self.void(build, attempt, Cause::Refused, why);
         }
+    }
+
+    /// Agents are to take no more builds, or build again.
+    pub(super) fn drain(&mut self, agents: BTreeSet<AgentId>, drained: bool, deadline_millis: Option<u64>) {
+        let deadline = deadline_millis.map(|millis| self.now.heard.plus_millis(millis));
+        for agent in agents {
+            self.change(Change::Drain { agent, drained, deadline });
+        }
+    }
+
+    /// What drained agents still have when their time is over is stopped, and built elsewhere.
+    pub(super) fn end_drains(&mut self) {
+        let due = |deadline: &Option<Heard>| deadline.is_some_and(|deadline| deadline <= self.now.heard);
+        let late: Vec<AgentId> = self.state.drained.iter().filter(|(_, deadline)| due(deadline)).map(|(id, _)| *id).collect();
+        for id in late {
+            let leases = self.state.agents.get(&id).into_iter().flat_map(|agent| &agent.leases);
+            for (attempt, held) in leases {
+                let Some(build) = self.state.build(held.build) else { continue };
+                self.void(build, *attempt, Cause::Aborted, "its agent is drained, and the time for that is over".into());
+                self.stop(id, *attempt);
+            }
+        }
+    }
+
+    /// Tells an agent to stop an attempt. Its slot is free when it has let go.
+    pub(super) fn stop(&mut self, agent: AgentId, attempt: AttemptId) {
+        self.effect(Effect::Abort { agent, abort: Abort { generation: self.state.generation, attempt } });
+        self.change(Change::Stopping { agent, attempt, heard: self.now.heard });
     }
 
     /// An agent was silent for too long: its leases are void, and what only its store has is lost.

@@ -1,22 +1,19 @@
 //! Giving work: leases to agents with room, questions to the pool `publish`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use drover_messages::event::What;
 use drover_messages::offer::{Input, Offer};
 use drover_messages::publish::Publish;
-use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch};
+use drover_messages::{AgentId, AttemptId, Epoch};
 use drover_store::StorePath;
 
 use super::Step;
-use crate::agent::Agent;
 use crate::attempt::Attempt;
-use crate::build::{Build, BuildEvent, BuildState, Lease, Place};
+use crate::build::{Build, BuildEvent, Lease};
 use crate::change::Change;
 use crate::item::ItemState;
 use crate::outcome::Effect;
 
-impl<'a> Step<'a> {
+impl Step<'_> {
     pub(super) fn dispatch(&mut self) {
         self.ask();
         if !self.state.gives_leases(self.now.heard) {
@@ -26,58 +23,6 @@ impl<'a> Step<'a> {
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
             self.lease(agent, build, epoch);
         }
-    }
-
-    /// Who gets what: in each round every agent with room takes the first that it may have, the idlest agent first. What is
-    /// given counts at once as used.
-    fn matches(&self) -> Vec<(AgentId, &'a Build)> {
-        let beyond = self.limits.offers_beyond_slots;
-        let state = self.state;
-        let mut takers: Vec<_> = state
-            .agents
-            .iter()
-            .map(|(id, agent)| (agent.room(beyond), *id, state.ready.for_agent(agent)))
-            .filter(|(room, id, _)| *room > 0 && !state.agents[id].is_stuck(self.now.heard, self.limits))
-            .collect();
-        let mut taken: BTreeSet<BuildId> = BTreeSet::new();
-        let mut given: BTreeMap<ClientId, (u32, u64)> = BTreeMap::new();
-        let mut matches = Vec::new();
-        while !takers.is_empty() {
-            takers.sort_by_key(|(room, id, _)| (std::cmp::Reverse(*room), *id));
-            takers.retain_mut(|(room, id, line)| {
-                let share = |client| self.share(client, given.get(&client).copied().unwrap_or_default());
-                let fits = |build: &&Build| !taken.contains(&build.id) && !self.is_for_another(build, *id);
-                let mut fresh = std::iter::from_fn(|| line.next(share)).filter_map(|build| state.build(build));
-                let Some(build) = fresh.find(fits) else { return false };
-                taken.insert(build.id);
-                let (leases, millis) = given.entry(state.client_of(build.submission)).or_default();
-                *leases += 1;
-                *millis += state.builds.get(&build.id).map_or(0, |node| node.expected_millis);
-                matches.push((*id, build));
-                *room -= 1;
-                *room > 0
-            });
-        }
-        matches
-    }
-
-    /// What a client uses, with what it is just given; nothing, if it may not have more.
-    fn share(&self, client: ClientId, (leases, millis): (u32, u64)) -> Option<u64> {
-        let shares = &self.state.shares;
-        let more = shares.leases(client) + leases < self.limits.slots_per_client;
-        more.then(|| shares.of(client, self.now.heard).saturating_add(millis))
-    }
-
-    /// Whether a build that failed on this agent by the farm's fault can be tried by one on which it has not.
-    fn is_for_another(&self, build: &Build, agent: AgentId) -> bool {
-        let untried = |(id, other): (&AgentId, &Agent)| {
-            let here = match &build.state {
-                BuildState::Ready(Place::Stores(stores)) => stores.contains(&other.hello.store),
-                _ => true,
-            };
-            other.alive && other.not_ready.is_none() && here && other.fits(&build.recipe) && !build.has_failed_on(*id)
-        };
-        build.has_failed_on(agent) && self.state.agents.iter().any(untried)
     }
 
     fn lease(&mut self, agent: AgentId, build: &Build, epoch: Epoch) {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod dispatch;
+mod matching;
 mod publications;
 mod reports;
 mod submissions;
@@ -79,6 +80,7 @@ pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
         Input::AddSources { submission, sources } => step.add_sources(submission, sources),
         Input::AddBuilds { submission, builds } => step.add_builds(submission, builds),
         Input::GoLive { submission } => step.go_live(submission),
+        Input::Drain { agents, drained, deadline_millis } => step.drain(agents, drained, deadline_millis),
         Input::Wish(wanted) => step.wish(*wanted),
         Input::Reject { submission, why } => step.reject(submission, why),
         Input::Hello { agent, hello } => step.hello(agent, *hello),

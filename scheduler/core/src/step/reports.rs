@@ -121,6 +121,7 @@ impl Step<'_> {
         }
         self.attempt_event(build.id, attempt.id, AttemptEvent::Build);
         self.build_event(build.id, BuildEvent::Succeed(attempt.id));
+        self.sound(build, attempt.agent);
         for path in build.products() {
             self.item_event(build, path, ItemEvent::Build(attempt.store.clone()));
         }
@@ -194,8 +195,15 @@ impl Step<'_> {
         if !in_force {
             return self.attempt_event(build.id, attempt.id, AttemptEvent::End(failed.cause, failed.message));
         }
-        if failed.cause.blame() == Blame::Derivation || self.is_last_download(build, &failed.cause) {
+        let of_derivation = failed.cause.blame() == Blame::Derivation;
+        if of_derivation && self.wants_another_opinion(build, attempt) {
+            return self.void(build, attempt.id, failed.cause, failed.message);
+        }
+        if of_derivation || self.is_last_download(build, &failed.cause) {
             return self.fail(build, attempt, failed);
+        }
+        if says_something_of_its_agent(&failed.cause) {
+            self.fault(attempt.agent, format!("the newest of its failures: {}", failed.cause.words()));
         }
         if let Cause::InputsUnavailable { missing } = &failed.cause {
             let (store_dir, paths) = (build.recipe.store_dir.clone(), missing.clone());
@@ -212,8 +220,45 @@ impl Step<'_> {
         self.event(What::BuildFailed { build: id, attempt: attempt.id, agent, drv, cause, message });
     }
 
+    /// Whether a failure counts only when another agent has met it as well, and one could.
+    fn wants_another_opinion(&self, build: &Build, attempt: &Attempt) -> bool {
+        let of_derivation =
+            |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
+        let first = !build.attempts.iter().filter(of_derivation).any(|other| other.agent != attempt.agent);
+        let others = self.state.agents.keys().filter(|id| **id != attempt.agent);
+        build.terms.confirm && first && others.into_iter().any(|id| self.state.could_try(build, *id))
+    }
+
+    /// Something went wrong that says something of an agent.
+    fn fault(&mut self, agent: AgentId, why: String) {
+        let Some(known) = self.state.agents.get(&agent) else { return };
+        if known.breaker.clone().fault(why.clone(), self.now.heard) {
+            self.event(What::AgentQuarantined { agent, why: why.clone() });
+        }
+        self.change(Change::Fault { agent, why, heard: self.now.heard });
+    }
+
+    /// An agent built something. Those on which it failed by the derivation's fault are doubted.
+    fn sound(&mut self, build: &Build, agent: AgentId) {
+        let Some(known) = self.state.agents.get(&agent) else { return };
+        if known.breaker.clone().success() {
+            self.event(What::AgentReleased { agent });
+        }
+        self.change(Change::Sound { agent });
+        let blamed =
+            |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
+        for other in build.attempts.iter().filter(|other| other.agent != agent).filter(blamed) {
+            self.fault(other.agent, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
+        }
+    }
+
     /// Whether so many downloads failed that the build ends as a failed download.
     fn is_last_download(&self, build: &Build, cause: &Cause) -> bool {
         *cause == Cause::DownloadFailed && build.failed_downloads + 1 >= self.limits.downloads
     }
+}
+
+/// Whether a failure of the farm is likely the machine's own.
+fn says_something_of_its_agent(cause: &Cause) -> bool {
+    matches!(cause, Cause::DiskFull | Cause::DaemonGone | Cause::UploadFailed | Cause::Killed)
 }

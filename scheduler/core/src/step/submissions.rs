@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
-use drover_messages::request::SourceNar;
-use drover_messages::{PublicationId, SubmissionId};
+use drover_messages::request::{SourceNar, Terms};
+use drover_messages::{Cause, PublicationId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use super::Step;
-use crate::build::{Build, BuildState};
+use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::{Change, Learned};
 use crate::item::ItemEvent;
 use crate::owed::Publication;
 use crate::packs::PackSet;
-use crate::plan::Planned;
+use crate::plan::{Evidence, Planned};
 use crate::submission::{Submission, SubmissionState};
 
 impl Step<'_> {
@@ -73,6 +73,7 @@ impl Step<'_> {
             if known || (!planned.root && self.is_under_way(&planned)) {
                 continue;
             }
+            let (id_of_build, drv, known_failure) = (planned.id, planned.recipe.drv.clone(), planned.known_failure);
             self.change(Change::BuildCreated(Box::new(Build {
                 id: planned.id,
                 submission: id,
@@ -84,10 +85,18 @@ impl Step<'_> {
                 state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
                 recipe: planned.recipe,
                 mode: planned.mode,
+                terms: if planned.root { submission.terms.clone() } else { Terms::default() },
+                avoid: planned.avoid,
                 attempts: Vec::new(),
                 farm_failures: 0,
                 failed_downloads: 0,
             })));
+            if let Some(Evidence { build, attempt, agent }) = known_failure {
+                let cause = Cause::KnownFailure { build };
+                let message = format!("see the build {build}");
+                self.build_event(id_of_build, BuildEvent::KnownToFail(attempt, build));
+                self.event(What::BuildFailed { build: id_of_build, attempt, agent, drv, cause, message });
+            }
             seq += 1;
         }
     }

@@ -12,6 +12,7 @@ impl Step<'_> {
     pub(super) fn tick(&mut self) {
         self.end_delays();
         self.lose_silent_agents();
+        self.end_drains();
         self.offer_again();
         self.ask_again();
         self.age();

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::agent::Abort;
 use drover_messages::event::What;
 use drover_messages::wish::Wished;
 use drover_messages::{BuildId, Cause, SubmissionId};
@@ -12,7 +11,6 @@ use crate::attempt::{AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::input::Wanted;
-use crate::outcome::Effect;
 use crate::submission::{Submission, SubmissionState};
 
 impl<'a> Step<'a> {
@@ -77,9 +75,7 @@ impl<'a> Step<'a> {
         for attempt in build.attempts.iter().filter(|attempt| attempt.state == AttemptState::Running) {
             let why = "it was cancelled".into();
             self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::Aborted, why));
-            let abort = Abort { generation: self.state.generation, attempt: attempt.id };
-            self.effect(Effect::Abort { agent: attempt.agent, abort });
-            self.change(Change::Stopping { agent: attempt.agent, attempt: attempt.id, heard: self.now.heard });
+            self.stop(attempt.agent, attempt.id);
         }
         self.build_event(build.id, BuildEvent::Cancel);
         self.event(What::BuildCancelled { build: build.id });

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::agent::{Beat, Hello};
 use drover_messages::event::What;
 use drover_messages::offer::Offer;
-use drover_messages::report::{Built, Outcome as ReportOutcome, Report, Times};
+use drover_messages::report::{Built, Failed, Outcome as ReportOutcome, Report, Times};
+use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
-use drover_messages::{AgentId, BuildId, ClientId, Generation, ReportId, StoreId, SubmissionId, Timestamp, WishId};
+use drover_messages::{AgentId, BuildId, Cause, ClientId, Generation, ReportId, StoreId, SubmissionId, Timestamp, WishId};
 use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::input::Wanted;
 use drover_scheduler_core::plan::Planned;
-use drover_scheduler_core::{Core, Effect, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
+use drover_scheduler_core::{Core, Effect, Heard, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
 use drover_store::{DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 use uuid::Uuid;
 
@@ -52,7 +53,7 @@ pub fn planned(submitted: u128, name: &str, needs: &[&str], root: bool) -> Plann
         outputs: BTreeMap::from([(out, Product { path: path(name), ca: None })]),
         inputs: needs.iter().map(|needed| path(needed)).collect(),
     };
-    Planned { id: build(submitted, name), root, recipe, mode: Default::default() }
+    Planned { id: build(submitted, name), root, recipe, mode: Default::default(), known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// A core, and what a test does to it.
@@ -79,6 +80,11 @@ impl Farm {
 
     /// Each submission is of a client of its own.
     pub fn submit(&mut self, n: u128, builds: Vec<Planned>) {
+        self.submit_on(n, Terms::default(), builds);
+    }
+
+    /// On terms.
+    pub fn submit_on(&mut self, n: u128, terms: Terms, builds: Vec<Planned>) {
         let submission = Submission {
             id: submission(n),
             client: client(n),
@@ -86,6 +92,7 @@ impl Farm {
             roots: Vec::new(),
             priority: 0,
             tags: BTreeMap::new(),
+            terms,
             submitted_at: Timestamp(0),
             state: SubmissionState::Planning,
         };
@@ -115,10 +122,15 @@ impl Farm {
 
     /// An agent says hello.
     pub fn agent(&mut self, n: u128, slots: u32) -> AgentId {
+        self.agent_with(n, slots, |_| {})
+    }
+
+    /// An agent says hello, in its own way.
+    pub fn agent_with(&mut self, n: u128, slots: u32, change: impl FnOnce(&mut Hello)) -> AgentId {
         let agent = AgentId::from_uuid(uuid(500 + n));
         let beat =
             Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held: Vec::new() };
-        let hello = Hello {
+        let mut hello = Hello {
             name: format!("agent-{n}"),
             version: "0".into(),
             store_dir: StoreDir::nix(),
@@ -132,8 +144,40 @@ impl Farm {
             servers: BTreeSet::new(),
             beat,
         };
+        change(&mut hello);
         self.advance(Input::Hello { agent, hello: Box::new(hello) });
         agent
+    }
+
+    /// An attempt fails.
+    pub fn failed(&mut self, agent: AgentId, offer: &Offer, cause: Cause) -> Vec<What> {
+        let failed = Failed { cause, message: String::new(), times: Times::default(), log: None, kept: Vec::new() };
+        self.report(agent, offer, ReportOutcome::Failed(failed))
+    }
+
+    fn report(&mut self, agent: AgentId, offer: &Offer, outcome: ReportOutcome) -> Vec<What> {
+        let Offer { attempt, build, epoch, .. } = *offer;
+        let report = Report { report: ReportId::from_uuid(uuid(9)), attempt, build, epoch, outcome };
+        self.advance(Input::Report { agent, report: Box::new(report) }).events
+    }
+
+    /// Time passes.
+    pub fn later(&mut self, millis: u64) {
+        self.now = Now { heard: Heard(self.now.heard.0 + millis), wall: Timestamp(0) };
+        self.advance(Input::Tick);
+    }
+
+    /// What speaks against an agent, in words; empty where nothing does.
+    pub fn objection(&self, build: BuildId, agent: AgentId) -> String {
+        let state = self.core.state();
+        let objection = state.objection(state.build(build).unwrap(), agent, self.now.heard, self.core.limits());
+        objection.map(|objection| objection.to_string()).unwrap_or_default()
+    }
+
+    /// Why an agent is not trusted, as any build is told.
+    pub fn distrust(&self, agent: AgentId) -> Option<String> {
+        let agents = self.core.state().agents();
+        agents.filter(|(id, _)| *id == agent).find_map(|(_, agent)| agent.breaker.why().map(str::to_owned))
     }
 
     /// The builds that are offered now, in this order, by their names.
@@ -160,9 +204,6 @@ impl Farm {
             times: Times { build_micros: millis * 1000, ..Times::default() },
             log: None,
         };
-        let Offer { attempt, build, epoch, .. } = *offer;
-        let report = ReportId::from_uuid(uuid(9));
-        let report = Report { report, attempt, build, epoch, outcome: ReportOutcome::Built(built) };
-        self.advance(Input::Report { agent, report: Box::new(report) });
+        self.report(agent, offer, ReportOutcome::Built(built));
     }
 }

@@ -58,12 +58,25 @@ impl Graph {
 
     /// Builds of all of them, and a check of every fourth.
     pub fn planned(&self) -> Vec<Planned> {
-        let build =
-            |recipe: &Recipe| Planned { id: build_of(&recipe.drv), root: true, recipe: recipe.clone(), mode: Mode::Build };
+        let build = |recipe: &Recipe| Planned {
+            id: build_of(&recipe.drv),
+            root: true,
+            recipe: recipe.clone(),
+            mode: Mode::Build,
+            known_failure: None,
+            avoid: BTreeSet::new(),
+        };
         let check = |recipe: &Recipe| {
             let mut recipe = recipe.clone();
             recipe.inputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
-            Planned { id: check_of(&recipe.drv), root: true, recipe, mode: Mode::Check }
+            Planned {
+                id: check_of(&recipe.drv),
+                root: true,
+                recipe,
+                mode: Mode::Check,
+                known_failure: None,
+                avoid: BTreeSet::new(),
+            }
         };
         let checks = self.recipes.iter().step_by(4).map(check);
         self.recipes.iter().map(build).chain(checks).collect()

@@ -324,6 +324,7 @@ fn submission(graph: &Graph) -> Vec<Input> {
         roots: Vec::new(),
         priority: 0,
         tags: BTreeMap::new(),
+        terms: Default::default(),
         submitted_at: Timestamp(1),
         state: SubmissionState::Planning,
     };

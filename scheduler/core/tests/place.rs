@@ -1,0 +1,176 @@
+//! Where builds may go, what speaks against it, and which agents are trusted.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
+
+#[allow(dead_code)]
+mod farm;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::event::What;
+use drover_messages::request::Terms;
+use drover_messages::wish::Wished;
+use drover_messages::{AttemptId, Cause, Epoch, Generation};
+use drover_scheduler_core::plan::{Evidence, Planned};
+use drover_scheduler_core::{Input, Limits};
+use drover_store::StoreDir;
+use farm::{Farm, build, planned};
+
+fn farm() -> Farm {
+    Farm::with(Limits { offers_beyond_slots: 0, lease_millis: u64::MAX / 4, ..Limits::default() })
+}
+
+fn requiring(n: u128, name: &str, features: &[&str]) -> Planned {
+    let mut planned = planned(n, name, &[], true);
+    planned.recipe.features = features.iter().map(|feature| feature.to_string()).collect();
+    planned
+}
+
+fn tags(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
+    tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+#[test]
+fn what_speaks_against_an_agent_is_said_with_numbers() {
+    let mut farm = farm();
+    farm.submit(1, vec![requiring(1, "big", &["kvm", "mem:64"])]);
+    let big = build(1, "big");
+    let guix = farm.agent_with(1, 1, |hello| hello.store_dir = StoreDir::guix());
+    let arm = farm.agent_with(2, 1, |hello| hello.systems = vec!["aarch64-linux".into()]);
+    let plain = farm.agent(3, 1);
+    let small = farm.agent_with(4, 1, |hello| {
+        hello.features = vec!["kvm".into()];
+        hello.resources = BTreeMap::from([("mem".into(), 32)]);
+    });
+    assert_eq!(farm.objection(big, guix), "it builds in /gnu/store");
+    assert_eq!(farm.objection(big, arm), "it does not build for x86_64-linux");
+    assert_eq!(farm.objection(big, plain), "it lacks kvm");
+    assert_eq!(farm.objection(big, small), "the build takes 64 of mem, and it has 32 in all");
+    assert_eq!(farm.offered(), [""; 0]);
+}
+
+#[test]
+fn what_is_shared_is_taken_and_given_back() {
+    let mut farm = farm();
+    farm.submit(1, vec![requiring(1, "one", &["mem:20"]), requiring(1, "two", &["mem:20"]), planned(1, "small", &[], true)]);
+    let agent = farm.agent_with(1, 3, |hello| hello.resources = BTreeMap::from([("mem".into(), 32)]));
+    let offers = farm.offers();
+    assert_eq!(offers.iter().map(|offer| offer.drv.name_without_drv()).collect::<Vec<_>>(), ["one", "small"]);
+    assert_eq!(farm.objection(build(1, "two"), agent), "the build takes 20 of mem, and 12 are free");
+    farm.built(agent, &offers[0], 10);
+    assert_eq!(farm.offered(), ["two"]);
+}
+
+#[test]
+fn an_agent_with_a_mandatory_feature_takes_only_what_requires_it() {
+    let mut farm = farm();
+    farm.submit(1, vec![planned(1, "plain", &[], true), requiring(1, "test", &["kvm"])]);
+    let agent = farm.agent_with(1, 2, |hello| {
+        hello.features = vec!["kvm".into()];
+        hello.mandatory_features = BTreeSet::from(["kvm".into()]);
+    });
+    assert_eq!(farm.offered(), ["test"]);
+    assert_eq!(farm.objection(build(1, "plain"), agent), "it takes only builds that require kvm");
+}
+
+#[test]
+fn roots_go_where_the_tags_say_and_inputs_anywhere() {
+    let mut farm = farm();
+    let terms = Terms { on: tags(&[("cpu", "zen4")]), not_on: tags(&[("site", "attic")]), ..Terms::default() };
+    farm.submit_on(1, terms, vec![planned(1, "input", &[], false), planned(1, "root", &[], true)]);
+    let old = farm.agent(1, 1);
+    let attic = farm.agent_with(2, 1, |hello| hello.tags = tags(&[("cpu", "zen4"), ("site", "attic")]));
+    assert_eq!(farm.objection(build(1, "root"), old), "it has not the tag cpu=zen4");
+    assert_eq!(farm.objection(build(1, "root"), attic), "it has the tag site=attic");
+    assert_eq!(farm.offered(), ["input"]);
+    farm.agent_with(3, 1, |hello| hello.tags = tags(&[("cpu", "zen4")]));
+    assert_eq!(farm.offered(), ["root"]);
+}
+
+#[test]
+fn the_same_derivation_goes_to_another_agent_where_that_is_asked_for() {
+    let mut farm = farm();
+    let first = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "same", &[], true)]);
+    let offers = farm.offers();
+    farm.built(first, &offers[0], 10);
+    farm.submit_on(2, Terms { apart: true, ..Terms::default() }, vec![planned(2, "same", &[], true)]);
+    assert_eq!(farm.offered(), [""; 0]);
+    assert_eq!(farm.objection(build(2, "same"), first), "it has built the same derivation before");
+    farm.agent(2, 1);
+    assert_eq!(farm.offered(), ["same"]);
+}
+
+#[test]
+fn a_failure_that_is_to_be_confirmed_counts_when_another_agent_has_met_it() {
+    let mut farm = farm();
+    let (one, two) = (farm.agent(1, 1), farm.agent(2, 1));
+    farm.submit_on(1, Terms { confirm: true, ..Terms::default() }, vec![planned(1, "flaky", &[], true)]);
+    let offers = farm.offers();
+    farm.failed(one, &offers[0], Cause::BuilderFailed);
+    assert_eq!(farm.state(build(1, "flaky")), "deferred");
+    farm.later(2_000);
+    let again = farm.offers();
+    let events = farm.failed(two, &again[0], Cause::BuilderFailed);
+    assert!(matches!(events[..], [What::BuildFailed { .. }]), "{events:?}");
+}
+
+#[test]
+fn an_agent_that_fails_where_others_succeed_gets_no_builds_and_then_one_to_try() {
+    let mut farm = farm();
+    let (bad, good) = (farm.agent(1, 2), farm.agent(2, 1));
+    for n in 1..=5 {
+        farm.submit_on(n, Terms { confirm: true, ..Terms::default() }, vec![planned(n, &format!("flaky{n}"), &[], true)]);
+        // The agent with more room gets it first.
+        let offers = farm.offers();
+        farm.failed(bad, &offers[0], Cause::BuilderFailed);
+        farm.later(2_000);
+        let again = farm.offers();
+        farm.built(good, &again[0], 10);
+        assert_eq!(farm.distrust(bad).is_some(), n == 5);
+    }
+    assert!(farm.distrust(bad).unwrap().ends_with("flaky5.drv failed there and succeeded elsewhere"));
+    farm.submit(6, vec![planned(6, "a", &[], true), planned(6, "b", &[], true), planned(6, "c", &[], true)]);
+    assert_eq!(farm.offered(), ["a"], "the other has one slot");
+    farm.later(5 * 60 * 1000);
+    let probe = farm.offers();
+    assert_eq!(probe.len(), 1, "one to try");
+    farm.built(bad, &probe[0], 10);
+    assert_eq!(farm.distrust(bad), None);
+    assert_eq!(farm.offered(), ["c"]);
+}
+
+#[test]
+fn a_drained_agent_ends_what_it_has_until_its_time_is_over() {
+    let mut farm = farm();
+    farm.submit(1, vec![planned(1, "long", &[], true), planned(1, "next", &[], true)]);
+    let agent = farm.agent(1, 1);
+    assert_eq!(farm.offered(), ["long"]);
+    let agents = BTreeSet::from([agent]);
+    farm.advance(Input::Drain { agents: agents.clone(), drained: true, deadline_millis: Some(60_000) });
+    assert_eq!(farm.objection(build(1, "next"), agent), "it is drained");
+    farm.later(50_000);
+    assert_eq!(farm.state(build(1, "long")), "leased");
+    farm.later(20_000);
+    assert_eq!(farm.state(build(1, "long")), "deferred");
+    farm.advance(Input::Drain { agents, drained: false, deadline_millis: None });
+    farm.later(600_000);
+    assert_eq!(farm.objection(build(1, "next"), agent), "it has not let go of what it was told to stop");
+}
+
+#[test]
+fn what_is_known_to_fail_fails_at_once_and_names_its_evidence() {
+    let mut farm = farm();
+    let agent = farm.agent(1, 1);
+    let evidence = Evidence {
+        build: build(9, "bad"),
+        attempt: AttemptId::derived(build(9, "bad"), Epoch { generation: Generation(1), n: 1 }),
+        agent,
+    };
+    let known = Planned { known_failure: Some(evidence), ..planned(1, "bad", &[], false) };
+    farm.submit(1, vec![known, planned(1, "top", &["bad"], true)]);
+    assert_eq!(farm.state(build(1, "bad")), "failed");
+    assert_eq!(farm.state(build(1, "top")), "blocked");
+    farm.wish(1, Wished::Retry, &[], &[build(1, "bad")]);
+    assert_eq!(farm.offered(), ["bad"]);
+}
