@@ -220,7 +220,7 @@ fn source(path: StorePath) -> SourceNar {
 }
 
 fn nar() -> Nar {
-    let hash = Sha256([0; 32]);
+    let hash = Sha256::from_bytes([0; 32]);
     Nar {
         key: "incoming/agent/attempt/0123456789abcdfghijklmnpqrsvwxyz.nar.zst".into(),
         nar_hash: hash,

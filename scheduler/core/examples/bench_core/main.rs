@@ -1,8 +1,9 @@
 //! Measures the core alone: a graph of real derivations from empty state to the end, through beat, offer, accept, built,
-//! uploaded and available: `cargo run --release -p drover-scheduler-core --example bench_core -- [CORPUS] [--by-input]`.
+//! uploaded and available: `make bench-core`, or
+//! `cargo run --release -p drover-scheduler-core --example bench_core -- CORPUS [--by-input]`.
 //!
 //! Reading and planning the graph are not measured; entering it is. There are no clocks and no queues: whatever the core
-//! asks for is done at once, so that what is measured is its own time, that of the inputs that are made for it included.
+//! asks for is done at once, so that its own time is measured, and that of making inputs for it.
 
 #[path = "../../../../store/tests/corpus/mod.rs"]
 mod corpus;
