@@ -44,7 +44,7 @@ pub use change::{Change, Learned};
 pub use durations::{Package, Took};
 pub use input::Input;
 pub use item::{Item, ItemEvent, ItemState};
-pub use limits::Limits;
+pub use limits::{Limits, Order};
 pub use outcome::{Effect, Outcome};
 pub use owed::Publication;
 pub use packs::{PackSet, PackSetId};

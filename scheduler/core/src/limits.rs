@@ -11,6 +11,16 @@ pub(crate) const AGE_BONUS_MAX: i32 = 1_000_000;
 /// Wishes that are known when they come again; those of earlier processes are recorded.
 pub(crate) const WISHES_REMEMBERED: usize = 10_000;
 
+/// In which order ready builds get slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By priority, then the longest path that hangs on them, then fair share, then age.
+    #[default]
+    Full,
+    /// By age alone, to compare with.
+    FirstComeFirst,
+}
+
 /// What an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -38,6 +48,8 @@ pub struct Limits {
     pub slots_per_client: u32,
     /// So many failed downloads end a build as a failed download.
     pub downloads: u32,
+    /// In which order ready builds get slots.
+    pub order: Order,
 }
 
 impl Default for Limits {
@@ -55,6 +67,7 @@ impl Default for Limits {
             builds_per_client: u64::MAX,
             slots_per_client: u32::MAX,
             downloads: 4,
+            order: Order::Full,
         }
     }
 }

@@ -36,6 +36,12 @@ impl Rank {
         let level = Level { urgency: Reverse(urgency), path: Reverse(step_of(path_millis)) };
         Self { level, client, seq, build }
     }
+
+    /// By age alone.
+    pub(crate) fn by_age(client: ClientId, seq: u64, build: BuildId) -> Self {
+        let level = Level { urgency: Reverse(0), path: Reverse(u32::MAX - u32::try_from(seq).unwrap_or(u32::MAX)) };
+        Self { level, client, seq, build }
+    }
 }
 
 /// The logarithm of a length, in steps of a doubling.

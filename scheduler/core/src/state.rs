@@ -14,7 +14,7 @@ use crate::change::Change;
 use crate::durations::{Durations, Package, Took};
 use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
-use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Limits, WISHES_REMEMBERED};
+use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Limits, Order, WISHES_REMEMBERED};
 use crate::owed::Publication;
 use crate::place::Requirement;
 use crate::queue::Queue;
@@ -44,6 +44,7 @@ pub struct State {
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
+    pub(crate) order: Order,
     /// How many builds of each client there are.
     pub(crate) of_client: BTreeMap<ClientId, u64>,
     /// What builds require of agents.

@@ -2,13 +2,16 @@
 //! down from those that need it, along the paths that change and no further. Derived, as the graph is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drover_messages::{BuildId, ClientId, SubmissionId};
 
-use crate::build::BuildState;
+use crate::build::{BuildState, Place};
 use crate::durations::Package;
 use crate::graph::Node;
-use crate::queue::Rank;
+use crate::limits::Order;
+use crate::place::Requirement;
+use crate::queue::{Queue, Rank};
 use crate::state::State;
 
 /// What a build weighs.
@@ -152,11 +155,35 @@ impl State {
         }
     }
 
+    /// Keeps to this order from now on, for what is queued already as well.
+    pub(crate) fn keep_order(&mut self, order: Order) {
+        let ready: Vec<BuildId> = self.builds().filter(|b| matches!(b.state, BuildState::Ready(_))).map(|b| b.id).collect();
+        for id in &ready {
+            self.queue(*id, Queue::remove);
+        }
+        self.order = order;
+        for id in &ready {
+            self.queue(*id, Queue::insert);
+        }
+    }
+
+    fn queue(&mut self, id: BuildId, change: impl FnOnce(&mut Queue, &Arc<Requirement>, &Place, Rank)) {
+        let rank = self.rank(id);
+        if let (Some(rank), Some(node)) = (rank, self.builds.get(&id))
+            && let BuildState::Ready(place) = &node.build.state
+        {
+            change(&mut self.ready, &node.requirement, place, rank);
+        }
+    }
+
     /// A build's place in the order.
     pub(crate) fn rank(&self, id: BuildId) -> Option<Rank> {
         let node = self.builds.get(&id)?;
         let urgency = node.weight.urgency.saturating_add(node.bonus);
-        Some(Rank::new(urgency, node.weight.path_millis, node.client, node.build.seq, id))
+        Some(match self.order {
+            Order::Full => Rank::new(urgency, node.weight.path_millis, node.client, node.build.seq, id),
+            Order::FirstComeFirst => Rank::by_age(node.client, node.build.seq, id),
+        })
     }
 
     /// Whose a submission is; one that nobody knows is its own client's.

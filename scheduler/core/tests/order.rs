@@ -6,7 +6,7 @@
 mod farm;
 
 use drover_messages::wish::Wished;
-use drover_scheduler_core::Limits;
+use drover_scheduler_core::{Limits, Order};
 use farm::{Farm, build, client, planned};
 
 /// An hour after which what waits counts as one more urgent, in milliseconds.
@@ -94,4 +94,14 @@ fn what_has_waited_long_goes_before_what_has_just_come() {
     farm.submit(2, vec![planned(2, "long", &[], false), planned(2, "top", &["long"], true)]);
     farm.agent(1, 1);
     assert_eq!(farm.offered(), ["short"]);
+}
+
+#[test]
+fn what_came_first_goes_first_where_that_is_asked_for() {
+    let mut farm = Farm::with(Limits { order: Order::FirstComeFirst, ..Limits::default() });
+    farm.submit(1, vec![planned(1, "short", &[], true)]);
+    farm.submit(2, vec![planned(2, "long", &[], false), planned(2, "top", &["long"], true)]);
+    farm.wish(2, Wished::Priority(1), &[2], &[]);
+    farm.agent(1, 1);
+    assert_eq!(farm.offered(), ["short", "long"]);
 }

@@ -32,7 +32,10 @@ pub struct Core {
 
 impl Core {
     /// A mind with this memory.
-    pub fn new(state: State, limits: Limits) -> Self {
+    pub fn new(mut state: State, limits: Limits) -> Self {
+        if state.order != limits.order {
+            state.keep_order(limits.order);
+        }
         Self { state, limits }
     }
 
