@@ -135,6 +135,7 @@ pub(crate) mod tests {
 
     pub(crate) fn summary(name: &str, state: StateName) -> BuildSummary {
         BuildSummary {
+            mode: Default::default(),
             build: BuildId::new(),
             submission: SubmissionId::new(),
             drv: format!("0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-{name}.drv").parse().unwrap(),

@@ -72,7 +72,7 @@ fn build_in_words(build: &BuildDetail, now: Timestamp) -> String {
     line("submission", summary.submission.to_string());
     line("derivation", summary.store_dir.path(summary.drv.as_ref()));
     line("system", build.system.clone());
-    if build.mode == Mode::Check {
+    if build.summary.mode == Mode::Check {
         line("mode", "check: built again, and compared with what it had made".into());
     }
     line("state", with(summary.state.as_str(), &summary.reason));
@@ -171,6 +171,7 @@ fn with(word: &str, more: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use drover_messages::query::BuildSummary;
     use drover_messages::query::StateName;
     use drover_messages::request::Nar;
     use drover_messages::{AgentId, AttemptId, Cause, ClientId, Epoch, Generation};
@@ -180,10 +181,9 @@ mod tests {
 
     fn build(mode: Mode, attempt: AttemptDetail) -> BuildDetail {
         BuildDetail {
-            summary: summary("hello", StateName::Failed),
+            summary: BuildSummary { mode, ..summary("hello", StateName::Failed) },
             tags: BTreeMap::new(),
             system: "x86_64-linux".into(),
-            mode,
             outputs: BTreeMap::new(),
             missing_inputs: Vec::new(),
             attempts: vec![attempt],

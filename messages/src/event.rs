@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use drover_store::{DrvPath, StoreDir, StorePath};
+use drover_store::{DrvPath, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, AttemptId, BuildId, Cause, ClientId, Epoch, Message, SubmissionId, Timestamp, WishId};
@@ -164,6 +164,19 @@ pub enum What {
         path: StorePath,
         /// In words.
         why: String,
+    },
+    /// Two builds of one derivation came out differently. The cache keeps what it had.
+    BuildDiffers {
+        /// Which build made the other.
+        build: BuildId,
+        /// In which attempt.
+        attempt: AttemptId,
+        /// Which output.
+        path: StorePath,
+        /// The hash of the nar that the cache has.
+        there: Sha256,
+        /// The hash of the nar that this build made.
+        here: Sha256,
     },
     /// An agent fails where others do not, or fails again and again: it gets no builds for a while, then one to try.
     AgentQuarantined {

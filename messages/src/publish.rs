@@ -1,6 +1,6 @@
 //! The publication that the scheduler owes for each item, and the pool's word on it.
 
-use drover_store::{ContentAddress, PackId, StoreDir, StorePath};
+use drover_store::{ContentAddress, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::request::Nar;
@@ -92,7 +92,14 @@ pub enum PublishVerdict {
     Published,
     /// The cache had the very same already.
     AlreadyThere,
-    /// The claim is false, or differs from what the cache has. Nothing of it entered the cache.
+    /// The cache has something else of this path, which stays: two builds of one derivation came out differently.
+    Differs {
+        /// The hash of the nar that the cache has.
+        there: Sha256,
+        /// What was brought, verified, and kept at `checks/<build>/<attempt>/<hash part>.nar.zst`.
+        kept: Nar,
+    },
+    /// The claim is false. Nothing of it entered the cache.
     Refused {
         /// In words.
         why: String,

@@ -146,6 +146,9 @@ pub struct BuildSummary {
     pub drv: DrvPath,
     /// Its store directory.
     pub store_dir: StoreDir,
+    /// Whether it is built or checked.
+    #[serde(default)]
+    pub mode: Mode,
     /// How it is.
     pub state: StateName,
     /// What keeps it, in words; empty where nothing does.
@@ -230,9 +233,6 @@ pub struct BuildDetail {
     pub tags: BTreeMap<String, String>,
     /// For what it is built.
     pub system: String,
-    /// Whether it is built or checked.
-    #[serde(default)]
-    pub mode: Mode,
     /// Each output, and its item's state in words.
     pub outputs: BTreeMap<OutputName, (StorePath, String)>,
     /// Inputs that are not available, each with its item's state in words. At most [`MAX_PAGE`].

@@ -62,6 +62,7 @@ fn done(m: &Done) -> Labels {
     let verdict = match &m.verdict {
         PublishVerdict::Published => "published",
         PublishVerdict::AlreadyThere => "already there",
+        PublishVerdict::Differs { .. } => "differs",
         PublishVerdict::Refused { .. } => "refused",
         PublishVerdict::NarMissing => "nar missing",
         PublishVerdict::ReferencesMissing { .. } => "references missing",
@@ -81,7 +82,10 @@ fn event(m: &Event) -> Labels {
         What::AttemptVoid { agent, cause, .. } => vec![("Agent", agent.to_string()), ("Cause", cause.words().into())],
         What::BuildBlocked { by, .. } => vec![("Blocked-By", by.to_string())],
         What::BuildReopened { item, .. } => vec![("Path", item.to_string())],
-        What::ItemAvailable { path, .. } | What::ItemLost { path, .. } | What::PublicationRefused { path, .. } => {
+        What::BuildDiffers { path, .. }
+        | What::ItemAvailable { path, .. }
+        | What::ItemLost { path, .. }
+        | What::PublicationRefused { path, .. } => {
             vec![("Path", path.to_string())]
         }
         What::AgentQuarantined { why, .. } => vec![("Why", why.clone())],

@@ -227,6 +227,7 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         BuildFailed { build, .. } => (Noun::Build, build.to_string(), "failed"),
         BuildBlocked { build, .. } => (Noun::Build, build.to_string(), "blocked"),
         BuildReopened { build, .. } => (Noun::Build, build.to_string(), "reopened"),
+        BuildDiffers { build, .. } => (Noun::Build, build.to_string(), "differs"),
         BuildCancelled { build } => (Noun::Build, build.to_string(), "cancelled"),
         BuildRetried { build } => (Noun::Build, build.to_string(), "retried"),
         WishFulfilled { wish, .. } => (Noun::Wish, wish.to_string(), "fulfilled"),

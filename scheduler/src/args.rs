@@ -59,6 +59,7 @@ impl Args {
             beat_every_millis: self.beat_secs * 1000,
             builds_per_client: self.builds_per_client.unwrap_or(usual.builds_per_client),
             slots_per_client: self.slots_per_client.unwrap_or(usual.slots_per_client),
+            downloads: self.download_tries,
             ..usual
         }
     }

@@ -65,6 +65,7 @@ pub(crate) fn summary(reign: &Reign, build: &Build) -> Result<BuildSummary, Book
         submission: build.submission,
         drv: build.recipe.drv.clone(),
         store_dir: build.recipe.store_dir.clone(),
+        mode: build.mode,
         state: build.state.name(),
         reason: reason(reign, build),
         blocked_by: match build.state {
@@ -96,7 +97,6 @@ pub(crate) fn detail(reign: &Reign, build: &Build) -> Result<BuildDetail, BookEr
         summary: summary(reign, build)?,
         tags: reign.submission(build.submission)?.map(|submission| submission.tags).unwrap_or_default(),
         system: build.recipe.system.clone(),
-        mode: build.mode,
         outputs,
         missing_inputs,
         attempts: build.attempts.iter().map(attempt).collect(),

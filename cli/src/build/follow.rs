@@ -194,6 +194,7 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         | What::BuildLeased { build, .. }
         | What::BuildCancelled { build }
         | What::BuildRetried { build }
+        | What::BuildDiffers { build, .. }
         | What::AttemptVoid { build, .. } => names.contains_key(build),
         What::ItemLost { .. }
         | What::PublicationRefused { .. }
@@ -211,6 +212,9 @@ fn line(what: &What, names: &BTreeMap<BuildId, &str>) -> Option<String> {
     match what {
         What::BuildSucceeded { build, already_valid: true, .. } => {
             Some(format!("built    {} (was there already)", names.get(build)?))
+        }
+        What::BuildDiffers { build, path, .. } => {
+            Some(format!("differs  {}: the cache has another {path}, and keeps it", names.get(build)?))
         }
         What::BuildSucceeded { build, build_millis, .. } => {
             Some(format!("built    {} in {}", names.get(build)?, human::duration(*build_millis)))

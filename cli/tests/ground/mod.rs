@@ -136,6 +136,7 @@ fn write_drv(store_dir: &StoreDir, name: &str) -> DrvPath {
 /// The submission with its only build in this state.
 pub fn live(submit: &Submit, state: StateName) -> SubmissionAnswer {
     let root = BuildSummary {
+        mode: Default::default(),
         build: submit.roots[0].build,
         submission: submit.submission,
         drv: submit.roots[0].drv.clone(),

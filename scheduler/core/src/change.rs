@@ -62,6 +62,15 @@ pub enum Change {
         #[serde(default)]
         kept: Vec<Kept>,
     },
+    /// An output of an attempt came out differently from what the cache has.
+    Differs {
+        /// Of which build.
+        build: BuildId,
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// What came out, and where it is kept.
+        kept: Kept,
+    },
     /// Something befell an item.
     Item {
         /// Its store directory.

@@ -110,6 +110,10 @@ impl State {
                 (attempt.log, attempt.kept) = (log.clone(), kept.clone());
                 Ok(Vec::new())
             }
+            Change::Differs { build, attempt, kept } => {
+                self.attempt_mut(*build, *attempt)?.kept.push(kept.clone());
+                Ok(Vec::new())
+            }
             Change::Item { store_dir, path, event } => {
                 let entry = self.item_entry(store_dir, path);
                 let next = entry.item.state.next(event.clone())?;

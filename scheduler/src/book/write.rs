@@ -42,6 +42,7 @@ impl Page {
                 | Change::AttemptStarted { build, .. }
                 | Change::Attempt { build, .. }
                 | Change::Priority { build, .. }
+                | Change::Differs { build, .. }
                 | Change::Told { build, .. } => drop(page.builds.insert(*build)),
                 Change::Item { path, .. } => drop(page.items.insert(path.clone())),
                 Change::Owed(publication) => drop(page.owed.insert(publication.id)),

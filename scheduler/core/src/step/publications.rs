@@ -3,7 +3,9 @@
 use drover_messages::Cause;
 use drover_messages::event::What;
 use drover_messages::publish::{Done, PublishVerdict};
-use drover_store::{StoreDir, StorePath};
+use drover_messages::report::Kept;
+use drover_messages::request::Nar;
+use drover_store::{Sha256, StoreDir, StorePath};
 
 use super::Step;
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
@@ -21,6 +23,7 @@ impl<'a> Step<'a> {
         let publication = &owed.publication;
         match done.verdict {
             PublishVerdict::Published | PublishVerdict::AlreadyThere => self.available(publication),
+            PublishVerdict::Differs { there, kept } => self.differs(publication, there, kept),
             PublishVerdict::Refused { why } => self.refused(publication, why),
             PublishVerdict::NarMissing => self.nar_missing(publication),
             PublishVerdict::ReferencesMissing { missing } => {
@@ -40,6 +43,21 @@ impl<'a> Step<'a> {
             self.attempt_event(build.id, attempt.id, AttemptEvent::Publish);
             self.effect(Effect::Discard { agent: attempt.agent, attempt: attempt.id });
         }
+    }
+
+    /// Another build of the derivation was first, and made something else. Both are successes; what the cache has stays, the
+    /// other is kept beside it.
+    fn differs(&mut self, publication: &Publication, there: Sha256, nar: Nar) {
+        if let Some((build, attempt)) = self.maker(publication) {
+            let (id, path, here) = (build.id, publication.path.clone(), nar.nar_hash);
+            let named = build.recipe.outputs.iter().find(|(_, product)| product.path == path);
+            if let Some((name, _)) = named {
+                let kept = Kept { name: name.clone(), path: path.clone(), nar };
+                self.change(Change::Differs { build: id, attempt: attempt.id, kept });
+            }
+            self.event(What::BuildDiffers { build: id, attempt: attempt.id, path, there, here });
+        }
+        self.available(publication);
     }
 
     fn publish_item(&mut self, store_dir: &StoreDir, path: &StorePath) {

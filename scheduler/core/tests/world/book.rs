@@ -75,6 +75,7 @@ impl Book {
                 | Change::AttemptStarted { build, .. }
                 | Change::Attempt { build, .. }
                 | Change::Priority { build, .. }
+                | Change::Differs { build, .. }
                 | Change::Told { build, .. } => drop(builds.insert(*build)),
                 Change::Item { path, .. } => drop(items.insert(path.clone())),
                 Change::Owed(publication) => drop(self.owed.insert(publication.id, publication.as_ref().clone())),
