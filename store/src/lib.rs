@@ -30,6 +30,7 @@ pub mod nar;
 mod references;
 
 mod signature;
+pub mod guix;
 mod narinfo;
 
 mod pack;
@@ -54,7 +55,7 @@ pub use verify::{Fault, Named, Verified, VerifyError, verify, verify_all};
 pub use nar::{HashingWriter, NarSummary};
 pub use references::RefScanner;
 
-pub use narinfo::{MAX_NARINFO_BYTES, NarInfo};
+pub use narinfo::{MAX_NARINFO_BYTES, NarFile, NarInfo};
 pub use signature::{PublicKey, SecretKey, Signature};
 
 pub use pack::{MAX_PACK_ENTRIES, MAX_PACK_RAW_BYTES, PACK_SOFT_BYTES, Pack, PackError, PackId, PackWriter};

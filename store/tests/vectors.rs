@@ -26,9 +26,13 @@ fn derivations(folder: &str) -> BTreeMap<DrvPath, Bytes> {
     files(folder, "drv").into_iter().map(named).collect()
 }
 
+fn is_of_guix(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("guix"))
+}
+
 /// The narinfos of Nix, with their texts and the paths of their nars.
 fn narinfos() -> Vec<(NarInfo, String, PathBuf)> {
-    let all = files("narinfo", "narinfo").into_iter().filter(|file| !file.ends_with("guix.narinfo"));
+    let all = files("narinfo", "narinfo").into_iter().filter(|file| !is_of_guix(file));
     all.map(|file| {
         let text = fs::read_to_string(&file).unwrap();
         (NarInfo::parse(&StoreDir::nix(), &text).unwrap(), text, file.with_extension("nar"))
@@ -144,12 +148,4 @@ fn nars_of_nix_have_the_hash_the_size_and_the_references_of_their_narinfos() {
         assert_eq!(scanner.into_found(), BTreeSet::from_iter(info.references.iter().cloned()));
     }
     assert_eq!(with_nars.count(), 3);
-}
-
-#[test]
-fn of_a_narinfo_of_guix_the_first_compression_is_read() {
-    let text = fs::read_to_string(dir("narinfo").join("guix.narinfo")).unwrap();
-    let info = NarInfo::parse(&StoreDir::guix(), &text).unwrap();
-    assert_eq!((info.compression.as_str(), info.file_size), ("gzip", Some(11_686)));
-    assert_eq!((info.references.len(), info.sigs.len()), (3, 0));
 }
