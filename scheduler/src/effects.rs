@@ -16,6 +16,7 @@ use drover_store::{DrvPath, Family, NarInfo, StoreDir, StorePath};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::book::Book;
+use crate::planning::Planner;
 use crate::servers::Servers;
 use crate::work::Desk;
 
@@ -33,11 +34,12 @@ pub(crate) struct Hands {
     pub(crate) book: Book,
     pub(crate) desk: Desk,
     pub(crate) servers: Option<Servers>,
+    pub(crate) planner: Planner,
     pub(crate) generation: Generation,
 }
 
 pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Effect>) -> anyhow::Result<()> {
-    let Hands { bus, bucket, book, desk, servers, generation } = hands;
+    let Hands { bus, bucket, book, desk, servers, planner, generation } = hands;
     let asker = Asker { bus: bus.clone(), desk: desk.clone(), generation, asked: Arc::default() };
     let discards = Arc::new(Semaphore::new(DISCARDS_AT_ONCE));
     while let Some(effect) = effects.recv().await {
@@ -69,6 +71,7 @@ pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver
             Effect::Discard { agent, attempt } => {
                 drop(tokio::spawn(discard(bucket.clone(), Corner::Attempt(agent, attempt), discards.clone())));
             }
+            Effect::Replan { build } => drop(tokio::spawn(planner.clone().replan(build))),
             Effect::Abdicate(higher) => anyhow::bail!("an agent has seen a scheduler of generation {higher}: this one is over"),
         }
     }

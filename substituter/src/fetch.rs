@@ -26,7 +26,7 @@ impl Server {
         info: &NarInfo,
         take: impl Fn(&mut dyn Read) -> Result<T, NarError> + Send + Sync + 'static,
     ) -> Result<T, SubstituterError> {
-        let refuse = || SubstituterError::broken(&self.transport.name(&info.url), "packed in no way that is known here");
+        let refuse = || SubstituterError::broken(&self.name_of(info), "packed in no way that is known here");
         let file = best(info).ok_or_else(refuse)?;
         let take = Arc::new(take);
         let _permit = self.nars.acquire().await.ok();
@@ -36,9 +36,14 @@ impl Server {
     /// The content of an item that is a plain file of at most `max_bytes`.
     pub async fn file(&self, info: &NarInfo, max_bytes: usize) -> Result<Vec<u8>, SubstituterError> {
         if info.nar_size > (max_bytes as u64).saturating_add(NAR_OF_A_FILE_BYTES) {
-            return Err(SubstituterError::broken(&self.transport.name(&info.url), format!("larger than {max_bytes} bytes")));
+            return Err(SubstituterError::broken(&self.name_of(info), format!("larger than {max_bytes} bytes")));
         }
         self.nar(info, read_file).await
+    }
+
+    /// What an item's nar is called in errors.
+    fn name_of(&self, info: &NarInfo) -> String {
+        self.transport.name(info.files.first().map_or("", |file| &file.url))
     }
 
     async fn fetch<T: Send + 'static>(
@@ -65,7 +70,8 @@ impl Server {
 
 /// Of the ways that a nar is packed, the best that is known here.
 fn best(info: &NarInfo) -> Option<(&str, Compression)> {
-    Compression::of(&info.compression).map(|compression| (info.url.as_str(), compression))
+    let known = info.files.iter().filter_map(|file| Some((file.url.as_str(), Compression::of(&file.compression)?)));
+    known.min_by_key(|(_, compression)| *compression)
 }
 
 /// Whose fault it is that a nar could not be taken.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use drover_bucket::{Bucket, BucketError, Compression, Corner, Key, Put};
 use drover_messages::publish::{Origin, Publish, PublishVerdict};
-use drover_store::{MAX_NARINFO_BYTES, NarInfo, SecretKey, StoreDir, StorePath};
+use drover_store::{MAX_NARINFO_BYTES, NarFile, NarInfo, SecretKey, StoreDir, StorePath};
 use futures::StreamExt;
 
 use super::verify::{Verification, Verified};
@@ -126,12 +126,13 @@ impl Publisher {
             return Ok(There::Broken);
         };
         check_same(request, &narinfo)?;
-        let nar = format!("cache/{}/{}", store.slug(), narinfo.url).parse::<Key>();
-        let whole = match nar {
-            Ok(nar) => self.bucket.exists(&nar).await?,
-            Err(_) => false,
-        };
-        Ok(if whole { There::Whole } else { There::Broken })
+        for file in &narinfo.files {
+            match format!("cache/{}/{}", store.slug(), file.url).parse::<Key>() {
+                Ok(nar) if self.bucket.exists(&nar).await? => {}
+                _ => return Ok(There::Broken),
+            }
+        }
+        Ok(There::Whole)
     }
 
     async fn check_available(&self, request: &Publish) -> Result<(), Stop> {
@@ -194,16 +195,19 @@ impl Publisher {
         };
         let mut narinfo = NarInfo {
             store_path: request.path.clone(),
-            url: format!("nar/{}.nar.zst", request.nar.file_hash.to_nix32()),
-            compression: Compression::Zstd.name().into(),
-            file_hash: Some(request.nar.file_hash),
-            file_size: Some(request.nar.file_size),
+            files: vec![NarFile {
+                url: format!("nar/{}.nar.zst", request.nar.file_hash.to_nix32()),
+                compression: Compression::Zstd.name().into(),
+                file_hash: Some(request.nar.file_hash),
+                file_size: Some(request.nar.file_size),
+            }],
             nar_hash: request.nar.nar_hash,
             nar_size: request.nar.nar_size,
             references: verified.references().to_vec(),
             deriver,
             system,
             sigs: Vec::new(),
+            signature: None,
             ca: verified.ca().copied(),
         };
         let fingerprint = narinfo.fingerprint(&request.store_dir);

@@ -105,6 +105,6 @@ impl Farm {
         let Ok(text) = self.bucket.get(&Key::NarInfo(store.clone(), path.into()), 10_000).await else { return false };
         let narinfo = NarInfo::parse(&store, std::str::from_utf8(&text).unwrap()).unwrap();
         assert!(self.key.public().verify(&narinfo.fingerprint(&store), &narinfo.sigs[0]));
-        self.bucket.exists(&format!("cache/nix-store/{}", narinfo.url).parse().unwrap()).await.unwrap()
+        self.bucket.exists(&format!("cache/nix-store/{}", narinfo.files[0].url).parse().unwrap()).await.unwrap()
     }
 }

@@ -63,9 +63,9 @@ impl Farm {
         };
         let narinfo = NarInfo::parse(&store, std::str::from_utf8(&text).unwrap()).unwrap();
         assert!(self.public_key.verify(&narinfo.fingerprint(&store), &narinfo.sigs[0]), "signature");
-        let url = format!("cache/nix-store/{}", narinfo.url).parse().unwrap();
+        let url = format!("cache/nix-store/{}", narinfo.files[0].url).parse().unwrap();
         let object = self.bucket.get(&url, MAX_NAR_BYTES).await.expect("a narinfo is served whose nar is not there");
-        assert_eq!(narinfo.file_hash, Some(Sha256::of(&object)));
+        assert_eq!(narinfo.files[0].file_hash, Some(Sha256::of(&object)));
         assert_eq!(narinfo.nar_hash, Sha256::of(&zstd::decode_all(&object[..]).unwrap()));
         Some(narinfo)
     }

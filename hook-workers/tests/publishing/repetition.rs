@@ -74,7 +74,7 @@ async fn a_narinfo_whose_nar_is_gone_is_made_whole_by_the_same_nar_compressed_ot
     farm.bucket.put(&second.nar.key.parse().unwrap(), object.into()).await.unwrap();
     assert_ne!(first.nar.file_hash, second.nar.file_hash);
     assert_eq!(farm.publish(&second).await, PublishVerdict::Published);
-    assert_eq!(farm.served(&first.path).await.unwrap().file_hash, Some(second.nar.file_hash));
+    assert_eq!(farm.served(&first.path).await.unwrap().files[0].file_hash, Some(second.nar.file_hash));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drover_store::{ContentAddress, NarInfo, SecretKey, Sha256, StoreDir};
+use drover_store::{ContentAddress, NarInfo, SecretKey, Sha256, StoreDir, guix};
 use drover_substituter::Trust;
 
 use crate::site::narinfo;
@@ -34,4 +34,21 @@ fn nix_needs_no_key_for_what_is_named_by_its_content() {
     assert!(!Trust::nobody().accepts(&StoreDir::nix(), &info));
     info.store_path = text.path_of(&StoreDir::nix(), "x", &BTreeSet::new()).unwrap();
     assert!(Trust::nobody().accepts(&StoreDir::nix(), &info));
+}
+
+#[test]
+fn guix_believes_a_key_of_its_own_kind_and_nothing_else() {
+    let store = StoreDir::guix();
+    let (ours, theirs) = (guix::SecretKey::generate(), guix::SecretKey::generate());
+    let trust = Trust::nobody().and_guix([theirs.public()]).and_guix([ours.public()]);
+    let mut info = narinfo("x", b"nar", "nar/x", "none");
+    info.ca = Some(ContentAddress::source(info.nar_hash));
+    info.store_path = ContentAddress::source(info.nar_hash).path_of(&store, "x", &BTreeSet::new()).unwrap();
+    assert!(!trust.accepts(&store, &info));
+    info.signature = Some(ours.sign("here", &info.signed_lines(&store)).unwrap());
+    let sent = |info: &NarInfo| NarInfo::parse(&store, &info.write(&store)).unwrap();
+    assert!(trust.accepts(&store, &sent(&info)));
+    assert!(!Trust::nobody().and_guix([theirs.public()]).accepts(&store, &sent(&info)));
+    info.nar_size += 1;
+    assert!(!trust.accepts(&store, &sent(&info)));
 }
