@@ -1,4 +1,6 @@
-//! Administration of logins, by core request on `rpc.admin.<what>`.
+//! Administration, by core request on `rpc.admin.<what>`: logins, and messages that were set aside.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -67,4 +69,43 @@ impl std::fmt::Debug for LoginAnswer {
             Self::Unknown => f.write_str("Unknown"),
         }
     }
+}
+
+/// The most messages that were set aside, of one request.
+pub const MAX_DISPOSED: usize = 500;
+
+/// Decide about messages that were set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispose {
+    /// Which, by their numbers on the stream DEAD. At most [`MAX_DISPOSED`].
+    pub sequences: BTreeSet<u64>,
+    /// What is to become of them.
+    pub how: Disposal,
+}
+
+impl Message for Dispose {
+    const KIND: &'static str = "dispose";
+}
+
+/// What is to become of a message that was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposal {
+    /// It is sent again where it came from, and set aside no more.
+    Retry,
+    /// It is thrown away.
+    Drop,
+}
+
+/// The answer to [`Dispose`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disposed {
+    /// Those with which it was done.
+    pub done: BTreeSet<u64>,
+    /// The others, each with the reason in words.
+    pub refused: Vec<(u64, String)>,
+}
+
+impl Message for Disposed {
+    const KIND: &'static str = "disposed";
 }

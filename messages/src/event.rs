@@ -178,6 +178,15 @@ pub enum What {
         /// The hash of the nar that this build made.
         here: Sha256,
     },
+    /// An item was lost again and again: it is not made again before somebody wants that.
+    ItemGivenUp {
+        /// Its store directory.
+        store_dir: StoreDir,
+        /// Which.
+        path: StorePath,
+        /// How often it was lost.
+        losses: u32,
+    },
     /// An agent fails where others do not, or fails again and again: it gets no builds for a while, then one to try.
     AgentQuarantined {
         /// Which.

@@ -169,6 +169,7 @@ pub struct BuildSummary {
 
 /// Builds, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AskBuilds {
     /// Only of this submission.
     pub submission: Option<SubmissionId>,
@@ -176,7 +177,21 @@ pub struct AskBuilds {
     pub state: Option<StateName>,
     /// Only with all these tags.
     pub tags: BTreeMap<String, String>,
-    /// Only what comes after this one in the order of the list: the last of the page before.
+    /// Only for this system.
+    pub system: Option<String>,
+    /// Only what this client has submitted.
+    pub client: Option<ClientId>,
+    /// Only of derivations with such a name, without its hash and `.drv`: `*` stands for any text, `?` for one character.
+    pub name: Option<String>,
+    /// Only of this derivation.
+    pub drv: Option<DrvPath>,
+    /// Only what makes this.
+    pub output: Option<StorePath>,
+    /// Only what was made then or later.
+    pub from: Option<Timestamp>,
+    /// Only what was made before.
+    pub to: Option<Timestamp>,
+    /// Only what comes after this one in the order of the list: [`Builds::next`] of the page before.
     pub after: Option<BuildId>,
     /// At most so many rows; at most [`MAX_PAGE`].
     pub limit: u32,
@@ -189,10 +204,13 @@ impl Message for AskBuilds {
 /// A page of builds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Builds {
-    /// The rows.
+    /// The rows. There may be fewer than were asked for, even none, although more follow.
     pub builds: Vec<BuildSummary>,
-    /// Whether more follow: ask again `after` the last.
+    /// Whether more may follow.
     pub more: bool,
+    /// After which to ask again, where more may follow.
+    #[serde(default)]
+    pub next: Option<BuildId>,
 }
 
 impl Message for Builds {

@@ -83,6 +83,7 @@ fn event(m: &Event) -> Labels {
         What::BuildBlocked { by, .. } => vec![("Blocked-By", by.to_string())],
         What::BuildReopened { item, .. } => vec![("Path", item.to_string())],
         What::BuildDiffers { path, .. }
+        | What::ItemGivenUp { path, .. }
         | What::ItemAvailable { path, .. }
         | What::ItemLost { path, .. }
         | What::PublicationRefused { path, .. } => {

@@ -188,6 +188,8 @@ words! {
         PasswordNew = "password-new",
         /// Agents that take no builds.
         Drain = "drain",
+        /// What becomes of messages that were set aside.
+        Dispose = "dispose",
     }
 }
 
@@ -234,6 +236,7 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         WishRefused { wish, .. } => (Noun::Wish, wish.to_string(), "refused"),
         ItemAvailable { path, .. } => (Noun::Item, path.hash_part().to_string(), "available"),
         ItemLost { path, .. } => (Noun::Item, path.hash_part().to_string(), "lost"),
+        ItemGivenUp { path, .. } => (Noun::Item, path.hash_part().to_string(), "given-up"),
         PublicationRefused { path, .. } => (Noun::Item, path.hash_part().to_string(), "refused"),
         AgentJoined { agent, .. } => (Noun::Agent, agent.to_string(), "joined"),
         AgentQuarantined { agent, .. } => (Noun::Agent, agent.to_string(), "quarantined"),

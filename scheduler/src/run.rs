@@ -48,20 +48,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let servers = args.ask_substitutes.then(|| Servers::new(bus.clone()));
+    let planner = planning::Planner::new(bucket.clone(), desk.clone(), servers.clone());
     let hands = effects::Hands {
         bus: bus.clone(),
         bucket: bucket.clone(),
         book: book.clone(),
         desk: desk.clone(),
-        servers: servers.clone(),
+        servers,
+        planner: planner.clone(),
         generation,
     };
     tasks.spawn(effects::carry_out(hands, effects));
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), committed, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
-    tasks.spawn(overthrow::watch(bucket.clone(), generation));
-    let planner = planning::Planner::new(bucket, desk.clone(), servers);
+    tasks.spawn(overthrow::watch(bucket, generation));
     let consumer = streams::scheduler_consumer(generation);
     let requests = Intake::open(&bus, streams::REQ, &consumer, WINDOW);
     tasks.spawn(intake::requests(requests, planner.clone(), book.clone(), desk.clone()));

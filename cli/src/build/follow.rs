@@ -197,6 +197,7 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         | What::BuildDiffers { build, .. }
         | What::AttemptVoid { build, .. } => names.contains_key(build),
         What::ItemLost { .. }
+        | What::ItemGivenUp { .. }
         | What::PublicationRefused { .. }
         | What::WishFulfilled { .. }
         | What::WishRefused { .. }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::admin::{LoginAnswer, NewLogin, NewPassword, Role};
+use drover_messages::admin::{Disposal, Dispose, Disposed, LoginAnswer, NewLogin, NewPassword, Role};
 use drover_messages::agent::{Abort, Beat, BeatAnswer, Drain, Drained, Held, Hello, Order, Phase, Verdict};
 use drover_messages::event::{Event, EventId, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
@@ -46,6 +46,8 @@ macro_rules! each {
         $do!("elsewhere", &samples::elsewhere());
         $do!("new-login", &samples::new_login());
         $do!("new-password", &samples::new_password());
+        $do!("dispose", &samples::dispose());
+        $do!("disposed", &samples::disposed());
         for (name, message) in samples::offer_answers() {
             $do!(name, &message);
         }
@@ -366,6 +368,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::ItemLost { store_dir: store_dir.clone(), path: path.clone() },
         What::PublicationRefused { store_dir, path: path.clone(), why: why.clone() },
         What::BuildDiffers { build, attempt, path, there: hash("other nar"), here: hash("nar") },
+        What::ItemGivenUp { store_dir: StoreDir::nix(), path: self::path("hello-2.12.1"), losses: 5 },
         What::AgentQuarantined { agent, why: why.clone() },
         What::AgentReleased { agent },
         What::BuildCancelled { build },
@@ -394,6 +397,7 @@ fn event_name(what: &What) -> &'static str {
         What::ItemLost { .. } => "event-item-lost",
         What::PublicationRefused { .. } => "event-publication-refused",
         What::BuildDiffers { .. } => "event-build-differs",
+        What::ItemGivenUp { .. } => "event-item-given-up",
         What::AgentQuarantined { .. } => "event-agent-quarantined",
         What::AgentReleased { .. } => "event-agent-released",
         What::BuildCancelled { .. } => "event-build-cancelled",
@@ -460,13 +464,20 @@ pub fn ask_builds() -> AskBuilds {
         submission: Some(submission()),
         state: Some(StateName::Deferred),
         tags: BTreeMap::from([("branch".into(), "main".into())]),
+        system: Some("x86_64-linux".into()),
+        client: Some(client()),
+        name: Some("hello-*".into()),
+        drv: Some(drv()),
+        output: Some(path("hello-2.12.1")),
+        from: Some(Timestamp(1_750_000_000_000)),
+        to: Some(Timestamp(1_760_000_000_000)),
         after: Some(build()),
         limit: 100,
     }
 }
 
 pub fn builds() -> Builds {
-    Builds { builds: vec![summary()], more: true }
+    Builds { builds: vec![summary()], more: true, next: Some(build()) }
 }
 
 pub fn ask_build() -> AskBuild {
@@ -523,6 +534,14 @@ pub fn agents() -> Agents {
 
 pub fn problem() -> Problem {
     Problem { message: "ask for less".into() }
+}
+
+pub fn dispose() -> Dispose {
+    Dispose { sequences: BTreeSet::from([3, 70_000]), how: Disposal::Retry }
+}
+
+pub fn disposed() -> Disposed {
+    Disposed { done: BTreeSet::from([3]), refused: vec![(70_000, "it is not there".into())] }
 }
 
 pub fn new_login() -> NewLogin {

@@ -116,6 +116,11 @@ pub enum Change {
     Wished(WishId),
     /// A submission was cancelled before it was heard of.
     CancelledAhead(SubmissionId),
+    /// An item that was lost too often is tried again.
+    Forgiven {
+        /// Which.
+        path: StorePath,
+    },
     /// A publication is owed.
     Owed(Box<Publication>),
     /// A publication is owed no more.

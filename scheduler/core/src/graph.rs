@@ -252,9 +252,7 @@ impl State {
 
     /// The item's entry, made as wanted if there was none.
     pub(crate) fn item_entry(&mut self, store_dir: &StoreDir, path: &StorePath) -> &mut Entry {
-        self.items
-            .entry(path.clone())
-            .or_insert_with(|| Entry::new(Item { store_dir: store_dir.clone(), state: ItemState::Wanted }))
+        self.items.entry(path.clone()).or_insert_with(|| Entry::new(Item::wanted(store_dir.clone())))
     }
 
     /// Derives what follows from an item's new state.

@@ -15,6 +15,16 @@ pub struct Item {
     pub store_dir: StoreDir,
     /// How the farm has it.
     pub state: ItemState,
+    /// How often it was lost after it could be fetched.
+    #[serde(default)]
+    pub losses: u32,
+}
+
+impl Item {
+    /// One that something needs and nothing has.
+    pub fn wanted(store_dir: StoreDir) -> Self {
+        Self { store_dir, state: ItemState::Wanted, losses: 0 }
+    }
 }
 
 /// How the farm has an item.

@@ -42,6 +42,8 @@ pub struct Limits {
     pub retry_longest_millis: u64,
     /// An agent that has not let go of what it was told to stop after so long gets no more.
     pub abort_millis: u64,
+    /// An item that was lost so often is not made again by itself.
+    pub losses: u32,
     /// Unfinished builds of one client.
     pub builds_per_client: u64,
     /// Leases of one client at once.
@@ -64,6 +66,7 @@ impl Default for Limits {
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,
             abort_millis: 300_000,
+            losses: 5,
             builds_per_client: u64::MAX,
             slots_per_client: u32::MAX,
             downloads: 4,

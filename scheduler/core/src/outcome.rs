@@ -4,7 +4,7 @@ use drover_messages::agent::{Abort, Verdict};
 use drover_messages::event::What;
 use drover_messages::offer::Offer;
 use drover_messages::publish::Publish;
-use drover_messages::{AgentId, AttemptId, Generation};
+use drover_messages::{AgentId, AttemptId, BuildId, Generation};
 use drover_store::{StoreDir, StorePath};
 
 use crate::change::Change;
@@ -57,6 +57,11 @@ pub enum Effect {
         store_dir: StoreDir,
         /// Those.
         paths: Vec<StorePath>,
+    },
+    /// Plan what a build lacks: inputs that nothing makes any more.
+    Replan {
+        /// Which.
+        build: BuildId,
     },
     /// Throw away what an attempt uploaded: all of it is in the cache.
     Discard {

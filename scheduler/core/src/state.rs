@@ -110,6 +110,12 @@ impl State {
                 (attempt.log, attempt.kept) = (log.clone(), kept.clone());
                 Ok(Vec::new())
             }
+            Change::Forgiven { path } => {
+                if let Some(entry) = self.items.get_mut(path) {
+                    entry.item.losses = 0;
+                }
+                Ok(Vec::new())
+            }
             Change::Differs { build, attempt, kept } => {
                 self.attempt_mut(*build, *attempt)?.kept.push(kept.clone());
                 Ok(Vec::new())
@@ -118,6 +124,7 @@ impl State {
                 let entry = self.item_entry(store_dir, path);
                 let next = entry.item.state.next(event.clone())?;
                 let before = std::mem::replace(&mut entry.item.state, next);
+                entry.item.losses += u32::from(before.can_be_fetched() && entry.item.state == ItemState::Lost);
                 self.reach.move_item(path, &before, &self.items[path].item.state);
                 Ok(self.item_changed(path))
             }

@@ -22,6 +22,9 @@ pub struct Submission {
     pub priority: i32,
     /// The user's own words.
     pub tags: BTreeMap<String, String>,
+    /// Whether what its builds lack gets builds of its own.
+    #[serde(default = "yes")]
+    pub input_builds: bool,
     /// Where its roots may be built, and how sure they are to be.
     #[serde(default)]
     pub terms: Terms,
@@ -29,6 +32,10 @@ pub struct Submission {
     pub submitted_at: Timestamp,
     /// How it is.
     pub state: SubmissionState,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How a submission is.

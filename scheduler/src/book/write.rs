@@ -44,7 +44,7 @@ impl Page {
                 | Change::Priority { build, .. }
                 | Change::Differs { build, .. }
                 | Change::Told { build, .. } => drop(page.builds.insert(*build)),
-                Change::Item { path, .. } => drop(page.items.insert(path.clone())),
+                Change::Item { path, .. } | Change::Forgiven { path } => drop(page.items.insert(path.clone())),
                 Change::Owed(publication) => drop(page.owed.insert(publication.id)),
                 Change::Took { package, .. } => drop(page.packages.insert(package.clone())),
                 Change::Used { client, .. } => drop(page.clients.insert(*client)),

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use drover_bucket::{Bucket, BucketError};
 use drover_messages::request::Mode;
-use drover_messages::request::{MAX_MANIFESTS, MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Submit};
-use drover_messages::{AgentId, ClientId, SubmissionId, Timestamp};
+use drover_messages::request::{MAX_MANIFESTS, MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTES, MAX_TAGS, Root, Submit};
+use drover_messages::{AgentId, BuildId, ClientId, SubmissionId, Timestamp};
 use drover_nats::Delivery;
 use drover_nats::streams::ACK_WAIT;
 use drover_scheduler_core::plan::{Evidence, How, Known, Plan, Planned, plan};
@@ -114,6 +114,52 @@ impl Planner {
             }
             drop(self.in_work.lock().map(|mut in_work| in_work.remove(&id)));
         });
+    }
+
+    /// Plans builds of what a build lacks and nothing makes any more, until that is done.
+    pub(crate) async fn replan(self, build: BuildId) {
+        loop {
+            match self.plan_inputs(build).await {
+                Ok(()) => return,
+                Err(NotNow::Never(why)) => return tracing::error!(%build, why, "what a build lacks cannot be planned"),
+                Err(NotNow::Trouble(why)) => tracing::warn!(%build, why, "what a build lacks cannot be planned now; tried again"),
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+
+    async fn plan_inputs(&self, id: BuildId) -> Result<(), NotNow> {
+        let asked = self.desk.ask(move |reign| {
+            let build = reign.build(id)?;
+            let submission = build.as_ref().map(|build| reign.submission(build.submission)).transpose()?.flatten();
+            Ok::<_, BookError>(build.zip(submission))
+        });
+        let Some((build, submission)) = asked.await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))?? else {
+            return Ok(());
+        };
+        let submit = Submit {
+            submission: submission.id,
+            store_dir: submission.store_dir.clone(),
+            roots: vec![Root { build: id, drv: build.recipe.drv.clone() }],
+            packs: Vec::new(),
+            sources: Vec::new(),
+            priority: build.priority,
+            tags: submission.tags.clone(),
+            input_builds: true,
+            mode: Mode::Build,
+            terms: submission.terms.clone(),
+            submitted_at: submission.submitted_at,
+        };
+        let closure = Closure::fetch(&self.bucket, &self.desk, &submit).await?;
+        let available = self.available(closure.paths()).await?;
+        let mut builds = walk(&submit, &closure, &|path: &StorePath| available.contains(path))?.builds;
+        builds.retain(|planned| planned.id != id);
+        self.look_back(&submit, &mut builds).await?;
+        for builds in builds.chunks(ROWS) {
+            self.desk.settle(Input::AddBuilds { submission: submission.id, builds: builds.to_vec() }).await;
+        }
+        tracing::info!(build = %id, builds = builds.len(), "what a build lacks is planned");
+        Ok(())
     }
 
     /// Returns when the submission is recorded as living or as rejected.
@@ -255,6 +301,7 @@ fn submission_of(client: ClientId, submit: &Submit) -> Submission {
         roots: submit.roots.iter().map(|root| root.build).collect(),
         priority: submit.priority,
         tags: submit.tags.clone(),
+        input_builds: submit.input_builds,
         terms: submit.terms.clone(),
         submitted_at: submit.submitted_at,
         state: SubmissionState::Planning,

@@ -94,7 +94,7 @@ pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
         Input::Confirmed { store_dir, items } => step.confirmed(&store_dir, items),
         Input::NotAsked(publication) => step.change(Change::Asked { publication, heard: None }),
         Input::QuestionsLost => step.questions_lost(),
-        Input::CaughtUp => step.change(Change::CaughtUp),
+        Input::CaughtUp => step.caught_up(),
         Input::Tick => step.tick(),
         Input::Dispatch => step.dispatch(),
     }

@@ -1,10 +1,10 @@
 //! The pool's word on what is owed, and what the bucket says of items that somebody misses.
 
-use drover_messages::Cause;
 use drover_messages::event::What;
 use drover_messages::publish::{Done, PublishVerdict};
 use drover_messages::report::Kept;
 use drover_messages::request::Nar;
+use drover_messages::{BuildId, Cause};
 use drover_store::{Sha256, StoreDir, StorePath};
 
 use super::Step;
@@ -129,14 +129,50 @@ impl<'a> Step<'a> {
         self.event(What::ItemLost { store_dir: store_dir.clone(), path: path.clone() });
         let (dir, item) = (store_dir.clone(), path.clone());
         self.change(Change::Item { store_dir: dir, path: item, event: ItemEvent::Lose });
-        let state: &'a State = self.state;
-        let producers = state.items.get(path).into_iter().flat_map(|entry| &entry.producers);
-        let builds: Vec<&Build> = producers.filter_map(|id| state.build(*id)).collect();
-        if builds.iter().any(|build| !matches!(build.state, BuildState::Succeeded { .. })) {
-            return;
+        let losses = self.state.items.get(path).map_or(0, |entry| entry.item.losses) + 1;
+        if losses < self.limits.losses {
+            self.make_again(path);
+        } else {
+            self.event(What::ItemGivenUp { store_dir: store_dir.clone(), path: path.clone(), losses });
         }
-        if let Some(build) = builds.last() {
-            self.reopen(build);
+    }
+
+    /// The build that makes an item is opened again; where none can, one is planned for whoever needs it.
+    pub(super) fn make_again(&mut self, path: &StorePath) {
+        let state: &'a State = self.state;
+        let makers: Vec<&Build> = state.makers(path).collect();
+        let done = |build: &&&Build| matches!(build.state, BuildState::Succeeded { .. });
+        match makers.iter().rev().find(done) {
+            _ if makers.iter().any(|build| !build.state.is_over()) => {}
+            Some(build) => self.reopen(build),
+            None => self.replan(path),
+        }
+    }
+
+    /// Plans an item for one of the builds that need it.
+    fn replan(&mut self, path: &StorePath) {
+        let dependents = self.state.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
+        let lives = |id: &&BuildId| {
+            let submission = self.state.build(**id).and_then(|build| self.state.submission(build.submission));
+            submission.is_some_and(|submission| submission.input_builds)
+        };
+        if let Some(build) = dependents.copied().collect::<Vec<_>>().iter().find(lives) {
+            self.effect(Effect::Replan { build: *build });
+        }
+    }
+
+    /// Everything that was queued has been read. What was about to be planned when the process ended is planned again.
+    pub(super) fn caught_up(&mut self) {
+        self.change(Change::CaughtUp);
+        let state: &'a State = self.state;
+        let orphaned = state.items.iter().filter(|(_, entry)| {
+            matches!(entry.item.state, ItemState::Wanted | ItemState::Lost)
+                && entry.producers.is_empty()
+                && !entry.dependents.is_empty()
+                && entry.item.losses < self.limits.losses
+        });
+        for (path, _) in orphaned {
+            self.replan(path);
         }
     }
 

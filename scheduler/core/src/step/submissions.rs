@@ -40,6 +40,12 @@ impl Step<'_> {
         self.change(Change::Submission(Submission { state, ..submission }));
     }
 
+    /// A submission that is still wanted.
+    fn wanted(&self, id: SubmissionId) -> Option<Submission> {
+        let wanted = |s: &&Submission| matches!(s.state, SubmissionState::Planning | SubmissionState::Live { .. });
+        self.state.submission(id).filter(wanted).cloned()
+    }
+
     /// A submission that is still wanted and not whole.
     fn planning(&self, id: SubmissionId) -> Option<Submission> {
         self.state.submission(id).filter(|submission| submission.state == SubmissionState::Planning).cloned()
@@ -66,7 +72,7 @@ impl Step<'_> {
 
     /// Roots always get a build of their own; an input gets one where none is under way.
     pub(super) fn add_builds(&mut self, id: SubmissionId, planned: Vec<Planned>) {
-        let Some(submission) = self.planning(id) else { return };
+        let Some(submission) = self.wanted(id) else { return };
         let mut seq = self.state.next_seq;
         for planned in planned {
             let known = self.state.build(planned.id).is_some();

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::event::What;
 use drover_messages::wish::Wished;
 use drover_messages::{BuildId, Cause, SubmissionId};
+use drover_store::StorePath;
 
 use super::Step;
 use crate::attempt::{AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::input::Wanted;
+use crate::item::ItemState;
 use crate::submission::{Submission, SubmissionState};
 
 impl<'a> Step<'a> {
@@ -97,7 +99,8 @@ impl<'a> Step<'a> {
 
     fn retry(&mut self, wanted: &Wanted, named: &[&'a Build]) -> Result<u64, String> {
         let of_submissions = wanted.submissions.iter().flat_map(|id| self.state.builds_of(*id));
-        let all: BTreeMap<BuildId, &Build> = of_submissions.chain(named.iter().copied()).map(|build| (build.id, build)).collect();
+        let all: BTreeMap<BuildId, &'a Build> =
+            of_submissions.chain(named.iter().copied()).map(|build| (build.id, build)).collect();
         let stopped = |build: &&&Build| {
             matches!(build.state, BuildState::Failed { .. } | BuildState::Cancelled | BuildState::Deferred { .. })
         };
@@ -105,14 +108,29 @@ impl<'a> Step<'a> {
         for id in again.iter().map(|build| build.submission).collect::<BTreeSet<_>>() {
             self.revive(id);
         }
+        let given_up = self.given_up(all.values().copied());
+        for path in &given_up {
+            self.change(Change::Forgiven { path: path.clone() });
+            self.make_again(path);
+        }
         for build in &again {
             self.build_event(build.id, BuildEvent::Retry(self.state.inputs_if_reopened(build)));
             self.event(What::BuildRetried { build: build.id });
         }
-        match again.len() as u64 {
+        match (again.len() + given_up.len()) as u64 {
             0 => Err("nothing of it has failed, was cancelled, or waits for another try".into()),
             builds => Ok(builds),
         }
+    }
+
+    /// What these builds wait for that was lost too often.
+    fn given_up(&self, builds: impl Iterator<Item = &'a Build>) -> BTreeSet<StorePath> {
+        let waiting = builds.filter(|build| build.state.follows_inputs());
+        let lost = |path: &&StorePath| {
+            let entry = self.state.items.get(*path);
+            entry.is_some_and(|e| e.item.state == ItemState::Lost && e.item.losses >= self.limits.losses)
+        };
+        waiting.flat_map(|build| &build.recipe.inputs).filter(lost).cloned().collect()
     }
 
     fn revive(&mut self, id: SubmissionId) {

@@ -92,6 +92,7 @@ impl Farm {
             roots: Vec::new(),
             priority: 0,
             tags: BTreeMap::new(),
+            input_builds: true,
             terms,
             submitted_at: Timestamp(0),
             state: SubmissionState::Planning,
@@ -159,6 +160,13 @@ impl Farm {
         let Offer { attempt, build, epoch, .. } = *offer;
         let report = Report { report: ReportId::from_uuid(uuid(9)), attempt, build, epoch, outcome };
         self.advance(Input::Report { agent, report: Box::new(report) }).events
+    }
+
+    /// An agent beats, with nothing in its hands.
+    pub fn beat(&mut self, agent: AgentId) {
+        let beat =
+            Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held: Vec::new() };
+        self.advance(Input::Beat { agent, beat: Box::new(beat) });
     }
 
     /// Time passes.

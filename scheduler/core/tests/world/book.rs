@@ -77,7 +77,7 @@ impl Book {
                 | Change::Priority { build, .. }
                 | Change::Differs { build, .. }
                 | Change::Told { build, .. } => drop(builds.insert(*build)),
-                Change::Item { path, .. } => drop(items.insert(path.clone())),
+                Change::Item { path, .. } | Change::Forgiven { path } => drop(items.insert(path.clone())),
                 Change::Owed(publication) => drop(self.owed.insert(publication.id, publication.as_ref().clone())),
                 Change::Wished(wish) => drop(self.wishes.insert(*wish)),
                 Change::OwedDone(id) => drop(self.owed.remove(id)),

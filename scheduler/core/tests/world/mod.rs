@@ -283,7 +283,7 @@ impl World {
                     let items = paths.into_iter().map(|path| (path.clone(), self.cache.contains(&path))).collect();
                     self.network.push(Input::Confirmed { store_dir, items });
                 }
-                Effect::Abdicate(_) | Effect::Discard { .. } => {}
+                Effect::Abdicate(_) | Effect::Discard { .. } | Effect::Replan { .. } => {}
             }
         }
     }
@@ -324,6 +324,7 @@ fn submission(graph: &Graph) -> Vec<Input> {
         roots: Vec::new(),
         priority: 0,
         tags: BTreeMap::new(),
+        input_builds: true,
         terms: Default::default(),
         submitted_at: Timestamp(1),
         state: SubmissionState::Planning,

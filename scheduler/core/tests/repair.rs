@@ -1,0 +1,78 @@
+//! What becomes of builds when something that could be fetched is gone.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
+
+#[allow(dead_code)]
+mod farm;
+
+use drover_messages::event::What;
+use drover_messages::wish::Wished;
+use drover_scheduler_core::{Effect, Input, ItemState, Limits, Outcome};
+use drover_store::StoreDir;
+use farm::{Farm, build, path, planned};
+
+/// The bucket says whether the cache has an item.
+fn confirm(farm: &mut Farm, name: &str, there: bool) -> Outcome {
+    farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items: vec![(path(name), there)] })
+}
+
+fn replanned(outcome: &Outcome) -> Vec<Effect> {
+    outcome.effects.iter().filter(|effect| matches!(effect, Effect::Replan { .. })).cloned().collect()
+}
+
+/// `top` needs `input`, which nobody here has built.
+fn farm() -> Farm {
+    let mut farm = Farm::with(Limits { offers_beyond_slots: 0, losses: 3, ..Limits::default() });
+    farm.submit(1, vec![planned(1, "top", &["input"], true)]);
+    confirm(&mut farm, "input", true);
+    assert_eq!(farm.state(build(1, "top")), "ready");
+    farm
+}
+
+#[test]
+fn what_is_lost_and_was_never_built_here_is_planned_for_whoever_needs_it() {
+    let mut farm = farm();
+    let outcome = confirm(&mut farm, "input", false);
+    assert_eq!(replanned(&outcome), [Effect::Replan { build: build(1, "top") }]);
+    assert_eq!(farm.state(build(1, "top")), "waiting");
+    farm.advance(Input::AddBuilds { submission: farm::submission(1), builds: vec![planned(1, "input", &[], false)] });
+    farm.agent(1, 1);
+    assert_eq!(farm.offered(), ["input"]);
+}
+
+#[test]
+fn what_was_about_to_be_planned_when_the_process_ended_is_planned_again() {
+    let mut farm = farm();
+    confirm(&mut farm, "input", false);
+    assert_eq!(replanned(&farm.advance(Input::CaughtUp)), [Effect::Replan { build: build(1, "top") }]);
+}
+
+#[test]
+fn the_build_that_made_it_is_opened_again() {
+    let mut farm = farm();
+    let agent = farm.agent(1, 1);
+    farm.submit(2, vec![planned(2, "made", &[], true), planned(2, "user", &["made", "absent"], true)]);
+    let offers = farm.offers();
+    assert_eq!(offers[0].build, build(2, "made"));
+    farm.built(agent, &offers[0], 10);
+    confirm(&mut farm, "made", true);
+    let outcome = confirm(&mut farm, "made", false);
+    assert!(outcome.events.iter().any(|what| matches!(what, What::BuildReopened { .. })), "{:?}", outcome.events);
+    assert_eq!(farm.state(build(2, "made")), "ready");
+}
+
+#[test]
+fn what_is_lost_again_and_again_is_given_up_until_somebody_wants_it() {
+    let mut farm = farm();
+    confirm(&mut farm, "input", false);
+    confirm(&mut farm, "input", true);
+    confirm(&mut farm, "input", false);
+    confirm(&mut farm, "input", true);
+    let last = confirm(&mut farm, "input", false);
+    assert_eq!(replanned(&last), []);
+    assert!(matches!(last.events[..], [What::ItemLost { .. }, What::ItemGivenUp { losses: 3, .. }]), "{:?}", last.events);
+    assert_eq!(farm.core.state().item(&path("input")), Some(&ItemState::Lost));
+    assert_eq!(replanned(&farm.advance(Input::CaughtUp)), []);
+    farm.wish(1, Wished::Retry, &[], &[build(1, "top")]);
+    assert_eq!(replanned(&farm.advance(Input::CaughtUp)), [Effect::Replan { build: build(1, "top") }]);
+}
