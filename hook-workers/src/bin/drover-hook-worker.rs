@@ -54,6 +54,12 @@ struct SubstitutesArgs {
     /// A key that Nix substitutes count by: NAME:BASE64; may be given several times
     #[arg(long, env = "DROVER_TRUSTED_PUBLIC_KEY", value_name = "KEY", value_delimiter = ' ')]
     trusted_public_key: Vec<PublicKey>,
+    /// A file with a key that Guix substitutes count by, such as a server's signing-key.pub; may be given several times
+    #[arg(long, env = "DROVER_GUIX_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
+    guix_public_key: Vec<PathBuf>,
+    /// A list of such keys, such as /etc/guix/acl; may be given several times
+    #[arg(long, env = "DROVER_GUIX_ACL", value_name = "FILE", value_delimiter = ',')]
+    guix_acl: Vec<PathBuf>,
     /// How many questions to answer at once, of up to 500 items each
     #[arg(long, env = "DROVER_CONCURRENCY", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -81,7 +87,8 @@ async fn publish(args: PublishArgs) -> anyhow::Result<()> {
 }
 
 async fn substitutes(args: SubstitutesArgs) -> anyhow::Result<()> {
-    let trust = Trust::nobody().and_nix(args.trusted_public_key);
+    let guix_keys = substitutes::read_guix_keys(&args.guix_acl, &args.guix_public_key)?;
+    let trust = Trust::nobody().and_nix(args.trusted_public_key).and_guix(guix_keys);
     let lookup = Lookup::new(args.substitute_url, trust)?;
     let bus = Bus::connect(&args.nats.login("substitutes")?).await?;
     Ok(substitutes::run(&bus, lookup, args.concurrency.into(), drover_process::told_to_stop()).await?)

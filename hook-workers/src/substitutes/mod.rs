@@ -7,8 +7,10 @@
 mod memory;
 mod asked;
 mod lookup;
+mod trusted;
 mod pool;
 
 pub use lookup::{Lookup, MAX_SERVERS};
 pub use memory::{MAX_REMEMBERED, Memory, REMEMBERED_FOR};
 pub use pool::run;
+pub use trusted::{TrustError, read_guix_keys};

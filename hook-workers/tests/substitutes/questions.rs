@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::query::MAX_PAGE;
-use drover_store::{SecretKey, StoreDir};
+use drover_store::{SecretKey, StoreDir, guix};
 
 use crate::farm::Farm;
 use crate::shelf::{Shelf, path_of};
@@ -84,4 +84,29 @@ async fn a_whole_page_is_answered_and_more_than_that_refused() {
     assert_eq!(farm.ask(&StoreDir::nix(), &paths[1..]).await.unwrap().len(), MAX_PAGE);
     let error = farm.ask(&StoreDir::nix(), &paths).await.unwrap_err();
     assert!(error.to_string().contains("more than 500"), "{error}");
+}
+
+#[tokio::test]
+async fn both_families_are_asked_each_at_its_own_servers() {
+    let (nix_key, guix_key, other_key) =
+        (SecretKey::generate("trusted-1").unwrap(), guix::SecretKey::generate(), guix::SecretKey::generate());
+    let (nix, gnu) = (Shelf::of(&StoreDir::nix()), Shelf::of(&StoreDir::guix()));
+    let of_nix = nix.put_nix("item", &nix_key);
+    let of_guix = gnu.put_guix("item", &guix_key);
+    let untrusted = gnu.put_guix("untrusted", &other_key);
+    let (nix_url, gnu_url) = (nix.serve().await, gnu.serve().await);
+    let folder = tempfile::tempdir().unwrap();
+    let acl = folder.path().join("acl");
+    std::fs::write(&acl, format!("(acl (entry {} (tag (guix import))))", guix_key.public())).unwrap();
+    let flags = [
+        flag("substitute-url", &nix_url),
+        flag("substitute-url", &gnu_url),
+        flag("trusted-public-key", &nix_key.public().to_string()),
+        flag("guix-acl", acl.to_str().unwrap()),
+    ];
+    let Some(farm) = Farm::start(&flags.concat()).await else { return };
+    let found = farm.ask(&StoreDir::guix(), [&of_guix, &untrusted]).await.unwrap();
+    assert_eq!(found, BTreeMap::from([(of_guix, set(&[&gnu_url]))]));
+    let found = farm.ask(&StoreDir::nix(), [&of_nix]).await.unwrap();
+    assert_eq!(found, BTreeMap::from([(of_nix, set(&[&nix_url]))]));
 }

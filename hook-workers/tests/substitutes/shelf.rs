@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use drover_store::{NarInfo, SecretKey, Sha256, StoreDir, StorePath};
+use drover_store::{NarInfo, SecretKey, Sha256, StoreDir, StorePath, guix};
 
 /// The folder.
 pub struct Shelf {
@@ -39,6 +39,20 @@ impl Shelf {
         );
         let mut info = NarInfo::parse(&self.store_dir, &text).unwrap();
         info.sigs.push(key.sign(&info.fingerprint(&self.store_dir)));
+        self.put(&path, &info.write(&self.store_dir));
+        path
+    }
+
+    /// Puts a narinfo there, signed by Guix's rules.
+    pub fn put_guix(&self, name: &str, key: &guix::SecretKey) -> StorePath {
+        let path = path_of(name);
+        let text = format!(
+            "StorePath: {}\nNarHash: {}\nNarSize: 3\nReferences: \nURL: nar/lzip/x\nCompression: lzip\n",
+            self.store_dir.path(&path),
+            Sha256::of(b"nar")
+        );
+        let mut info = NarInfo::parse(&self.store_dir, &text).unwrap();
+        info.signature = Some(key.sign("shelf", &info.signed_lines(&self.store_dir)).unwrap());
         self.put(&path, &info.write(&self.store_dir));
         path
     }
