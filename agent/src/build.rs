@@ -4,31 +4,14 @@
 
 use std::time::Instant;
 
-use drover_daemon::{BuildMode, BuildResult, BuildStatus, DaemonError, Dialect, Event, Job, StoreDaemon};
+use drover_daemon::{BuildMode, BuildResult, DaemonError, Event, Job, StoreDaemon};
 use drover_messages::report::Times;
 use drover_messages::{Cause, Timestamp};
-use drover_store::Derivation;
 
 use crate::build_log::BuildLog;
 use crate::cause_of;
 use crate::daemon_pool::DaemonPool;
 use crate::failure::Failure;
-
-/// A success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Success {
-    /// The store had the outputs already.
-    pub already_valid: bool,
-}
-
-/// How a daemon's work ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// Whose daemon it was.
-    pub dialect: Dialect,
-    /// What it said.
-    pub result: BuildResult,
-}
 
 /// Has a derivation built whose inputs are in the store. The daemon's time is noted in `times`, however it ends.
 ///
@@ -39,7 +22,7 @@ pub async fn build(
     mode: BuildMode,
     log: &BuildLog,
     times: &mut Times,
-) -> Result<Ended, Failure> {
+) -> Result<BuildResult, Failure> {
     let start = Instant::now();
     times.started_at = Timestamp::now();
     let result = tokio::select! {
@@ -51,11 +34,11 @@ pub async fn build(
     times.stopped_at = Timestamp::now();
     match result {
         None => Err(Failure::new(Cause::TooLarge, "the log is larger than it may be")),
-        Some(ended) => ended.map_err(|error| Failure::of(cause_of::of_error(&error), &error)),
+        Some(result) => result.map_err(|error| Failure::of(cause_of::of_error(&error), &error)),
     }
 }
 
-async fn run(daemons: &DaemonPool, job: &Job<'_>, mode: BuildMode, log: &BuildLog) -> Result<Ended, DaemonError> {
+async fn run(daemons: &DaemonPool, job: &Job<'_>, mode: BuildMode, log: &BuildLog) -> Result<BuildResult, DaemonError> {
     loop {
         let mut daemon = daemons.take().await?;
         let mut told = |event| {
@@ -65,17 +48,7 @@ async fn run(daemons: &DaemonPool, job: &Job<'_>, mode: BuildMode, log: &BuildLo
         };
         match daemon.build(job, mode, &mut told).await {
             Err(error) if daemon.went_stale(&error) => {}
-            result => return Ok(Ended { dialect: daemon.dialect(), result: result? }),
+            result => return result,
         }
     }
-}
-
-/// What the daemon's words mean.
-pub fn judge(result: &BuildResult, derivation: &Derivation) -> Result<Success, Failure> {
-    if result.status.is_success() {
-        return Ok(Success { already_valid: result.status != BuildStatus::Built });
-    }
-    let cause = cause_of::of_result(result, derivation.is_fixed_output());
-    let message = if result.message.is_empty() { result.status.to_string() } else { result.message.clone() };
-    Err(Failure::new(cause, message))
 }

@@ -1,7 +1,8 @@
 //! What a daemon's words mean for the farm: whose failure it was.
 //!
-//! Sources: `build-result.hh`, `local-derivation-goal.cc` and `worker.cc` of Nix 2.8. The daemon tells much only in its
-//! message, so this looks into it where the status alone would blame the wrong one.
+//! Sources: `build-result.hh`, `local-derivation-goal.cc` and `worker.cc` of Nix 2.8, and `nix/libstore/build.cc` of Guix,
+//! whose words are much the same. Both tell much only in a message, so this looks into it where the status alone would blame
+//! the wrong one.
 
 use drover_daemon::{BuildResult, BuildStatus, DaemonError};
 use drover_messages::Cause;
@@ -23,8 +24,10 @@ pub fn of_result(result: &BuildResult, fixed_output: bool) -> Cause {
         _ if killed(message) => Cause::Killed,
         // Nix rejects outputs for many reasons; one of them is that there are none.
         OutputRejected if message.contains("hash mismatch") => Cause::HashMismatch,
+        // A downloader may end well without a download: Guix's own does.
+        OutputRejected if fixed_output && message.contains("failed to produce output") => Cause::DownloadFailed,
         OutputRejected => Cause::BuilderFailed,
-        PermanentFailure | TransientFailure if fixed_output => Cause::DownloadFailed,
+        PermanentFailure | TransientFailure | CachedFailure if fixed_output => Cause::DownloadFailed,
         PermanentFailure | CachedFailure => Cause::BuilderFailed,
         // A failure that may pass, a daemon that could not come to build it, and successes, which are none of ours.
         TransientFailure | MiscFailure | DependencyFailed | NoSubstituters | Other(_) => Cause::DaemonGone,
@@ -112,6 +115,7 @@ mod tests {
         assert_eq!(of_result(&hash, true), Cause::HashMismatch);
         let none = result(BuildStatus::OutputRejected, "builder for 'x.drv' failed to produce output path");
         assert_eq!(of_result(&none, false), Cause::BuilderFailed);
+        assert_eq!(of_result(&none, true), Cause::DownloadFailed);
     }
 
     #[test]
@@ -126,6 +130,8 @@ mod tests {
     fn what_the_farm_did_is_never_told_as_the_derivations_failure() {
         for (status, message) in [
             (BuildStatus::PermanentFailure, "builder for 'x.drv' failed due to signal 9 (Killed)"),
+            (BuildStatus::PermanentFailure, "builder for `x.drv' failed due to signal 9 (Killed)"),
+            (BuildStatus::MiscFailure, "inputs are not in the store: x"),
             (BuildStatus::TransientFailure, "note: build failure may have been caused by lack of free disk space"),
             (BuildStatus::MiscFailure, "error: writing to file: No space left on device"),
             (BuildStatus::MiscFailure, "all build users are currently in use"),

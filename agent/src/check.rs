@@ -1,14 +1,14 @@
 //! What a check found to differ: brought to the bucket for whoever compares, and taken out of the store.
 //!
 //! The daemon leaves the output that came out differently beside the valid one and names it in its words. It stops at the
-//! first that differs, so there may be others of which nobody knows. Evidence that cannot be kept does not change what the
-//! check found.
+//! first that differs, so there may be others of which nobody knows. Evidence that cannot be kept, or removed, does not
+//! change what the check found.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use drover_bucket::{Bucket, Key, Put};
-use drover_daemon::{Dialect, StoreDaemon};
+use drover_daemon::StoreDaemon;
 use drover_messages::offer::Offer;
 use drover_messages::report::Kept;
 use drover_messages::request::Nar;
@@ -21,13 +21,14 @@ use crate::dump::{DumpError, Dumped, dump_to};
 
 /// How often an output is brought to the bucket, before the check is reported without it.
 const TRIES: u32 = 5;
-/// How often it is asked to be deleted: the daemon's process that built it keeps it alive for a moment longer.
+/// How often it is tried to delete it: processes of the daemon that met it, or the valid output whose hash part it shares,
+/// keep it alive for a moment longer.
 const DELETIONS: u32 = 20;
 /// Between those, in milliseconds.
 const DELETION_PAUSE_MILLIS: u64 = 100;
 
 /// Keeps evidence.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Evidence {
     bucket: Bucket,
     store_dir: StoreDir,
@@ -40,19 +41,18 @@ impl Evidence {
         Self { bucket, store_dir, daemons }
     }
 
-    /// Keeps the outputs of which the daemon says, in these words, that they came out differently.
-    pub async fn keep(&self, offer: &Offer, derivation: &Derivation, dialect: Dialect, told: &str) -> Vec<Kept> {
-        let mut kept = Vec::new();
-        for (name, output) in &derivation.outputs {
-            let Some(differing) = dialect.differing(&output.path) else { continue };
-            // One of an earlier check may lie there still; only what is named is of this one.
-            if !told.contains(&self.store_dir.path(&differing)) {
-                continue;
-            }
-            kept.extend(self.bring(offer, name, &output.path, &differing).await);
-            self.delete(&differing).await;
-        }
-        kept
+    /// Keeps the output of which the daemon says, in these words, that it came out differently, and says where that lies in
+    /// the store.
+    pub async fn keep(&self, offer: &Offer, derivation: &Derivation, told: &str) -> Option<(StorePath, Option<Kept>)> {
+        let dialect = self.daemons.take().await.ok()?.dialect();
+        // One of an earlier check may lie there still; only what is named is of this one.
+        let mut outputs = derivation.outputs.iter();
+        let (name, path, differing) = outputs.find_map(|(name, output)| {
+            let differing = dialect.differing(&output.path)?;
+            told.contains(&self.store_dir.path(&differing)).then_some((name, &output.path, differing))
+        })?;
+        let kept = self.bring(offer, name, path, &differing).await;
+        Some((differing, kept))
     }
 
     async fn bring(&self, offer: &Offer, name: &OutputName, path: &StorePath, differing: &StorePath) -> Option<Kept> {
@@ -79,8 +79,10 @@ impl Evidence {
         }
     }
 
-    async fn delete(&self, differing: &StorePath) {
+    /// Deletes what came out differently, if nothing keeps it alive for long; a later collection of garbage does it, too.
+    pub async fn remove(&self, differing: &StorePath) {
         for _ in 0..DELETIONS {
+            self.daemons.clear();
             let deleted = match self.daemons.take().await {
                 Ok(mut daemon) => daemon.delete(differing).await,
                 Err(error) => Err(error),
@@ -91,7 +93,7 @@ impl Evidence {
                 Err(error) => return tracing::warn!(%differing, %error, "what a check made stays in the store"),
             }
         }
-        tracing::warn!(%differing, "what a check made stays in the store: something keeps it alive");
+        tracing::info!(%differing, "what a check made stays in the store until the next collection of garbage");
     }
 }
 

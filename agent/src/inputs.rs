@@ -66,9 +66,14 @@ impl Inputs {
 
     /// Which inputs are gone after a build that failed: what was seen before is not believed.
     pub async fn look_again(&self, inputs: &[Input]) -> Vec<StorePath> {
-        self.roots.forget();
+        self.forget();
         let paths: Vec<&StorePath> = inputs.iter().map(|input| &input.path).collect();
         self.roots.hold(&paths).await.map(|(_, missing)| missing.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// Lets go of what nobody holds, and of what was seen.
+    pub fn forget(&self) {
+        self.roots.forget();
     }
 
     /// Fetches what is missing. What a daemon refuses it may give when it is asked again.

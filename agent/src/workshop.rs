@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use drover_bucket::{Bucket, Key};
-use drover_daemon::{BuildMode, Job};
+use drover_daemon::{BuildMode, BuildResult, BuildStatus, Job};
 use drover_messages::offer::Offer;
 use drover_messages::report::{Built, Checked, Failed, Outcome, SealedLog, Times};
 use drover_messages::request::Mode;
@@ -17,9 +17,11 @@ use drover_nats::Bus;
 use drover_store::{Derivation, OutputName, StorePath};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::build::{Ended, Success, build, judge};
+use crate::build::build;
 use crate::build_log::BuildLog;
+use crate::cause_of;
 use crate::check::Evidence;
 use crate::closure::Closures;
 use crate::config::Config;
@@ -141,9 +143,9 @@ impl Workshop {
             Mode::Check => build(&self.checking, &job, BuildMode::Check, log, times).await,
         };
         drop(slot);
-        match self.conclude(offer, &derivation, ended).await {
-            Ok(made) => Ok(made),
-            Err(failure) => Err(self.look_closer(failure, offer, hold).await),
+        match ended.and_then(|result| conclude(offer.mode, &derivation, &result)) {
+            Err(failure) => Err(self.look_closer(failure, offer, &derivation, hold).await),
+            made => made,
         }
     }
 
@@ -157,25 +159,8 @@ impl Workshop {
         Ok((derivation, hold.and(closure)))
     }
 
-    async fn conclude(&self, offer: &Offer, derivation: &Derivation, ended: Result<Ended, Failure>) -> Result<Made, Failure> {
-        let Ended { dialect, result } = ended?;
-        match (offer.mode, judge(&result, derivation)) {
-            (Mode::Build, Ok(Success { already_valid })) => Ok(Made::New { outputs: outputs(derivation), already_valid }),
-            (Mode::Check, Ok(Success { already_valid: false })) => Ok(Made::Same),
-            (Mode::Check, Ok(Success { already_valid: true })) => {
-                Err(Failure::new(Cause::DaemonGone, "the store daemon was asked to build it again, and did not"))
-            }
-            (Mode::Check, Err(failure)) if failure.cause == Cause::NotDeterministic => {
-                let kept = self.evidence.keep(offer, derivation, dialect, &result.message).await;
-                Err(Failure { kept, ..failure })
-            }
-            (_, Err(failure)) => Err(failure),
-        }
-    }
-
-    /// Whether it was the machine that failed, where the daemon's words do not say so.
-    async fn look_closer(&self, failure: Failure, offer: &Offer, hold: Hold) -> Failure {
-        drop(hold);
+    /// Whether it was the machine that failed, where the daemon's words do not say so; and what a check found.
+    async fn look_closer(&self, failure: Failure, offer: &Offer, derivation: &Derivation, hold: Hold) -> Failure {
         match failure.cause {
             Cause::BuilderFailed | Cause::DaemonGone if disk::is_full(&self.config.store_dir) => {
                 Failure { cause: Cause::DiskFull, ..failure }
@@ -184,8 +169,38 @@ impl Workshop {
                 missing if missing.is_empty() => failure,
                 missing => Failure { cause: Cause::InputsUnavailable { missing }, ..failure },
             },
+            Cause::NotDeterministic => self.keep_evidence(failure, offer, derivation, hold).await,
             _ => failure,
         }
+    }
+
+    async fn keep_evidence(&self, failure: Failure, offer: &Offer, derivation: &Derivation, hold: Hold) -> Failure {
+        let Some((differing, kept)) = self.evidence.keep(offer, derivation, &failure.message).await else { return failure };
+        // A valid output that is held keeps alive what shares its hash part.
+        drop(hold);
+        self.inputs.forget();
+        let evidence = self.evidence.clone();
+        tokio::spawn(async move { evidence.remove(&differing).await }.in_current_span());
+        Failure { kept: kept.into_iter().collect(), ..failure }
+    }
+}
+
+/// What the daemon's words mean.
+fn conclude(mode: Mode, derivation: &Derivation, result: &BuildResult) -> Result<Made, Failure> {
+    let already_valid = match result.status {
+        status if status.is_success() => status != BuildStatus::Built,
+        status => {
+            let cause = cause_of::of_result(result, derivation.is_fixed_output());
+            let message = if result.message.is_empty() { status.to_string() } else { result.message.clone() };
+            return Err(Failure::new(cause, message));
+        }
+    };
+    match mode {
+        Mode::Build => Ok(Made::New { outputs: outputs(derivation), already_valid }),
+        Mode::Check if already_valid => {
+            Err(Failure::new(Cause::DaemonGone, "the store daemon was asked to build it again, and did not"))
+        }
+        Mode::Check => Ok(Made::Same),
     }
 }
 

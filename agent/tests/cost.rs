@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use drover_messages::agent::Order;
 use drover_messages::report::Outcome;
 use support::Farm;
-use support::lab::shell;
+use support::labs::shell;
 
 const BUILDS: usize = 100;
 

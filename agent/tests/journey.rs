@@ -4,45 +4,16 @@
 
 mod support;
 
-use drover_bucket::Key;
 use drover_messages::Cause;
 use drover_messages::agent::{Order, Phase};
 use drover_messages::offer::{OfferAnswer, Refusal};
-use drover_messages::report::{Built, Failed, Outcome, Uploaded};
+use drover_messages::report::Outcome;
 use drover_messages::{Generation, offer::Offer};
 use drover_nats::Filter;
 use drover_store::{Sha256, StorePath};
 
-use support::lab::shell;
+use support::labs::shell;
 use support::{Farm, until};
-
-/// Unwraps an outcome, or shows what it was instead.
-macro_rules! expect {
-    ($outcome:expr, $kind:ident) => {
-        match $outcome {
-            Outcome::$kind(it) => it,
-            other => panic!("expected {}: {other:?}", stringify!($kind)),
-        }
-    };
-}
-
-async fn built(farm: &mut Farm, offer: &Offer) -> Built {
-    expect!(farm.scheduler.report(offer).await, Built)
-}
-
-async fn uploaded(farm: &mut Farm, offer: &Offer) -> Uploaded {
-    expect!(farm.scheduler.report(offer).await, Uploaded)
-}
-
-async fn failed(farm: &mut Farm, offer: &Offer) -> Failed {
-    expect!(farm.scheduler.report(offer).await, Failed)
-}
-
-async fn log_of(farm: &Farm, key: &str) -> String {
-    let key: Key = key.parse().unwrap();
-    let sealed = farm.bucket.get(&key, 1 << 20).await.unwrap();
-    String::from_utf8(zstd::decode_all(&sealed[..]).unwrap()).unwrap()
-}
 
 #[tokio::test]
 async fn a_derivation_is_built_told_uploaded_and_settled() {
@@ -54,15 +25,15 @@ async fn a_derivation_is_built_told_uploaded_and_settled() {
     let mut live = farm.scheduler.bus.subscribe(&Filter::LogsOfBuild(offer.build)).await.unwrap();
     farm.scheduler.offer(&offer).await;
 
-    let built = built(&mut farm, &offer).await;
+    let built = farm.scheduler.built(&offer).await;
     assert!(!built.already_valid && built.outputs.len() == 2, "{built:?}");
     let log = built.log.unwrap();
-    assert_eq!(log_of(&farm, &log.key).await, "hello\nbye\n");
+    assert_eq!(farm.log_of(&log).await, "hello\nbye\n");
     assert_eq!(log.bytes, 10);
     let chunk = live.next().await.unwrap();
     assert!(chunk.payload.starts_with(b"hello\n"), "{:?}", chunk.payload);
 
-    let uploaded = uploaded(&mut farm, &offer).await;
+    let uploaded = farm.scheduler.uploaded(&offer).await;
     let out = uploaded.outputs.iter().find(|output| output.name.as_str() == "out").unwrap();
     assert_eq!(out.references, [built.outputs["doc"].clone()]);
     let object = farm.bucket.get(&out.nar.key.parse().unwrap(), 1 << 20).await.unwrap();
@@ -87,10 +58,10 @@ async fn a_builder_that_fails_is_reported_with_its_log_and_the_daemons_words() {
     farm.run_agent(&[]);
     let packed = farm.pack(&shell("bad", "", "echo before it broke; exit 3")).await;
     let offer = farm.scheduler.lease(&packed, &[]).await;
-    let failed = failed(&mut farm, &offer).await;
+    let failed = farm.scheduler.failed(&offer).await;
     assert_eq!(failed.cause, Cause::BuilderFailed);
     assert!(failed.message.contains("exit code 3"), "{}", failed.message);
-    assert_eq!(log_of(&farm, &failed.log.unwrap().key).await, "before it broke\n");
+    assert_eq!(farm.log_of(&failed.log.unwrap()).await, "before it broke\n");
 }
 
 #[tokio::test]
@@ -99,7 +70,7 @@ async fn a_build_that_says_too_much_is_stopped() {
     farm.run_agent(&["--max-log-bytes", "1000"]);
     let packed = farm.pack(&shell("loud", "", "while true; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done")).await;
     let offer = farm.scheduler.lease(&packed, &[]).await;
-    assert_eq!(failed(&mut farm, &offer).await.cause, Cause::TooLarge);
+    assert_eq!(farm.scheduler.failed(&offer).await.cause, Cause::TooLarge);
 }
 
 #[tokio::test]
@@ -111,14 +82,14 @@ async fn what_was_built_before_a_kill_is_uploaded_after_it() {
     farm.run_agent(&[]);
     let packed = farm.pack(&shell("x", "", "echo x > $out")).await;
     let offer = farm.scheduler.lease(&packed, &[]).await;
-    built(&mut farm, &offer).await;
+    farm.scheduler.built(&offer).await;
     assert!(farm.scheduler.no_report(1).await);
     farm.kill_agent();
 
     std::fs::remove_file(&dam).unwrap();
     farm.run_agent(&[]);
-    built(&mut farm, &offer).await;
-    assert_eq!(uploaded(&mut farm, &offer).await.outputs.len(), 1);
+    farm.scheduler.built(&offer).await;
+    assert_eq!(farm.scheduler.uploaded(&offer).await.outputs.len(), 1);
 }
 
 #[tokio::test]
@@ -130,8 +101,8 @@ async fn what_was_building_at_a_kill_is_built_anew_under_the_same_lease() {
     farm.scheduler.beat(|beat| beat.held.iter().any(|held| held.phase == Phase::Building)).await;
     farm.kill_agent();
     farm.run_agent(&[]);
-    built(&mut farm, &offer).await;
-    uploaded(&mut farm, &offer).await;
+    farm.scheduler.built(&offer).await;
+    farm.scheduler.uploaded(&offer).await;
     assert!(farm.scheduler.no_report(1).await);
 }
 
@@ -149,7 +120,7 @@ async fn an_aborted_build_ends_at_once_and_says_so() {
             farm.scheduler.abort(Generation(2), offer.attempt).await;
             farm.scheduler.abort(Generation(3), offer.attempt).await;
         }
-        assert_eq!(failed(&mut farm, &offer).await.cause, Cause::Aborted);
+        assert_eq!(farm.scheduler.failed(&offer).await.cause, Cause::Aborted);
         farm.scheduler.order(offer.attempt, Order::Settled);
         farm.scheduler.beat(|beat| beat.held.is_empty()).await;
     }
@@ -186,7 +157,7 @@ async fn reports_survive_a_broker_that_is_away_and_one_that_forgot_them() {
     farm.nats.kill();
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     farm.nats.run();
-    built(&mut farm, &offer).await;
+    farm.scheduler.built(&offer).await;
     let first = farm.scheduler.report(&offer).await;
     farm.scheduler.order(offer.attempt, Order::ReportAgain);
     assert!(matches!(farm.scheduler.report(&offer).await, Outcome::Built(_)));
@@ -199,11 +170,11 @@ async fn outputs_are_uploaded_again_under_another_key() {
     farm.run_agent(&[]);
     let packed = farm.pack(&shell("x", "", "echo x > $out")).await;
     let offer = farm.scheduler.lease(&packed, &[]).await;
-    built(&mut farm, &offer).await;
-    let first = uploaded(&mut farm, &offer).await;
+    farm.scheduler.built(&offer).await;
+    let first = farm.scheduler.uploaded(&offer).await;
     farm.scheduler.beat(|beat| beat.held.iter().any(|held| held.phase == Phase::Uploaded)).await;
     farm.scheduler.order(offer.attempt, Order::UploadAgain);
-    let second = uploaded(&mut farm, &offer).await;
+    let second = farm.scheduler.uploaded(&offer).await;
     assert_ne!(first.outputs[0].nar.key, second.outputs[0].nar.key);
     assert_eq!(first.outputs[0].nar.nar_hash, second.outputs[0].nar.nar_hash);
     assert!(farm.bucket.exists(&second.outputs[0].nar.key.parse().unwrap()).await.unwrap());
@@ -223,7 +194,7 @@ async fn an_agent_without_its_daemon_says_so_takes_nothing_and_comes_back() {
     assert_eq!(farm.scheduler.try_offer(&offer).await, Ok(OfferAnswer::Refused(Refusal::NotReady(why))));
     assert!(farm.lab.start_daemon());
     farm.scheduler.offer(&offer).await;
-    built(&mut farm, &offer).await;
+    farm.scheduler.built(&offer).await;
 }
 
 #[tokio::test]
@@ -243,66 +214,27 @@ async fn a_lower_generation_is_refused_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn inputs_come_from_this_store_or_from_the_cache_or_the_farm_is_to_blame() {
+async fn an_input_that_nobody_has_is_the_farms_failure() {
     let Some(mut farm) = Farm::start().await else { return };
     let input = shell("input", "", "echo deep > $out");
     let user = format!("let input = {input}; in {}", shell("user", "inherit input;", "read x < $input; echo $x > $out"));
     let (first, second) = (farm.pack(&input).await, farm.pack(&user).await);
     let path: StorePath = first.derivation.outputs["out"].path.clone();
-    let cache = farm.state_dir().with_extension("cache");
-    farm.run_agent(&["--substitute-url", &format!("file://{}", cache.display())]);
-
-    let offer = farm.scheduler.lease(&second, &[(path.clone(), false)]).await;
-    assert_eq!(failed(&mut farm, &offer).await.cause, Cause::InputsUnavailable { missing: vec![path.clone()] });
-    let offer = farm.scheduler.lease(&second, &[(path.clone(), true)]).await;
-    assert_eq!(failed(&mut farm, &offer).await.cause, Cause::InputsUnavailable { missing: vec![path.clone()] });
+    farm.run_agent(&[]);
+    for available in [false, true] {
+        let offer = farm.scheduler.lease(&second, &[(path.clone(), available)]).await;
+        assert_eq!(farm.scheduler.failed(&offer).await.cause, Cause::InputsUnavailable { missing: vec![path.clone()] });
+    }
 
     let offer = farm.scheduler.lease(&first, &[]).await;
-    built(&mut farm, &offer).await;
-    uploaded(&mut farm, &offer).await;
+    farm.scheduler.built(&offer).await;
+    farm.scheduler.uploaded(&offer).await;
     let offer = farm.scheduler.lease(&second, &[(path.clone(), false)]).await;
-    assert!(!built(&mut farm, &offer).await.already_valid);
-    uploaded(&mut farm, &offer).await;
+    assert!(!farm.scheduler.built(&offer).await.already_valid);
+    farm.scheduler.uploaded(&offer).await;
     let again = farm.scheduler.lease(&second, &[(path.clone(), false)]).await;
-    assert!(built(&mut farm, &again).await.already_valid);
-    uploaded(&mut farm, &again).await;
-}
-
-#[tokio::test]
-async fn an_input_is_fetched_from_a_signed_cache_and_an_unsigned_one_is_refused() {
-    let Some(mut farm) = Farm::start().await else { return };
-    let input = shell("input", "", "echo deep > $out");
-    let user = format!("let input = {input}; in {}", shell("user", "inherit input;", "read x < $input; echo $x > $out"));
-    let (first, second) = (farm.pack(&input).await, farm.pack(&user).await);
-    let path: StorePath = first.derivation.outputs["out"].path.clone();
-    let absolute = format!("/nix/store/{path}");
-    // Another store makes it, and signs it into a cache.
-    let Some(other) = support::lab::Lab::start(&[]) else { return };
-    let (secret, public) = (farm.state_dir().with_extension("secret"), farm.state_dir().with_extension("public"));
-    let (secret, public) = (secret.to_str().unwrap(), public.to_str().unwrap());
-    other.run(&["nix-store", "--generate-binary-cache-key", "test-1", secret, public]);
-    other.instantiate(&input);
-    let drv = format!("/nix/store/{}", first.drv);
-    other.run(&["nix-store", "--realise", &drv]);
-    let cache = farm.state_dir().with_extension("cache");
-    let url = format!("file://{}?secret-key={secret}", cache.display());
-    other.run(&["nix", "--extra-experimental-features", "nix-command", "copy", "--to", &url, &absolute]);
-    let key = std::fs::read_to_string(public).unwrap();
-    let from = format!("file://{}", cache.display());
-
-    let wrong = drover_store::SecretKey::generate("test-1").unwrap().public().to_string();
-    farm.run_agent(&["--substitute-url", &from, "--trusted-public-key", &wrong]);
-    let offer = farm.scheduler.lease(&second, &[(path.clone(), true)]).await;
-    let refused = failed(&mut farm, &offer).await;
-    assert_eq!(refused.cause, Cause::InputsUnavailable { missing: vec![path.clone()] });
-    farm.kill_agent();
-
-    farm.run_agent(&["--substitute-url", &from, "--trusted-public-key", key.trim()]);
-    failed(&mut farm, &offer).await;
-    let offer = farm.scheduler.lease(&second, &[(path.clone(), true)]).await;
-    let built = built(&mut farm, &offer).await;
-    let out = &built.outputs["out"];
-    assert_eq!(std::fs::read_to_string(farm.lab.file(out)).unwrap(), "deep\n");
+    assert!(farm.scheduler.built(&again).await.already_valid);
+    farm.scheduler.uploaded(&again).await;
 }
 
 #[tokio::test]

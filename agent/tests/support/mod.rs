@@ -3,20 +3,22 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
 
 #[path = "../../../daemon/tests/support/mod.rs"]
-pub mod lab;
+pub mod labs;
+pub mod publish;
 pub mod scheduler;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use drover_bucket::{Bucket, Key};
 use drover_messages::AgentId;
+use drover_messages::report::SealedLog;
 use drover_nats::testing::NatsServer;
 use drover_nats::{Bus, Login};
 use drover_store::{Derivation, DrvPath, PackId, PackWriter, StoreDir};
 
-use lab::Lab;
+use labs::{Kind, Lab, Made};
 use scheduler::Scheduler;
 
 /// Longer than anything here takes on a machine under load.
@@ -36,12 +38,17 @@ pub struct Farm {
 impl Farm {
     /// Everything but the agent. `None`, said aloud, where that cannot be had.
     pub async fn start() -> Option<Self> {
-        let lab = Lab::start(&[])?;
+        Self::of(Kind::Nix).await
+    }
+
+    /// The same with another kind of daemon.
+    pub async fn of(kind: Kind) -> Option<Self> {
+        let lab = Lab::of(kind, &[])?;
         let mut nats = NatsServer::start()?;
         let agent = AgentId::new();
         let login = nats.login(drover_nats::permissions::Who::Agent(agent)).await;
         let bus = Bus::connect(&nats.login(drover_nats::permissions::Who::Scheduler).await).await.unwrap();
-        let scheduler = Scheduler::start(bus, agent).await;
+        let scheduler = Scheduler::start(bus, agent, kind.store_dir()).await;
         let folder = tempfile::tempdir().unwrap();
         let bucket = Bucket::open(&format!("file://{}", folder.path().join("bucket").display())).unwrap();
         std::fs::write(folder.path().join("password"), &login.password).unwrap();
@@ -52,14 +59,14 @@ impl Farm {
 
     /// Starts the agent, where its daemon's store can be seen.
     pub fn run_agent(&mut self, flags: &[&str]) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/store-daemon");
         let log = std::fs::File::options().create(true).append(true).open(self.agent_log()).unwrap();
-        let mut command = Command::new(script);
+        let mut command = Command::new(self.lab.kind().script());
         command.arg("exec").arg(self.lab.scratch()).arg(env!("CARGO_BIN_EXE_drover-agent"));
         command.args(["--nats-url", &self.login.url, "--uuid", &self.login.user]);
         command.arg("--password-file").arg(self.folder.path().join("password"));
         command.args(["--bucket", &format!("file://{}", self.bucket_folder().display())]);
         command.arg("--state-dir").arg(self.state_dir());
+        command.args(["--store-dir", self.lab.store_dir().as_str()]);
         command.arg("--daemon-socket").arg(self.lab.config().socket);
         command.args(["--min-free-bytes", "1000000"]).args(flags);
         command.env("DROVER_LOG", "debug,async_nats=info");
@@ -103,10 +110,32 @@ impl Farm {
         for (drv, derivation) in &read {
             writer.push(drv, derivation.write(&StoreDir::nix())).unwrap();
         }
+        let pack = self.put(writer).await;
+        read.into_iter().map(|(drv, derivation)| Packed { drv, derivation, pack }).collect()
+    }
+
+    /// Puts derivations into one pack in the bucket.
+    pub async fn pack_made(&self, made: &[&Made]) -> Vec<Packed> {
+        let mut writer = PackWriter::new();
+        for made in made {
+            writer.push(&made.drv, made.text()).unwrap();
+        }
+        let pack = self.put(writer).await;
+        made.iter().map(|made| Packed { drv: made.drv.clone(), derivation: made.derivation.clone(), pack }).collect()
+    }
+
+    async fn put(&self, writer: PackWriter) -> PackId {
         let bytes = writer.finish().unwrap();
         let pack = PackId::of(&bytes);
         self.bucket.put_once(&Key::Pack(pack), bytes).await.unwrap();
-        read.into_iter().map(|(drv, derivation)| Packed { drv, derivation, pack }).collect()
+        pack
+    }
+
+    /// A sealed log.
+    pub async fn log_of(&self, log: &SealedLog) -> String {
+        let key: Key = log.key.parse().unwrap();
+        let sealed = self.bucket.get(&key, 1 << 20).await.unwrap();
+        String::from_utf8(zstd::decode_all(&sealed[..]).unwrap()).unwrap()
     }
 
     /// How many files there are below a folder of the agent's state.
@@ -128,6 +157,7 @@ impl Drop for Farm {
 }
 
 /// A derivation in a pack in the bucket.
+#[derive(Clone)]
 pub struct Packed {
     pub drv: DrvPath,
     pub derivation: Derivation,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_messages::agent::{Abort, Beat, BeatAnswer, Hello, Order, Verdict};
 use drover_messages::offer::{Input, Offer, OfferAnswer};
-use drover_messages::report::{Outcome, Report};
+use drover_messages::report::{Built, Failed, Outcome, Report, Uploaded};
 use drover_messages::request::Mode;
 use drover_messages::{AgentId, AttemptId, BuildId, Epoch, Generation};
 use drover_nats::{Bus, Filter, Intake, RequestError, Reread, Subject, Subscription, reconcile, streams};
@@ -18,6 +18,7 @@ const BEAT_EVERY_MILLIS: u64 = 100;
 pub struct Scheduler {
     pub bus: Bus,
     agent: AgentId,
+    store_dir: StoreDir,
     reports: Intake,
     heard: Arc<Mutex<Heard>>,
     leases: u64,
@@ -33,13 +34,13 @@ struct Heard {
 impl Scheduler {
     pub const GENERATION: Generation = Generation(3);
 
-    pub async fn start(bus: Bus, agent: AgentId) -> Self {
+    pub async fn start(bus: Bus, agent: AgentId, store_dir: StoreDir) -> Self {
         reconcile(&bus, &streams::all(&[]), Reread::Whole).await.unwrap();
         let heard = Arc::<Mutex<Heard>>::default();
         let calls = (bus.subscribe(&Filter::Hellos).await.unwrap(), bus.subscribe(&Filter::Beats).await.unwrap());
         tokio::spawn(answer(calls, heard.clone()));
         let reports = Intake::open(&bus, streams::RES, streams::SCHEDULER, 64);
-        Self { bus, agent, reports, heard, leases: 0 }
+        Self { bus, agent, store_dir, reports, heard, leases: 0 }
     }
 
     /// An offer of a derivation, under a new lease.
@@ -52,7 +53,7 @@ impl Scheduler {
             epoch,
             attempt: AttemptId::derived(build, epoch),
             build,
-            store_dir: StoreDir::nix(),
+            store_dir: self.store_dir.clone(),
             drv: packed.drv.clone(),
             pack: packed.pack,
             closure: Vec::new(),
@@ -83,6 +84,30 @@ impl Scheduler {
         let offer = self.offer_of(packed, inputs);
         self.offer(&offer).await;
         offer
+    }
+
+    /// What was built, as the next report says.
+    pub async fn built(&mut self, offer: &Offer) -> Built {
+        match self.report(offer).await {
+            Outcome::Built(built) => built,
+            other => panic!("it was to be built: {other:?}"),
+        }
+    }
+
+    /// What was uploaded, as the next report says.
+    pub async fn uploaded(&mut self, offer: &Offer) -> Uploaded {
+        match self.report(offer).await {
+            Outcome::Uploaded(uploaded) => uploaded,
+            other => panic!("it was to be uploaded: {other:?}"),
+        }
+    }
+
+    /// What failed, as the next report says.
+    pub async fn failed(&mut self, offer: &Offer) -> Failed {
+        match self.report(offer).await {
+            Outcome::Failed(failed) => failed,
+            other => panic!("it was to fail: {other:?}"),
+        }
     }
 
     /// The next report. It has to speak of this attempt, under its lease.
