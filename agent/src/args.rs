@@ -2,18 +2,20 @@
 
 use std::path::PathBuf;
 
-use drover_messages::agent::MAX_SYSTEMS;
+use drover_messages::agent::{MAX_SERVERS, MAX_SYSTEMS};
 use drover_nats::{NatsArgs, NatsError};
 use drover_store::StoreDir;
+use drover_substituter::ServerUrl;
 
 use crate::AgentError;
 use crate::config::Config;
+use crate::daemon_socket;
 
 /// Drover's agent: takes builds from the scheduler, lets the store daemon of this machine build them, and brings logs
 /// and outputs to the bucket.
 ///
-/// It needs to be trusted by the daemon (trusted-users in nix.conf; root is by default) and to see its store. Start one
-/// for each store.
+/// It needs to see the daemon's store, and to be trusted by a nix-daemon (trusted-users in nix.conf; root is by default).
+/// Start one for each store.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "drover-agent", version)]
 pub struct Args {
@@ -42,19 +44,26 @@ pub struct Args {
     #[arg(long, env = "DROVER_AGENT_CORES", value_name = "N")]
     pub cores: Option<u64>,
 
-    /// The store daemon's socket
-    #[arg(long, env = "DROVER_AGENT_DAEMON_SOCKET", default_value = "/nix/var/nix/daemon-socket/socket", value_name = "PATH")]
-    pub daemon_socket: PathBuf,
+    /// The store daemon's socket, by its path or as unix:///path [default: where the store's daemon usually listens; for Guix,
+    /// where GUIX_DAEMON_SOCKET says]
+    #[arg(long, env = "DROVER_AGENT_DAEMON_SOCKET", value_name = "PATH")]
+    pub daemon_socket: Option<String>,
 
-    /// The store that the daemon manages
+    /// The store that the daemon manages: /nix/store, or /gnu/store
     #[arg(long, env = "DROVER_AGENT_STORE_DIR", default_value = "/nix/store", value_name = "DIR")]
     pub store_dir: StoreDir,
 
-    /// Where inputs come from, such as drover-cache's address with the store's name behind it; repeatable
-    #[arg(long = "substitute-url", env = "DROVER_AGENT_SUBSTITUTE_URLS", value_delimiter = ',', value_name = "URL")]
+    /// The farm's cache, where inputs come from, such as drover-cache's address with the store's name behind it; repeatable
+    #[arg(long = "substitute-url", env = "DROVER_AGENT_SUBSTITUTE_URLS", value_delimiter = ',', value_name = "URL",
+          value_parser = without_slash)]
     pub substitute_urls: Vec<String>,
 
-    /// A key that signs them, name:base64; repeatable. Without one nothing is fetched but what needs no signature
+    /// Another substitute server that the daemon trusts, https://, http:// or file://; repeatable. What it has is not built
+    #[arg(long = "extra-substitute-url", env = "DROVER_AGENT_EXTRA_SUBSTITUTE_URLS", value_delimiter = ',', value_name = "URL")]
+    pub extra_substitute_urls: Vec<ServerUrl>,
+
+    /// For Nix: a key that signs what any of these servers has, name:base64; repeatable. Without one nothing is fetched but
+    /// what needs no signature. A guix-daemon trusts the keys in /etc/guix/acl
     #[arg(long = "trusted-public-key", env = "DROVER_AGENT_TRUSTED_PUBLIC_KEYS", value_delimiter = ',', value_name = "KEY")]
     pub trusted_public_keys: Vec<String>,
 
@@ -90,13 +99,17 @@ impl Args {
     /// What the agent runs with.
     ///
     /// # Errors
-    /// [`AgentError::Login`] where the password cannot be read or the login is no agent's.
+    /// [`AgentError::Login`] where the password cannot be read or the login is no agent's, [`AgentError::Socket`].
     pub fn config(self) -> Result<Config, AgentError> {
         let login = self.nats.login("agent").map_err(AgentError::Login)?;
         let agent = self.nats.uuid.parse().map_err(|_| {
             let why = format!("an agent logs in with the UUID that `drover agent new` printed, not {:?}", self.nats.uuid);
             AgentError::Login(NatsError::File { path: self.nats.password_file.clone(), why })
         })?;
+        let daemon_socket =
+            daemon_socket::find(self.daemon_socket, std::env::var_os(daemon_socket::GUIX_VARIABLE), &self.store_dir)?;
+        let mut extra_substitute_urls = self.extra_substitute_urls;
+        extra_substitute_urls.truncate(MAX_SERVERS);
         let mut systems = if self.systems.is_empty() { vec![host_system()] } else { self.systems };
         systems.truncate(MAX_SYSTEMS);
         let mut features = self.features;
@@ -110,9 +123,10 @@ impl Args {
             features,
             slots: self.max_parallel_builds as usize,
             cores: self.cores.unwrap_or_else(|| shared_cores(self.max_parallel_builds)),
-            daemon_socket: self.daemon_socket,
+            daemon_socket,
             store_dir: self.store_dir,
             substitute_urls: self.substitute_urls,
+            extra_substitute_urls,
             trusted_public_keys: self.trusted_public_keys,
             state_dir: self.state_dir,
             max_log_bytes: self.max_log_bytes,
@@ -121,6 +135,11 @@ impl Args {
             min_free_bytes: self.min_free_bytes,
         })
     }
+}
+
+/// Two ways to write a URL are one.
+fn without_slash(url: &str) -> Result<String, std::convert::Infallible> {
+    Ok(url.trim_end_matches('/').into())
 }
 
 fn host_system() -> String {
@@ -160,5 +179,14 @@ mod tests {
         let args = "drover-agent --uuid u --password-file p --bucket b --state-dir s --system a-linux --system b-linux,c-linux";
         let args = Args::try_parse_from(args.split(' ')).unwrap();
         assert_eq!(args.systems, ["a-linux", "b-linux", "c-linux"]);
+    }
+
+    #[test]
+    fn a_slash_behind_a_url_means_nothing() {
+        let args = "drover-agent --uuid u --password-file p --bucket b --state-dir s --substitute-url http://a/nix-store/ \
+                    --extra-substitute-url https://b/,http://c";
+        let args = Args::try_parse_from(args.split_whitespace()).unwrap();
+        assert_eq!(args.substitute_urls, ["http://a/nix-store"]);
+        assert_eq!(args.extra_substitute_urls.iter().map(ServerUrl::as_str).collect::<Vec<_>>(), ["https://b", "http://c"]);
     }
 }

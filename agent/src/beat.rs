@@ -14,6 +14,7 @@ use crate::backoff::{Backoff, jittered};
 use crate::config::Config;
 use crate::disk::free_bytes;
 use crate::foreman::Foreman;
+use crate::servers::Servers;
 use crate::store_id::store_id;
 
 /// How long an answer may take.
@@ -30,14 +31,17 @@ pub struct Heart {
     pub bus: Bus,
     /// What it holds.
     pub foreman: Arc<Foreman>,
+    /// What its daemon can fetch from.
+    pub servers: Arc<Servers>,
 }
 
 impl Heart {
     /// Says hello and beats, for ever.
     pub async fn beat(&self) {
-        let mut link = self.bus.link();
+        let (mut link, mut servers) = (self.bus.link(), self.servers.changes());
         loop {
             link.mark_unchanged();
+            servers.mark_unchanged();
             let store = self.store();
             let mut answer = self.hello(&store).await;
             let mut pause = pause_after(&answer);
@@ -46,6 +50,7 @@ impl Heart {
                     () = tokio::time::sleep(pause) => {}
                     () = self.foreman.readiness.notified() => {}
                     () = came_back(&mut link) => break,
+                    Ok(()) = servers.changed() => break,
                 }
                 match self.ask(&Subject::Beat { agent: self.config.agent }, &self.status()).await {
                     Ok(heard) => {
@@ -86,7 +91,7 @@ impl Heart {
             mandatory_features: Default::default(),
             resources: Default::default(),
             tags: Default::default(),
-            servers: Default::default(),
+            servers: self.servers.reached(),
             max_parallel_builds: self.config.slots as u32,
             beat: self.status(),
         }

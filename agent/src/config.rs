@@ -1,11 +1,13 @@
 //! What an agent runs with, however it was told, and the two ways in which it talks to its daemon.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use drover_daemon::{DaemonConfig, Options, Substituters};
 use drover_messages::AgentId;
 use drover_nats::Login;
 use drover_store::StoreDir;
+use drover_substituter::ServerUrl;
 
 /// Settings of one agent; [`Args`](crate::Args) explains them.
 #[derive(Debug, Clone)]
@@ -22,6 +24,7 @@ pub struct Config {
     pub daemon_socket: PathBuf,
     pub store_dir: StoreDir,
     pub substitute_urls: Vec<String>,
+    pub extra_substitute_urls: Vec<ServerUrl>,
     pub trusted_public_keys: Vec<String>,
     pub state_dir: PathBuf,
     pub max_log_bytes: u64,
@@ -54,10 +57,14 @@ impl Config {
         Options { keep_failed: true, ..self.building() }
     }
 
-    /// For connections that fetch inputs, from our cache and signed by its keys only.
-    pub fn fetching(&self) -> Options {
-        let substituters =
-            Substituters::From { urls: self.substitute_urls.clone(), trusted_public_keys: self.trusted_public_keys.clone() };
+    /// For connections that fetch inputs: from the farm's cache, then from those of the other servers that are `reached`.
+    pub fn fetching(&self, reached: &BTreeSet<String>) -> Options {
+        let others = self.extra_substitute_urls.iter().map(ServerUrl::as_str).filter(|url| reached.contains(*url));
+        let urls: Vec<String> = self.substitute_urls.iter().cloned().chain(others.map(Into::into)).collect();
+        let substituters = match urls.is_empty() {
+            true => Substituters::None,
+            false => Substituters::From { urls, trusted_public_keys: self.trusted_public_keys.clone() },
+        };
         Options { substituters, ..Options::default() }
     }
 }

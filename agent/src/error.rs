@@ -20,6 +20,12 @@ pub enum AgentError {
     /// The bucket's address is wrong.
     #[error("cannot use the bucket")]
     Bucket(#[source] drover_bucket::BucketError),
+    /// What names the store daemon's socket names none that can be used.
+    #[error("the store daemon is reached through a socket on this machine, named by its path or as unix:///path, not by {0:?}")]
+    Socket(String),
+    /// A substitute server's address cannot be used.
+    #[error("cannot use a substitute server")]
+    Server(#[source] drover_substituter::SubstituterError),
     /// The login is wrong, or its password cannot be read.
     #[error("cannot log in")]
     Login(#[source] drover_nats::NatsError),

@@ -175,7 +175,9 @@ impl Foreman {
 
     fn conclude(self: &Arc<Self>, offer: &Offer, outcome: Outcome) {
         tell(&outcome);
-        if let Outcome::Failed(Failed { cause: Cause::DaemonGone | Cause::DiskFull, .. }) = &outcome {
+        if let Outcome::Failed(Failed { cause: Cause::DaemonGone | Cause::DiskFull | Cause::InputsUnavailable { .. }, .. }) =
+            &outcome
+        {
             self.suspicion.notify_one();
         }
         let event = match &outcome {

@@ -15,6 +15,7 @@ mod spool;
 mod state_dir;
 mod foreman;
 
+mod daemon_socket;
 mod daemon_pool;
 mod temp_roots;
 mod output_roots;
@@ -36,6 +37,9 @@ mod workshop;
 mod outbox;
 mod orders;
 mod store_id;
+mod reach;
+mod servers;
+mod probe;
 mod beat;
 mod readiness;
 
@@ -54,6 +58,9 @@ use daemon_pool::DaemonPool;
 use foreman::Foreman;
 use ledger::Ledger;
 use output_roots::OutputRoots;
+use probe::Probe;
+use readiness::Readiness;
+use servers::Servers;
 use state_dir::StateDir;
 use workshop::Workshop;
 
@@ -66,6 +73,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let state = StateDir::take(&config.state_dir)?;
     let generation = state.generation()?;
     let bucket = Bucket::open(&config.bucket_url).map_err(AgentError::Bucket)?;
+    let servers = Servers::new(&config.extra_substitute_urls, config.store_dir.clone())?;
     tokio::pin!(shutdown);
     let bus = tokio::select! {
         () = &mut shutdown => return Ok(()),
@@ -73,13 +81,17 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     };
     let config = Arc::new(config);
     let daemons = Arc::new(Workshop::building(&config));
-    let fetching = Arc::new(DaemonPool::new(config.daemon(), config.fetching(), config.slots));
+    let fetching = Arc::new(DaemonPool::new(config.daemon(), config.fetching(&Default::default()), config.slots));
     let roots = Arc::new(OutputRoots::new(state.roots(), config.store_dir.clone(), daemons.clone()));
-    let workshop = Arc::new(Workshop::new(config.clone(), bus.clone(), bucket, daemons.clone(), fetching, roots.clone()));
+    let workshop =
+        Arc::new(Workshop::new(config.clone(), bus.clone(), bucket.clone(), daemons.clone(), fetching.clone(), roots.clone()));
     let mut ledger = Ledger::new(config.store_dir.clone(), config.slots, generation);
     ledger.set_ready(Some(readiness::NOT_LOOKED_YET.into()));
     let foreman = Foreman::recover(config.agent, state, roots, workshop, ledger)?;
-    let heart = Heart { config: config.clone(), bus: bus.clone(), foreman: foreman.clone() };
+    let servers = Arc::new(servers);
+    let heart = Heart { config: config.clone(), bus: bus.clone(), foreman: foreman.clone(), servers: servers.clone() };
+    let probe = Probe::new(config.clone(), bucket);
+    let readiness = Readiness { config: config.clone(), daemons, probe, foreman: foreman.clone() };
     let (to_listening, mut listening) = watch::channel(false);
     let beats = async {
         // An error would mean that nobody listens any more, which does not end.
@@ -90,7 +102,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         () = shutdown => {}
         () = foreman.outbox.send_all(&bus, config.agent) => {}
         () = orders::listen(&bus, config.agent, &foreman, to_listening) => {}
-        () = readiness::watch(&config, &daemons, &foreman) => {}
+        () = readiness.watch() => {}
+        () = servers.watch(|reached| fetching.set_options(config.fetching(&reached))) => {}
         () = beats => {}
     }
     Ok(())
