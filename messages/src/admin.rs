@@ -43,6 +43,27 @@ impl Message for NewPassword {
     const KIND: &'static str = "new-password";
 }
 
+/// Copy the scheduler's whole state to a file beside it, while it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeSnapshot {}
+
+impl Message for TakeSnapshot {
+    const KIND: &'static str = "take-snapshot";
+}
+
+/// The answer to [`TakeSnapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The file, on the scheduler's machine.
+    pub file: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+}
+
+impl Message for Snapshot {
+    const KIND: &'static str = "snapshot";
+}
+
 /// The answer to both.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

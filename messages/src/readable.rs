@@ -29,7 +29,7 @@ pub(crate) fn to_json(kind: &str, bytes: &[u8]) -> Result<Value, DecodeError> {
         query::AskMissing, query::Missing, query::AskSubmission, query::SubmissionAnswer,
         query::AskBuilds, query::Builds, query::AskBuild, query::BuildAnswer,
         query::AskAgents, query::Agents, query::AskWhy, query::WhyAnswer, query::Problem,
-        admin::NewLogin, admin::NewPassword, admin::LoginAnswer, admin::Dispose, admin::Disposed,
+        admin::NewLogin, admin::TakeSnapshot, admin::Snapshot, admin::NewPassword, admin::LoginAnswer, admin::Dispose, admin::Disposed,
     )
 }
 

@@ -188,6 +188,8 @@ words! {
         PasswordNew = "password-new",
         /// Agents that take no builds.
         Drain = "drain",
+        /// A copy of the scheduler's state.
+        Snapshot = "snapshot",
         /// What becomes of messages that were set aside.
         Dispose = "dispose",
     }

@@ -33,6 +33,9 @@ pub struct Args {
     /// Ask the pool `substitutes` what other servers have, before anything is planned to be built
     #[arg(long, env = "DROVER_ASK_SUBSTITUTES")]
     pub ask_substitutes: bool,
+    /// Forget builds so many days after they were asked for, once they are finished; by default they are kept
+    #[arg(long, env = "DROVER_KEEP_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_days: Option<u64>,
     /// The most unfinished builds of one client
     #[arg(long, env = "DROVER_BUILDS_PER_CLIENT", value_name = "N")]
     pub builds_per_client: Option<u64>,

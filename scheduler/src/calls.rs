@@ -11,6 +11,7 @@ use drover_scheduler_core::{Input, Outcome};
 use crate::logins::Office;
 use crate::questions;
 use crate::reign::Reign;
+use crate::snapshots::Snapshots;
 use crate::work::Desk;
 
 /// What every answer to a beat says.
@@ -43,12 +44,14 @@ pub(crate) async fn serve(
     here: Here,
     questions: questions::Desk,
     office: Office,
+    snapshots: Snapshots,
 ) -> anyhow::Result<()> {
     while let Some(incoming) = service.next().await {
         match incoming.subject {
             Subject::Hello { agent } => hello(&desk, here, agent, incoming).await,
             Subject::Beat { agent } => beat(&desk, here, agent, incoming).await,
             Subject::Query(query) => drop(tokio::spawn(questions.clone().answer(query, incoming))),
+            Subject::Admin(Admin::Snapshot) => drop(tokio::spawn(snapshots.clone().answer(incoming))),
             Subject::Admin(Admin::Drain) => drop(tokio::spawn(drain(desk.clone(), incoming))),
             Subject::Admin(admin) => drop(tokio::spawn(administer(office.clone(), admin, incoming))),
             _ => refuse(&incoming, "nothing that this scheduler can be asked").await,
@@ -112,21 +115,33 @@ fn is_meant(wanted: &[String], id: AgentId, name: &str) -> bool {
 
 /// `*` stands for any text, `?` for one character.
 fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) if matches_pattern(rest, text) => true,
-        (Some((b'*', _)), Some((_, text))) => matches_pattern(pattern, text),
-        (Some((b'?', pattern)), Some((_, text))) => matches_pattern(pattern, text),
-        (Some((wanted, pattern)), Some((here, text))) => wanted == here && matches_pattern(pattern, text),
-        _ => false,
+    let (mut at, mut here) = (0, 0);
+    // The newest star, and how much text it stands for so far.
+    let mut star: Option<(usize, usize)> = None;
+    while here < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, here));
+                at += 1;
+            }
+            Some(wanted) if *wanted == b'?' || *wanted == text[here] => (at, here) = (at + 1, here + 1),
+            _ => match star {
+                Some((begin, taken)) => {
+                    star = Some((begin, taken + 1));
+                    (at, here) = (begin + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
     }
+    pattern[at..].iter().all(|rest| *rest == b'*')
 }
 
 async fn administer(office: Office, admin: Admin, incoming: Incoming) {
     let made = match admin {
         Admin::LoginNew => incoming.decode().map_err(|e| e.to_string()).and_then(|new| office.make(&new)),
-        Admin::Drain => Err("agents are drained elsewhere".into()),
         Admin::PasswordNew => incoming.decode().map_err(|e| e.to_string()).and_then(|asked| office.renew(&asked)),
+        _ => Err("it is answered elsewhere".into()),
     };
     match made {
         Ok(answer) => {

@@ -18,6 +18,7 @@ mod overthrow;
 mod planning;
 mod questions;
 mod servers;
+mod snapshots;
 mod summaries;
 mod telling;
 mod upkeep;

@@ -16,6 +16,7 @@ use crate::book::Book;
 use crate::clock::Clock;
 use crate::reign::{Outlets, Reign};
 use crate::servers::Servers;
+use crate::snapshots::Snapshots;
 use crate::work::Desk;
 use crate::{calls, effects, intake, logins, overthrow, planning, questions, telling, upkeep};
 
@@ -62,6 +63,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), committed, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
+    if let Some(days) = args.keep_days {
+        tasks.spawn(upkeep::forget(book.clone(), days));
+    }
     tasks.spawn(overthrow::watch(bucket, generation));
     let consumer = streams::scheduler_consumer(generation);
     let requests = Intake::open(&bus, streams::REQ, &consumer, WINDOW);
@@ -84,6 +88,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         calls::Here { generation, beat_every_millis },
         questions::Desk(desk),
         office,
+        Snapshots::new(book, args.state_dir.join("snapshots")),
     ));
 
     if let Some(path) = &args.ready_file {

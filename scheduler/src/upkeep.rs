@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use drover_messages::Timestamp;
 use drover_nats::streams::{EVENTS, OWED, StreamPlan};
 use drover_nats::{Bus, Declared, NatsError, Reread, reconcile};
 use drover_scheduler_core::Input;
 
+use crate::book::Book;
 use crate::work::Desk;
 
 /// How often the core is told that time has passed: what a delay may be late by.
 const TICK: Duration = Duration::from_millis(250);
+/// The pauses between two looks at what may be forgotten: while there is more, and when there is none.
+const FORGET_MORE_AFTER: Duration = Duration::from_millis(500);
+const FORGET_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// The pause before streams are declared again after it did not work.
 const DECLARE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -49,6 +55,16 @@ pub(crate) async fn keep(bus: Bus, plans: Vec<StreamPlan>, desk: Desk, told: Arc
                 _ => {}
             }
         }
+    }
+}
+
+/// Forgets what was finished so many days ago, a little at a time.
+pub(crate) async fn forget(book: Book, keep_days: u64) -> anyhow::Result<()> {
+    loop {
+        let moment = Timestamp(Timestamp::now().0.saturating_sub(keep_days.saturating_mul(DAY_MILLIS)));
+        let forgetting = book.clone();
+        let more = tokio::task::spawn_blocking(move || forgetting.forget_before(moment)).await??;
+        tokio::time::sleep(if more { FORGET_MORE_AFTER } else { FORGET_AGAIN_AFTER }).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::admin::{Disposal, Dispose, Disposed, LoginAnswer, NewLogin, NewPassword, Role};
+use drover_messages::admin::{Disposal, Dispose, Disposed, LoginAnswer, NewLogin, NewPassword, Role, Snapshot, TakeSnapshot};
 use drover_messages::agent::{Abort, Beat, BeatAnswer, Drain, Drained, Held, Hello, Order, Phase, Verdict};
 use drover_messages::event::{Event, EventId, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
@@ -36,6 +36,8 @@ macro_rules! each {
         $do!("agents", &samples::agents());
         $do!("problem", &samples::problem());
         $do!("wish", &samples::wish());
+        $do!("take-snapshot", &samples::take_snapshot());
+        $do!("snapshot", &samples::snapshot());
         $do!("drain", &samples::drain());
         $do!("drained", &samples::drained());
         $do!("ask-why", &samples::ask_why());
@@ -165,6 +167,14 @@ fn terms() -> Terms {
         confirm: true,
         known_failures: true,
     }
+}
+
+pub fn take_snapshot() -> TakeSnapshot {
+    TakeSnapshot {}
+}
+
+pub fn snapshot() -> Snapshot {
+    Snapshot { file: "/var/lib/drover/snapshots/state.redb".into(), bytes: 4096 }
 }
 
 pub fn drain() -> Drain {

@@ -2,6 +2,8 @@
 
 mod load;
 mod lookup;
+mod retention;
+mod snapshot;
 mod tables;
 mod write;
 
@@ -31,6 +33,8 @@ pub(crate) struct Book {
 pub(crate) enum BookError {
     #[error("the state in {path} is in use: another scheduler runs on it")]
     InUse { path: String },
+    #[error("the state has the schema {found}, of a newer program; this one knows up to 2")]
+    Newer { found: u64 },
     #[error("the state cannot be read or written: {0}")]
     Redb(redb::Error),
     #[error("a row of the state cannot be read, {what}: {source}")]

@@ -1,6 +1,6 @@
 //! The tables.
 
-use redb::TableDefinition;
+use redb::{ReadableTable, TableDefinition};
 
 use super::{Book, BookError};
 
@@ -44,6 +44,10 @@ pub(super) const WISHES: TableDefinition<Id, ()> = TableDefinition::new("wishes"
 /// Submissions that were cancelled before they were heard of.
 pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelled-ahead");
 
+/// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks.
+const SCHEMA_VERSION: u64 = 2;
+const SCHEMA: &str = "schema";
+
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
 pub(super) const TOLD: &str = "told";
@@ -53,28 +57,51 @@ pub(super) fn tag_row(key: &str, value: &str) -> String {
     format!("{key}={value}")
 }
 
+/// Calls `$do!(TABLE)` for every table.
+macro_rules! each_table {
+    ($do:ident) => {
+        $do!(META);
+        $do!(RECORDS);
+        $do!(SUBMISSIONS);
+        $do!(BUILDS);
+        $do!(MEMBERS);
+        $do!(OPEN);
+        $do!(ITEMS);
+        $do!(MAKERS);
+        $do!(OWED);
+        $do!(DRVS);
+        $do!(PACK_SETS);
+        $do!(TOOK);
+        $do!(USED);
+        $do!(DRAINED);
+        $do!(FAILURES);
+        $do!(TAGS);
+        $do!(WISHES);
+        $do!(AHEAD);
+    };
+}
+pub(super) use each_table;
+
 impl Book {
-    /// Makes the tables that are not there, so that reading finds them.
+    /// Makes the tables that are not there, so that reading finds them, and notes the schema. A state that a newer program
+    /// has written is left alone.
     pub(super) fn make_tables(&self) -> Result<(), BookError> {
         let transaction = self.database.begin_write()?;
-        transaction.open_table(META)?;
-        transaction.open_table(RECORDS)?;
-        transaction.open_table(SUBMISSIONS)?;
-        transaction.open_table(BUILDS)?;
-        transaction.open_table(MEMBERS)?;
-        transaction.open_table(OPEN)?;
-        transaction.open_table(ITEMS)?;
-        transaction.open_table(MAKERS)?;
-        transaction.open_table(OWED)?;
-        transaction.open_table(DRVS)?;
-        transaction.open_table(PACK_SETS)?;
-        transaction.open_table(TOOK)?;
-        transaction.open_table(USED)?;
-        transaction.open_table(DRAINED)?;
-        transaction.open_table(FAILURES)?;
-        transaction.open_table(TAGS)?;
-        transaction.open_table(WISHES)?;
-        transaction.open_table(AHEAD)?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            let found = meta.get(SCHEMA)?.map_or(0, |value| value.value());
+            if found > SCHEMA_VERSION {
+                return Err(BookError::Newer { found });
+            }
+            // What older programs wrote lacks fields that are filled in where it is read, and tables that are made here.
+            meta.insert(SCHEMA, SCHEMA_VERSION)?;
+        }
+        macro_rules! make {
+            ($table:ident) => {
+                transaction.open_table($table)?;
+            };
+        }
+        each_table!(make);
         transaction.commit()?;
         Ok(())
     }

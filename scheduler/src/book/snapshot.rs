@@ -1,0 +1,73 @@
+//! A copy of the whole state, as it was at one moment, made while the scheduler goes on. To restore it, put it in the place
+//! of `state.redb` while no scheduler runs: what it lacks is read from the broker and learned from the agents.
+
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, ReadableTable};
+
+use super::tables::*;
+use super::{Book, BookError};
+
+impl Book {
+    /// Writes the copy, to a file that is not there yet.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<(), BookError> {
+        let read = self.database.begin_read()?;
+        let copy = Database::create(path)?;
+        let write = copy.begin_write()?;
+        macro_rules! copy {
+            ($table:ident) => {{
+                let from = read.open_table($table)?;
+                let mut to = write.open_table($table)?;
+                for row in from.iter()? {
+                    let (key, value) = row?;
+                    to.insert(key.value(), value.value())?;
+                }
+            }};
+        }
+        each_table!(copy);
+        write.commit()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_messages::{ClientId, SubmissionId, Timestamp};
+    use drover_scheduler_core::{Change, Heard, State, Submission, SubmissionState};
+    use drover_store::StoreDir;
+
+    use super::super::{Page, Record};
+    use super::*;
+
+    #[test]
+    fn a_copy_says_what_the_state_said_at_that_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = Book::open(dir.path()).unwrap();
+        let submission = Submission {
+            id: SubmissionId::new(),
+            client: ClientId::new(),
+            store_dir: StoreDir::nix(),
+            roots: Vec::new(),
+            priority: 3,
+            tags: [("why".to_owned(), "test".to_owned())].into(),
+            input_builds: true,
+            terms: Default::default(),
+            submitted_at: Timestamp(1),
+            state: SubmissionState::Live { builds: 0 },
+        };
+        let id = submission.id;
+        let mut state = State::default();
+        state.remember(vec![submission.clone()], Vec::new(), Vec::new(), Vec::new());
+        let changes = vec![Change::Submission(submission)];
+        let page = Page::of(&changes);
+        let record = Record { generation: Default::default(), heard: Heard(7), wall: Timestamp(1), changes, events: Vec::new() };
+        book.commit(&record, &page, &state, 0).unwrap();
+
+        let elsewhere = tempfile::tempdir().unwrap();
+        book.copy_to(&elsewhere.path().join("state.redb")).unwrap();
+        let copy = Book::open(elsewhere.path()).unwrap();
+        assert_eq!(copy.submission(id).unwrap(), book.submission(id).unwrap());
+        assert_eq!(copy.tagged("why", "test").unwrap(), [id]);
+        assert_eq!(copy.remember().unwrap().heard, Heard(7));
+    }
+}
