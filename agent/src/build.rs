@@ -13,7 +13,8 @@ use crate::cause_of;
 use crate::daemon_pool::DaemonPool;
 use crate::failure::Failure;
 
-/// Has a derivation built whose inputs are in the store. The daemon's time is noted in `times`, however it ends.
+/// Has a derivation built whose inputs are in the store. The daemon's time is noted in `times`, however it ends; its
+/// own words go to `on_message`.
 ///
 /// Dropped before its end it drops the connection, which makes the daemon kill the builder.
 pub async fn build(
@@ -22,11 +23,12 @@ pub async fn build(
     mode: BuildMode,
     log: &BuildLog,
     times: &mut Times,
+    on_message: impl FnMut(&str) + Send,
 ) -> Result<BuildResult, Failure> {
     let start = Instant::now();
     times.started_at = Timestamp::now();
     let result = tokio::select! {
-        result = run(daemons, job, mode, log) => Some(result),
+        result = run(daemons, job, mode, log, on_message) => Some(result),
         () = log.follow() => None,
         () = log.overflows() => None,
     };
@@ -38,13 +40,19 @@ pub async fn build(
     }
 }
 
-async fn run(daemons: &DaemonPool, job: &Job<'_>, mode: BuildMode, log: &BuildLog) -> Result<BuildResult, DaemonError> {
+async fn run(
+    daemons: &DaemonPool,
+    job: &Job<'_>,
+    mode: BuildMode,
+    log: &BuildLog,
+    mut on_message: impl FnMut(&str) + Send,
+) -> Result<BuildResult, DaemonError> {
     loop {
         let mut daemon = daemons.take().await?;
-        let mut told = |event| {
-            if let Event::Line(line) = event {
-                log.line(&line);
-            }
+        let mut told = |event| match event {
+            Event::Line(line) => log.line(&line),
+            Event::Message(words) => on_message(&words),
+            _ => {}
         };
         match daemon.build(job, mode, &mut told).await {
             Err(error) if daemon.went_stale(&error) => {}

@@ -4,6 +4,7 @@
 //! first that differs, so there may be others of which nobody knows. Evidence that cannot be kept, or removed, does not
 //! change what the check found.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,20 @@ impl Evidence {
     }
 }
 
+/// The folder of a build that failed, which a daemon keeps with the outputs that differ when it says so in these words.
+/// Nobody will look at it.
+pub fn kept_folder(words: &str) -> Option<PathBuf> {
+    let (_, named) = words.split_once("keeping build directory ")?;
+    let mut folder = Path::new(named.trim_matches(['`', '\'', '"']));
+    if ["build", "top"].iter().any(|inner| folder.ends_with(inner)) {
+        folder = folder.parent()?;
+    }
+    let name = folder.file_name()?.to_str()?;
+    let numbered = name.strip_prefix("nix-").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_its_own = numbered || name.starts_with("nix-build-") || name.starts_with("guix-build-");
+    (is_its_own && folder.is_absolute()).then(|| folder.into())
+}
+
 fn nar(key: &Key, dumped: Dumped) -> Nar {
     Nar {
         key: key.to_string(),
@@ -104,5 +119,24 @@ fn nar(key: &Key, dumped: Dumped) -> Nar {
         nar_size: dumped.nar.size,
         file_hash: dumped.file.sha256,
         file_size: dumped.file.size,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_builds_are_taken_for_such() {
+        let folder = |path| kept_folder(&format!("note: keeping build directory {path}")).map(|path| path.display().to_string());
+        let kept = |path: &str| Some(path.to_owned());
+        assert_eq!(folder("`/tmp/guix-build-x.drv-0'"), kept("/tmp/guix-build-x.drv-0"));
+        assert_eq!(folder("`/tmp/guix-build-x.drv-0/top'"), kept("/tmp/guix-build-x.drv-0"));
+        assert_eq!(folder("'/tmp/nix-build-x.drv-0'"), kept("/tmp/nix-build-x.drv-0"));
+        assert_eq!(folder("\"/nix/var/nix/builds/nix-101-7377/build\""), kept("/nix/var/nix/builds/nix-101-7377"));
+        for other in ["'/'", "'/home'", "'/nix/store'", "'/build'", "'nix-build-x.drv-0'"] {
+            assert_eq!(folder(other), None, "{other}");
+        }
+        assert_eq!(kept_folder("hash mismatch"), None);
     }
 }

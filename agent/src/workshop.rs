@@ -22,7 +22,7 @@ use tracing::Instrument;
 use crate::build::build;
 use crate::build_log::BuildLog;
 use crate::cause_of;
-use crate::check::Evidence;
+use crate::check::{Evidence, kept_folder};
 use crate::closure::Closures;
 use crate::config::Config;
 use crate::daemon_pool::DaemonPool;
@@ -139,8 +139,8 @@ impl Workshop {
         on_slot();
         let job = job(offer, &derivation);
         let ended = match offer.mode {
-            Mode::Build => build(&self.building, &job, BuildMode::Normal, log, times).await,
-            Mode::Check => build(&self.checking, &job, BuildMode::Check, log, times).await,
+            Mode::Build => build(&self.building, &job, BuildMode::Normal, log, times, |_| {}).await,
+            Mode::Check => self.check(&job, log, times).await,
         };
         drop(slot);
         match ended.and_then(|result| conclude(offer.mode, &derivation, &result)) {
@@ -157,6 +157,18 @@ impl Workshop {
         }
         let closure = self.closures.bring(offer).await?;
         Ok((derivation, hold.and(closure)))
+    }
+
+    async fn check(&self, job: &Job<'_>, log: &BuildLog, times: &mut Times) -> Result<BuildResult, Failure> {
+        let mut folders = Vec::new();
+        let note = |words: &str| folders.extend(kept_folder(words));
+        let ended = build(&self.checking, job, BuildMode::Check, log, times, note).await;
+        for folder in folders {
+            if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
+                tracing::info!(folder = %folder.display(), %error, "the folder of a check stays");
+            }
+        }
+        ended
     }
 
     /// Whether it was the machine that failed, where the daemon's words do not say so; and what a check found.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use drover_messages::agent::Order;
 use drover_messages::report::Outcome;
 use support::Farm;
-use support::labs::shell;
+use support::labs::{Kind, Made, Plan};
 
 const BUILDS: usize = 100;
 
@@ -28,9 +28,19 @@ fn processor_time(pid: u32) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tiny_build_costs_the_agent_little() {
-    let Some(mut farm) = Farm::start().await else { return };
-    let names: Vec<String> = (0..BUILDS).map(|n| shell(&format!("tiny{n}"), "", "echo > $out")).collect();
-    let packed = farm.pack_all(&names).await;
+    measure(Kind::Nix, "agent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tiny_build_with_its_closure_costs_an_agent_of_guix_little() {
+    measure(Kind::Guix, "guix_agent").await;
+}
+
+async fn measure(kind: Kind, name: &str) {
+    let Some(mut farm) = Farm::of(kind).await else { return };
+    let names: Vec<String> = (0..BUILDS).map(|n| format!("tiny{n}")).collect();
+    let made: Vec<Made> = names.iter().map(|name| Plan::new(name, "echo > $out").make(&farm.lab)).collect();
+    let packed = farm.pack_made(&made.iter().collect::<Vec<_>>()).await;
     farm.run_agent(&[]);
     let warm = farm.scheduler.lease(&packed[0], &[]).await;
     for _ in 0..2 {
@@ -41,6 +51,7 @@ async fn a_tiny_build_costs_the_agent_little() {
     let (mut offered, mut built, mut uploaded) = (1, 1, 1);
     let mut daemon = Duration::ZERO;
     let mut upload = Duration::ZERO;
+    let mut inputs = Duration::ZERO;
     while uploaded < BUILDS {
         while offered < BUILDS && offered - built < 2 {
             let offer = farm.scheduler.offer_of(&packed[offered], &[]);
@@ -50,6 +61,7 @@ async fn a_tiny_build_costs_the_agent_little() {
         let report = farm.scheduler.any_report().await;
         match report.outcome {
             Outcome::Built(it) => {
+                inputs += Duration::from_micros(it.times.inputs_micros);
                 daemon += Duration::from_micros(it.times.build_micros);
                 built += 1;
             }
@@ -64,9 +76,10 @@ async fn a_tiny_build_costs_the_agent_little() {
     let elapsed = start.elapsed();
     let processor = processor_time(farm.agent_pid()) - processor;
     let each = |time: Duration| time.as_secs_f64() * 1000.0 / (BUILDS - 1) as f64;
-    println!("result agent_processor_per_build {:.3} ms", each(processor));
-    println!("result agent_daemon_per_build {:.3} ms", each(daemon));
-    println!("result agent_slot_period_per_build {:.3} ms", each(elapsed));
-    println!("result agent_upload_per_build {:.3} ms", each(upload));
+    println!("result {name}_processor_per_build {:.3} ms", each(processor));
+    println!("result {name}_inputs_per_build {:.3} ms", each(inputs));
+    println!("result {name}_daemon_per_build {:.3} ms", each(daemon));
+    println!("result {name}_slot_period_per_build {:.3} ms", each(elapsed));
+    println!("result {name}_upload_per_build {:.3} ms", each(upload));
     assert!(each(processor) < 10.0);
 }

@@ -143,6 +143,10 @@ async fn a_check_that_finds_nothing_is_told_and_one_that_does_keeps_what_it_foun
     assert_eq!((Sha256::of(&object), object.len() as u64), (kept.nar.file_hash, kept.nar.file_size));
     let nar = zstd::decode_all(&object[..]).unwrap();
     assert_eq!((Sha256::of(&nar), nar.len() as u64), (kept.nar.nar_hash, kept.nar.nar_size));
+    for folder in ["nix/tmp", "nix/var/nix/builds"] {
+        let left = std::fs::read_dir(farm.lab.scratch().join(folder)).into_iter().flatten().count();
+        assert_eq!(left, 0, "folders of builds in {folder}");
+    }
     let store = farm.lab.file(made.out()).parent().unwrap().to_owned();
     let entries = || std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     until("what differed is gone from the store", || !entries().any(|name| name.ends_with("check"))).await;
