@@ -143,3 +143,42 @@ fn from_below(root: &DrvPath, lacking: &BTreeMap<DrvPath, Lacking>) -> Vec<DrvPa
     }
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use drover_store::OutputName;
+
+    use super::*;
+
+    fn drv(name: &str) -> DrvPath {
+        format!("0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-{name}.drv").parse().unwrap()
+    }
+
+    fn lacking(inputs: &[&str]) -> Lacking {
+        let derivation = Derivation {
+            outputs: BTreeMap::new(),
+            input_drvs: inputs.iter().map(|name| (drv(name), BTreeSet::from([OutputName::OUT]))).collect(),
+            input_srcs: BTreeSet::new(),
+            system: "a-linux".into(),
+            builder: "/bin/sh".into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+        };
+        Lacking { derivation, text: Bytes::new() }
+    }
+
+    #[test]
+    fn each_derivation_comes_after_all_that_it_refers_to_and_once() {
+        let graph = [("a", &["b", "c"][..]), ("b", &["c", "d"]), ("c", &["d", "there"]), ("d", &[])];
+        let all: BTreeMap<_, _> = graph.iter().map(|(name, inputs)| (drv(name), lacking(inputs))).collect();
+        assert_eq!(from_below(&drv("a"), &all), ["d", "c", "b", "a"].map(drv));
+    }
+
+    #[test]
+    fn a_deep_closure_does_not_need_a_deep_stack() {
+        let deep = 100_000;
+        let name = |n: usize| n.to_string();
+        let all: BTreeMap<_, _> = (0..deep).map(|n| (drv(&name(n)), lacking(&[&name(n + 1)]))).collect();
+        assert_eq!(from_below(&drv("0"), &all).len(), deep);
+    }
+}

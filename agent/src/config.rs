@@ -68,3 +68,39 @@ impl Config {
         Options { substituters, ..Options::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::Args;
+
+    fn config(flags: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        let password = dir.path().join("password");
+        let mut options = std::fs::File::options();
+        std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true), 0o600);
+        std::io::Write::write_all(&mut options.open(&password).unwrap(), &[b'x'; 32]).unwrap();
+        let common = format!("drover-agent --uuid {} --bucket b --state-dir s --password-file", AgentId::new());
+        let words = common.split(' ').chain([password.to_str().unwrap()]).chain(flags.split_whitespace());
+        Args::try_parse_from(words).unwrap().config().unwrap()
+    }
+
+    #[test]
+    fn the_farms_cache_is_asked_first_and_other_servers_while_they_answer() {
+        let config =
+            config("--substitute-url http://ours/ --extra-substitute-url http://a/,http://b --extra-substitute-url http://c");
+        let reached = BTreeSet::from(["http://c".to_owned(), "http://a".to_owned(), "http://unknown".to_owned()]);
+        let Substituters::From { urls, .. } = config.fetching(&reached).substituters else { panic!("it fetches") };
+        assert_eq!(urls, ["http://ours", "http://a", "http://c"]);
+    }
+
+    #[test]
+    fn nothing_is_fetched_from_nobody_and_nothing_at_all_while_building() {
+        let config = config("--extra-substitute-url http://a");
+        assert_eq!(config.fetching(&BTreeSet::new()).substituters, Substituters::None);
+        assert_eq!(config.building().substituters, Substituters::None);
+        assert_eq!(config.checking().substituters, Substituters::None);
+    }
+}

@@ -182,6 +182,31 @@ mod tests {
         derivation.path(&StoreDir::nix(), "x").unwrap()
     }
 
+    async fn put(bucket: &Bucket, drv: &DrvPath, text: &[u8]) -> PackId {
+        let mut writer = PackWriter::new();
+        writer.push(drv, text.to_vec()).unwrap();
+        let bytes = writer.finish().unwrap();
+        let pack = PackId::of(&bytes);
+        bucket.put_once(&Key::Pack(pack), bytes).await.unwrap();
+        pack
+    }
+
+    #[tokio::test]
+    async fn a_derivation_is_looked_for_in_one_pack_after_the_other() {
+        let bucket = Bucket::open("memory://").unwrap();
+        let other = String::from_utf8_lossy(TEXT).replace("a-linux", "b-linux").into_bytes();
+        let other_name = Derivation::parse(&StoreDir::nix(), &other).unwrap().path(&StoreDir::nix(), "y").unwrap();
+        let packs = [put(&bucket, &true_name(), TEXT).await, put(&bucket, &other_name, &other).await];
+        let recipes = Recipes::new(bucket, StoreDir::nix());
+        let mut library = recipes.library(packs);
+        assert_eq!(library.find(&true_name()).await.unwrap().1, TEXT);
+        assert_eq!(library.opened.len(), 1);
+        assert_eq!(library.find(&other_name).await.unwrap().0.system, "b-linux");
+        let nowhere = "0c0vgkhpqq3vrlxpp2zcrxrs4pdjvmhx-x.drv".parse().unwrap();
+        let failure = library.find(&nowhere).await.unwrap_err();
+        assert!(failure.message.contains("none of the 2 packs"), "{}", failure.message);
+    }
+
     async fn bucket_with(drv: &DrvPath, pack: Option<PackId>) -> (Recipes, Offer) {
         let mut writer = PackWriter::new();
         writer.push(drv, TEXT).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use drover_messages::agent::Phase;
-use drover_messages::report::{Built, Failed, Outcome, Report, Times, Uploaded};
+use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded};
 use drover_messages::request::Mode;
 use drover_messages::{BuildId, Cause, Epoch, ReportId};
 use drover_store::PackId;
@@ -44,6 +44,10 @@ fn built(offer: &Offer) -> Report {
 
 fn uploaded(offer: &Offer) -> Report {
     report(offer, ReportId::new(), Outcome::Uploaded(Uploaded { outputs: Vec::new(), upload_micros: 1 }))
+}
+
+fn checked(offer: &Offer) -> Report {
+    report(offer, ReportId::new(), Outcome::Checked(Checked { times: Times::default(), log: None }))
 }
 
 fn failed(offer: &Offer, cause: Cause) -> Report {
@@ -145,6 +149,25 @@ fn both_reports_of_a_success_are_kept_until_it_is_settled() {
     assert_eq!(ledger.order(id, Order::ReportAgain), [Effect::ReportAgain(id)]);
     assert_eq!(ledger.order(id, Order::Settled), [Effect::Stop(id), Effect::Forget(id)]);
     assert!(ledger.held().is_empty());
+}
+
+#[test]
+fn a_check_that_found_nothing_is_reported_until_it_is_settled_and_has_nothing_to_upload() {
+    let mut ledger = ledger(1);
+    let offer = accepted(&mut ledger, 1);
+    let (id, report) = (offer.attempt, checked(&offer));
+    ledger.note(id, Event::SlotTaken);
+    assert_eq!(ledger.note(id, Event::Checked(report.clone())), [Effect::Save(id), Effect::Report(id)]);
+    assert_eq!(phase(&ledger, &offer), Some(Phase::Checked));
+    assert_eq!(ledger.get(id).unwrap().stage.reports(), [&report]);
+    for order in [Order::ReportAgain, Order::UploadAgain] {
+        assert_eq!(ledger.order(id, order), [Effect::ReportAgain(id)]);
+    }
+    accepted(&mut ledger, 2);
+
+    let mut second = self::ledger(1);
+    assert_eq!(second.recover(vec![ledger.get(id).unwrap().clone()]), [Effect::ReportAgain(id)]);
+    assert_eq!(second.order(id, Order::Settled), [Effect::Stop(id), Effect::Forget(id)]);
 }
 
 #[test]
