@@ -11,7 +11,7 @@ use object_store::{ObjectStoreExt, PutMode, WriteMultipart};
 use uuid::Uuid;
 
 use crate::bucket::{bounded, timed};
-use crate::{Bucket, BucketError, Put};
+use crate::{Bucket, BucketError, Key, Put};
 
 /// The size of all parts of a large upload but the last, in bytes. Stores take 10,000 parts: about 80 GB.
 pub const PART_BYTES: usize = 8 << 20;
@@ -75,6 +75,13 @@ impl Upload {
             Some(staged) => publish(&bucket, &name, staged).await,
             None => put(&bucket, &name, std::mem::take(&mut self.held)).await,
         }
+    }
+
+    /// Makes the object appear at another key than was said at first, if none is there: for what is named by its content, which
+    /// is known only now.
+    pub async fn finish_at(mut self, key: &Key) -> Result<Put, BucketError> {
+        self.name = key.to_string();
+        self.finish().await
     }
 
     /// Gives up, and waits until the store has thrown the parts away. Dropping does the same in the background.

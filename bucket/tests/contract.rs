@@ -113,6 +113,21 @@ async fn uploads_of_any_size_appear_once_and_whole() {
 }
 
 #[tokio::test]
+async fn an_upload_may_get_its_key_at_its_end() {
+    everywhere(|bucket| async move {
+        let (first, last) = (output(AgentId::new(), AttemptId::new(), 0), output(AgentId::new(), AttemptId::new(), 1));
+        for (bytes, put) in [(large(), Put::Created), ("another".into(), Put::Existed)] {
+            let mut upload = bucket.upload(&first);
+            upload.write(bytes).await.unwrap();
+            assert_eq!(upload.finish_at(&last).await.unwrap(), put);
+        }
+        assert!(!bucket.exists(&first).await.unwrap());
+        assert!(bucket.get(&last, 1 << 30).await.unwrap() == large());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upload_that_is_given_up_leaves_nothing_at_its_key() {
     everywhere(|bucket| async move {
         let key = output(AgentId::new(), AttemptId::new(), 0);

@@ -6,6 +6,7 @@
 
 mod check;
 mod dump;
+mod file;
 mod hashing;
 mod error;
 mod sink;
@@ -15,6 +16,7 @@ mod restore;
 pub use check::NarCheck;
 pub use dump::dump;
 pub use error::{NarError, NarFault};
+pub use file::of_file;
 pub use hashing::{HashingWriter, NarSummary};
 pub use parser::NarParser;
 pub use restore::restore;
