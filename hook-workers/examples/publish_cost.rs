@@ -9,7 +9,7 @@ mod common;
 use std::time::Instant;
 
 use drover_bucket::Bucket;
-use drover_hook_workers::publish::{Limits, Publisher};
+use drover_hook_workers::publish::{Keys, Limits, Packing, Publisher};
 use drover_messages::publish::PublishVerdict;
 use drover_store::SecretKey;
 
@@ -20,8 +20,8 @@ const LARGE_BYTES: usize = 64 << 20;
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = Bucket::open(&format!("file://{}", folder.path().display())).unwrap();
-    let keys = vec![SecretKey::generate("cost-1").unwrap()];
-    let publisher = Publisher::new(bucket.clone(), keys, Limits { max_nar_bytes: 1 << 30 });
+    let keys = Keys::new(vec![SecretKey::generate("cost-1").unwrap()], None);
+    let publisher = Publisher::new(bucket.clone(), keys, Packing::default(), Limits { max_nar_bytes: 1 << 30 });
 
     let mut requests = Vec::new();
     for n in 0..ITEMS {

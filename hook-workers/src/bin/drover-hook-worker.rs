@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use drover_bucket::Bucket;
-use drover_hook_workers::publish::{self, Fence, Limits, Pool, Publisher};
+use drover_bucket::{Bucket, Compression};
+use drover_hook_workers::publish::{self, Fence, Keys, Limits, Packing, Pool, Publisher};
 use drover_hook_workers::substitutes::{self, Lookup};
 use drover_nats::{Bus, NatsArgs};
-use drover_store::PublicKey;
+use drover_store::{Family, PublicKey, StoreDir};
 use drover_substituter::{ServerUrl, Trust};
 
 /// Work on what happened in a Drover farm
@@ -33,9 +33,17 @@ struct PublishArgs {
     /// The farm's bucket: file:///path, s3://bucket/prefix, gs://…, az://…
     #[arg(long, env = "DROVER_BUCKET", value_name = "URL")]
     bucket: String,
-    /// A file with a key to sign with, as nix-store --generate-binary-cache-key makes it; may be given several times
+    /// A file with a key to sign with, of Nix's or Guix's kind, as drover key generate, nix-store
+    /// --generate-binary-cache-key and guix archive --generate-key make them; may be given several times
     #[arg(long, env = "DROVER_SIGNING_KEY", value_name = "FILE", required = true, value_delimiter = ',')]
     signing_key: Vec<PathBuf>,
+    /// How nars are compressed for the world: zstd, lzip, gzip, none; Guix gets them all, Nix the first
+    #[arg(long, env = "DROVER_COMPRESSION", value_name = "WAY", value_delimiter = ',', default_value = "zstd", value_parser = Packing::parse)]
+    compression: Vec<Compression>,
+    /// One more store whose cache is there from the start, so that agents can try it; may be given several times. The usual
+    /// stores of the keys' kinds are so anyway
+    #[arg(long, env = "DROVER_STORE_DIR", value_name = "DIR", value_delimiter = ',')]
+    store_dir: Vec<StoreDir>,
     /// How many requests to work on at once
     #[arg(long, env = "DROVER_CONCURRENCY", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -76,13 +84,23 @@ async fn main() {
 }
 
 async fn publish(args: PublishArgs) -> anyhow::Result<()> {
-    let keys = publish::read_keys(&args.signing_key)?;
+    let keys = Keys::read(&args.signing_key)?;
     let bucket = Bucket::open(&args.bucket)?;
     let fence = Fence::new(bucket.newest_generation().await?);
     let bus = Bus::connect(&args.nats.login("publish")?).await?;
-    tracing::info!(bucket = args.bucket, keys = ?keys.iter().map(|key| key.name()).collect::<Vec<_>>(), "publishing");
-    let publisher = Publisher::new(bucket, keys, Limits { max_nar_bytes: args.max_nar_bytes });
-    publish::run(Pool { bus, publisher, fence, concurrency: args.concurrency.into() }, drover_process::told_to_stop()).await;
+    let usual = keys.families().map(|family| match family {
+        Family::Nix => StoreDir::nix(),
+        Family::Guix => StoreDir::guix(),
+    });
+    let stores: Vec<StoreDir> = usual.chain(args.store_dir).collect();
+    for store in &stores {
+        keys.public(store)?;
+    }
+    tracing::info!(bucket = args.bucket, ?keys, "publishing");
+    let limits = Limits { max_nar_bytes: args.max_nar_bytes };
+    let publisher = Publisher::new(bucket, keys, Packing::new(args.compression), limits);
+    let pool = Pool { bus, publisher, fence, concurrency: args.concurrency.into(), stores };
+    publish::run(pool, drover_process::told_to_stop()).await;
     Ok(())
 }
 

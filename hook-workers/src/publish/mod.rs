@@ -9,18 +9,30 @@ mod content;
 mod refusal;
 pub mod verify;
 
+mod keys;
+mod packing;
 mod available;
+mod shelf;
+mod introduction;
+
+mod stop;
+mod carry;
+mod repack;
+mod log;
 mod publisher;
 
 mod fence;
 mod pool;
-mod keys;
 
 pub use available::{Available, MAX_REMEMBERED};
+pub use carry::INLINE_BYTES;
 pub use content::ContentDigest;
 pub use fence::Fence;
-pub use keys::{KeyFileError, read_keys};
+pub use keys::{KeyFileError, Keys, NoKey};
+pub use log::MAX_SHOWN_LOG_BYTES;
+pub use packing::Packing;
 pub use pool::{Pool, RETRY_SECS, run};
-pub use publisher::{INLINE_BYTES, Limits, Publisher};
+pub use publisher::{Limits, Publisher};
 pub use refusal::Refusal;
+pub use stop::PublishError;
 pub use unzip::{MAX_WINDOW_LOG, Unzip};

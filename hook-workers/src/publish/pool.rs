@@ -5,15 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bucket::BucketError;
 use drover_messages::publish::{Done, Publish};
 use drover_nats::streams::{ACK_WAIT, OWED, PUBLISH};
 use drover_nats::{Bus, Delivery, Intake, NatsError, Subject};
+use drover_store::StoreDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Fence, Publisher};
+use super::{Fence, PublishError, Publisher};
 
 /// How long a request waits that the farm could not serve, in seconds.
 pub const RETRY_SECS: u64 = 3;
@@ -30,13 +30,15 @@ pub struct Pool {
     pub fence: Fence,
     /// How many requests are worked on at once.
     pub concurrency: usize,
+    /// The stores whose caches are made known at once, before anything is asked for.
+    pub stores: Vec<StoreDir>,
 }
 
 /// The farm's, never the request's: the request is tried again.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error("the bucket: {0}")]
-    Bucket(#[from] BucketError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     #[error("the verdict could not be told: {0}")]
     Nats(#[from] NatsError),
 }
@@ -47,6 +49,7 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
     let all = u32::try_from(pool.concurrency).unwrap_or(u32::MAX);
     let mut intake = Intake::open(&pool.bus, OWED, PUBLISH, pool.concurrency);
     let pool = Arc::new(pool);
+    let introducing = tokio::spawn(introduce(pool.clone()));
     tokio::pin!(shutdown);
     loop {
         let next = async {
@@ -62,8 +65,19 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
             () = &mut shutdown => break,
         }
     }
+    introducing.abort();
     if timeout(Duration::from_secs(DRAIN_SECS), slots.acquire_many(all)).await.is_err() {
         tracing::warn!("stopped with requests unfinished; others will have them");
+    }
+}
+
+/// Makes the caches known, however long that takes.
+async fn introduce(pool: Arc<Pool>) {
+    for store in &pool.stores {
+        while let Err(error) = pool.publisher.introduce(store).await {
+            tracing::warn!(%store, %error, "the cache cannot be made known now; it is tried again");
+            tokio::time::sleep(Duration::from_secs(RETRY_SECS)).await;
+        }
     }
 }
 

@@ -55,15 +55,20 @@ impl<'a> Verification<'a> {
         })
     }
 
-    /// Takes the next bytes of the object. Stops at the first that cannot be right.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Takes the next bytes of the object, and shows to `tap` what they are of the nar. Stops at the first that cannot be
+    /// right.
+    pub fn feed(&mut self, bytes: &[u8], mut tap: impl FnMut(&[u8])) -> Result<(), Refusal> {
         self.file_size += bytes.len() as u64;
         if self.file_size > self.request.nar.file_size {
             return Err(self.wrong_file_size());
         }
         self.file.update(bytes);
         let reading = &mut self.reading;
-        self.unzip.push(bytes, |nar| reading.feed(nar))
+        self.unzip.push(bytes, |nar| {
+            reading.feed(nar)?;
+            tap(nar);
+            Ok(())
+        })
     }
 
     /// After the last byte.

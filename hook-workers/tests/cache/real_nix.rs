@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use drover_hook_workers::publish::{Limits, Publisher};
+use drover_hook_workers::publish::{Keys, Limits, Packing, Publisher};
 use drover_messages::publish::PublishVerdict;
 use drover_store::{SecretKey, StoreDir, StorePath};
 
@@ -45,7 +45,12 @@ fn realise(root: &Path, server: &CacheServer, key: &str, wanted: &str) -> Option
 async fn nix_fetches_what_was_published_and_believes_the_farms_key_only() {
     let key = SecretKey::generate("farm-1").unwrap();
     let server = CacheServer::start(&key.public().to_string());
-    let publisher = Publisher::new(server.bucket.clone(), vec![key.clone()], Limits { max_nar_bytes: 1 << 30 });
+    let publisher = Publisher::new(
+        server.bucket.clone(),
+        Keys::new(vec![key.clone()], None),
+        Packing::default(),
+        Limits { max_nar_bytes: 1 << 30 },
+    );
 
     let work = tempfile::tempdir().unwrap();
     let (library, program) = (path_of("library"), path_of("program"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drover_bucket::{Bucket, Compression, Key};
-use drover_hook_workers::publish::{Limits, Publisher};
+use drover_hook_workers::publish::{Keys, Limits, Packing, Publisher};
 use drover_messages::publish::{Origin, Publish, PublishVerdict};
 use drover_messages::{ClientId, SubmissionId};
 use drover_store::{ContentAddress, NarInfo, PublicKey, SecretKey, Sha256, StoreDir, StorePath};
@@ -85,7 +85,11 @@ impl Farm {
 }
 
 fn publisher(bucket: &Bucket, key: &SecretKey) -> Publisher {
-    Publisher::new(bucket.clone(), vec![key.clone()], Limits { max_nar_bytes: MAX_NAR_BYTES })
+    publisher_of(bucket, Keys::new(vec![key.clone()], None), Packing::default())
+}
+
+pub fn publisher_of(bucket: &Bucket, keys: Keys, packing: Packing) -> Publisher {
+    Publisher::new(bucket.clone(), keys, packing, Limits { max_nar_bytes: MAX_NAR_BYTES })
 }
 
 pub fn nar_key(request: &Publish) -> Key {

@@ -7,6 +7,9 @@ mod common;
 mod failing_store;
 mod fixture;
 
+mod caches;
+mod guix;
+mod logs;
 mod outputs;
 mod repetition;
 mod sources;

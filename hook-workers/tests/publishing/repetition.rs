@@ -1,6 +1,7 @@
 //! Asked again, interrupted, or contradicted: the cache serves one thing of a path, whole or not at all.
 
 use drover_bucket::Key;
+use drover_hook_workers::publish::PublishError;
 use drover_messages::publish::PublishVerdict;
 use drover_store::StoreDir;
 
@@ -29,14 +30,24 @@ async fn what_is_there_needs_no_upload_any_more() {
 }
 
 #[tokio::test]
-async fn what_differs_from_what_is_there_is_refused_and_changes_nothing() {
+async fn what_differs_from_what_is_there_is_kept_beside_it_and_changes_nothing() {
     let farm = Farm::new();
     let path = path_of("hello");
     farm.publish(&farm.output(&path, &file("one result"), &[], &[]).await).await;
     let narinfo = farm.served(&path).await;
     let another = farm.output(&path, &file("another result"), &[], &[]).await;
-    farm.assert_refused(&another, "the cache has it with the nar hash").await;
+    let PublishVerdict::Differs { there, kept } = farm.publish(&another).await else { panic!("not told apart") };
+    assert_eq!((there, kept.nar_hash), (narinfo.as_ref().unwrap().nar_hash, another.nar.nar_hash));
     assert_eq!(farm.served(&path).await, narinfo);
+    assert!(!farm.has_nar(&another).await, "it is in the cache");
+    let object = farm.bucket.get(&kept.key.parse().unwrap(), 1000).await.unwrap();
+    assert_eq!(zstd::decode_all(&object[..]).unwrap(), file("another result"));
+    assert!(kept.key.starts_with("checks/"), "{}", kept.key);
+
+    // What is kept is as it was said to be.
+    let mut false_claim = farm.output(&path, &file("a third result"), &[], &[]).await;
+    false_claim.nar.nar_hash = drover_store::Sha256::of(b"a fourth");
+    farm.assert_refused(&false_claim, "nar has the hash").await;
 }
 
 #[tokio::test]
@@ -107,7 +118,7 @@ async fn killed_at_any_step_it_leaves_what_the_next_worker_completes() {
                 return;
             }
             Err(error) => {
-                assert!(error.is_transient(), "{error}");
+                assert!(matches!(&error, PublishError::Bucket(error) if error.is_transient()), "{error}");
                 assert!(!was_served);
                 assert_eq!(completed, PublishVerdict::Published);
             }
