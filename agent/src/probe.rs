@@ -17,6 +17,8 @@ use crate::config::Config;
 const MAX_TEXT_BYTES: u64 = 64 << 10;
 /// How long the item may take to come.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to delete it.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What is known stays so for as long: failures come in swarms, and each try is a collection of garbage.
 const BELIEVE_FOR: Duration = Duration::from_secs(60);
 
@@ -43,12 +45,7 @@ impl Probe {
         if self.worked().is_some() {
             return Ok(());
         }
-        let path = match self.path().await {
-            Ok(path) => path,
-            // TODO until publish workers introduce their caches
-            Err(why) if why.contains("nothing yet") => return Ok(()),
-            Err(why) => return Err(why),
-        };
+        let path = self.path().await?;
         match timeout(FETCH_TIMEOUT, self.fetch(&path)).await {
             Err(_) => return Err(format!("{path} did not come from {cache} within {} s", FETCH_TIMEOUT.as_secs())),
             Ok(Err(error)) => return Err(self.explain(cache, &path, &error).await),
@@ -78,10 +75,11 @@ impl Probe {
 
     /// Each on a connection of its own: the process behind one keeps in the store what it has met.
     async fn fetch(&self, path: &StorePath) -> Result<(), DaemonError> {
-        match self.connect().await?.delete(path).await {
-            // Something keeps it alive. That it came here once must do.
-            Ok(_) | Err(DaemonError::Daemon(_)) => {}
-            Err(error) => return Err(error),
+        let mut daemon = self.connect().await?;
+        match timeout(DELETE_TIMEOUT, daemon.delete(path)).await {
+            // Something keeps it alive, or garbage is collected at length. That it came here once must do.
+            Ok(Ok(_) | Err(DaemonError::Daemon(_))) | Err(_) => drop(daemon),
+            Ok(Err(error)) => return Err(error),
         }
         let mut daemon = self.connect().await?;
         daemon.ensure(path).await?;
