@@ -19,7 +19,7 @@ pub(crate) const GAP: &str = "Gap";
 pub(crate) const SERVICE_ERROR: &str = "Nats-Service-Error";
 
 const MESSAGE_PACK: &str = "application/msgpack";
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 /// The longest value, in bytes, of a header that carries words.
 const MAX_WORDS_BYTES: usize = 1024;

@@ -25,6 +25,8 @@ mod log;
 pub use log::{LogChunk, LogWriter};
 mod replay;
 pub use replay::Replay;
+mod dead;
+pub use dead::{Dead, DeadError, SetAside, Why};
 
 pub mod reconcile;
 pub mod streams;
