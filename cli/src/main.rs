@@ -21,6 +21,7 @@ mod key;
 mod list;
 mod logs;
 mod show;
+mod simulate;
 mod up;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ enum Command {
     Client(client::Args),
     Drv(drv::Args),
     Key(key::Args),
+    Simulate(simulate::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
@@ -71,6 +73,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Drv(args) => drv::run(args),
         Command::Key(args) => key::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Completions(args) => completions::run(args, Args::command()),
         // Stops its children before it ends, so it listens to signals itself.

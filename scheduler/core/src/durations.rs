@@ -51,6 +51,15 @@ fn without_version(name: &str) -> String {
 #[serde(transparent)]
 pub struct Took(Vec<u64>);
 
+impl FromIterator<u64> for Took {
+    /// The last few of these, in milliseconds.
+    fn from_iter<I: IntoIterator<Item = u64>>(millis: I) -> Self {
+        let mut took = Self::default();
+        millis.into_iter().for_each(|millis| took.add(millis));
+        took
+    }
+}
+
 impl Took {
     fn median(&self) -> Option<u64> {
         let mut sorted = self.0.clone();

@@ -61,6 +61,7 @@ impl Farm {
         let systems: BTreeSet<String> = graph.builds.iter().map(|planned| planned.recipe.system.clone()).collect();
         self.systems = systems.into_iter().collect();
         self.meter = Meter::start();
+        self.advance("caught up", Input::CaughtUp);
         self.say_hello(&graph.store_dir);
         self.submit(graph);
         while self.round() {}

@@ -1,0 +1,223 @@
+//! What is to be built: derivations from files, planned as the scheduler plans a submission.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use drover_messages::request::{Mode, Root};
+use drover_messages::{BuildId, SubmissionId};
+use drover_scheduler_core::plan::{How, Known, Plan, Planned, plan};
+use drover_store::{Derivation, DrvPath, Family, Pack, PackId, StoreDir, StorePath};
+use uuid::Uuid;
+
+use super::durations::Durations;
+use super::tar;
+use crate::drv::read;
+use crate::exit::bad_input;
+
+/// The most derivations of one graph.
+const MAX_DRVS: usize = 1 << 20;
+/// The largest archive, uncompressed, in bytes.
+const MAX_TAR_BYTES: u64 = 4 << 30;
+/// The most bytes of a pack, as it lies in the bucket.
+const MAX_PACK_BYTES: u64 = 64 << 20;
+/// One submission brings all of it. Its id is always the same, so that the same arguments give the same result.
+pub(super) const SUBMISSION: SubmissionId = SubmissionId::from_uuid(Uuid::from_u128(0x0193_a1b2_c3d4_7e5f_8000_0000_0000_0001));
+
+/// Builds, and what they need of each other.
+pub(super) struct Graph {
+    /// The store directory of everything.
+    pub(super) store_dir: StoreDir,
+    /// What one needs comes before it.
+    pub(super) builds: Vec<Planned>,
+    /// Where each build stands in that list.
+    pub(super) index: BTreeMap<BuildId, usize>,
+    /// For each build, the builds that make its inputs.
+    pub(super) needs: Vec<Vec<usize>>,
+    /// Inputs that no build makes: they are there.
+    pub(super) there: BTreeSet<StorePath>,
+}
+
+impl Graph {
+    /// Reads all of these; the roots are what nothing else needs. Their names are believed.
+    pub(super) fn read(paths: &[PathBuf], store: Option<&StoreDir>, durations: &Durations) -> anyhow::Result<Self> {
+        let mut drvs = BTreeMap::new();
+        for path in paths {
+            let found = Files::read(path).map_err(|why| bad_input(format!("{}: {why}", path.display())))?;
+            drvs.extend(found.drvs);
+        }
+        if drvs.is_empty() || drvs.len() > MAX_DRVS {
+            return Err(bad_input(format!("--graph has {} derivations; 1 to {MAX_DRVS} are possible", drvs.len())));
+        }
+        let guess = || drvs.values().find_map(|aterm| Derivation::guess_store_dir(aterm)).unwrap_or_else(StoreDir::nix);
+        let store_dir = store.cloned().unwrap_or_else(guess);
+        let pack = PackId::of(b"");
+        let mut derivations = BTreeMap::new();
+        for (drv, aterm) in drvs {
+            let derivation = Derivation::parse(&store_dir, &aterm)
+                .map_err(|e| bad_input(format!("{drv} is not a derivation of {store_dir}: {e}")))?;
+            derivations.insert(drv, (derivation, pack));
+        }
+        Self::plan(store_dir, &derivations, durations)
+    }
+
+    fn plan(
+        store_dir: StoreDir,
+        derivations: &BTreeMap<DrvPath, (Derivation, PackId)>,
+        durations: &Durations,
+    ) -> anyhow::Result<Self> {
+        let is_built = |drv: &&DrvPath| durations.is_built(drv);
+        let built = || derivations.iter().filter(|(drv, _)| is_built(drv));
+        let needed: BTreeSet<&DrvPath> = built().flat_map(|(_, (drv, _))| drv.input_drvs.keys()).collect();
+        let roots = built().map(|(drv, _)| drv).filter(|drv| !needed.contains(drv));
+        let roots: Vec<Root> = roots.map(|drv| Root { build: BuildId::derived(SUBMISSION, drv), drv: drv.clone() }).collect();
+        let made: BTreeSet<&StorePath> =
+            built().flat_map(|(_, (drv, _))| drv.outputs.values().map(|output| &output.path)).collect();
+        let is_there = |path: &StorePath| !made.contains(path);
+        let known = Known {
+            store_dir: &store_dir,
+            derivations,
+            available: &is_there,
+            whole_closures: store_dir.family() == Family::Guix,
+        };
+        let how = How { mode: Mode::Build, input_builds: true };
+        let Plan { builds, .. } =
+            plan(SUBMISSION, &roots, how, &known).map_err(|e| bad_input(format!("{e}; add what holds it by another --graph")))?;
+        match builds.is_empty() {
+            true => Err(bad_input("nothing of --graph is in --durations, so nothing is to be built")),
+            false => Ok(Self::of(store_dir, builds)),
+        }
+    }
+
+    /// Of builds that were planned.
+    pub(super) fn of(store_dir: StoreDir, builds: Vec<Planned>) -> Self {
+        let index = builds.iter().enumerate().map(|(n, planned)| (planned.id, n)).collect();
+        let products = |(n, planned): (usize, &Planned)| {
+            planned.recipe.outputs.values().map(move |product| (product.path.clone(), n)).collect::<Vec<_>>()
+        };
+        let makers: BTreeMap<StorePath, usize> = builds.iter().enumerate().flat_map(products).collect();
+        let inputs = |planned: &Planned| planned.recipe.inputs.iter().filter_map(|path| makers.get(path)).copied().collect();
+        let needs = builds.iter().map(|planned| BTreeSet::into_iter(inputs(planned)).collect()).collect();
+        let all = builds.iter().flat_map(|planned| &planned.recipe.inputs);
+        let there = all.filter(|path| !makers.contains_key(*path)).cloned().collect();
+        Self { store_dir, builds, index, needs, there }
+    }
+}
+
+/// Derivations in files of any of the kinds that are known.
+#[derive(Default)]
+struct Files {
+    drvs: BTreeMap<DrvPath, Bytes>,
+}
+
+impl Files {
+    fn read(path: &Path) -> Result<Self, String> {
+        let mut files = Self::default();
+        if !fs::metadata(path).map_err(|e| e.to_string())?.is_dir() {
+            files.file(path)?;
+            return Ok(files);
+        }
+        for entry in fs::read_dir(path).map_err(|e| e.to_string())? {
+            let file = entry.map_err(|e| e.to_string())?.path();
+            // Others may lie there as well, as in a store.
+            let is_pack = || file.file_name().and_then(|name| name.to_str()).is_some_and(is_pack_name);
+            if file.extension().is_some_and(|extension| extension == "drv") || is_pack() {
+                files.file(&file).map_err(|why| format!("{}: {why}", file.display()))?;
+            }
+        }
+        if files.drvs.is_empty() {
+            return Err("there are neither .drv files nor packs in it".into());
+        }
+        Ok(files)
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), String> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.ends_with(".drv") {
+            let drv = name.parse::<DrvPath>().map_err(|e| e.to_string())?;
+            self.drvs.insert(drv, read(path).map_err(|e| e.to_string())?.into());
+        } else if name.ends_with(".tar.zst") {
+            self.drvs.extend(tar::drvs(&unzip(path)?)?);
+        } else {
+            self.pack(bounded(fs::File::open(path).map_err(|e| e.to_string())?, MAX_PACK_BYTES)?)?;
+        }
+        Ok(())
+    }
+
+    fn pack(&mut self, bytes: Bytes) -> Result<(), String> {
+        let other = "it is no directory, .drv or .tar.zst, and no pack either";
+        let pack = Pack::open(bytes).map_err(|e| format!("{other}: {e}"))?;
+        for entry in pack.iter() {
+            let (drv, aterm) = entry.map_err(|e| e.to_string())?;
+            self.drvs.insert(drv.clone(), aterm);
+        }
+        Ok(())
+    }
+}
+
+fn is_pack_name(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn unzip(path: &Path) -> Result<Bytes, String> {
+    let file = fs::File::open(path).map_err(|e| e.to_string())?;
+    bounded(zstd::Decoder::new(file).map_err(|e| e.to_string())?, MAX_TAR_BYTES)
+}
+
+fn bounded(from: impl std::io::Read, most_bytes: u64) -> Result<Bytes, String> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(from, most_bytes + 1), &mut bytes).map_err(|e| e.to_string())?;
+    match bytes.len() as u64 > most_bytes {
+        true => Err(format!("it is larger than {} MiB", most_bytes >> 20)),
+        false => Ok(bytes.into()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use drover_scheduler_core::build::{Product, Recipe};
+    use drover_store::Sha256;
+
+    use super::*;
+
+    fn path(name: &str) -> StorePath {
+        StorePath::from_parts(Sha256::of(name.as_bytes()).as_bytes()[..20].try_into().unwrap(), name).unwrap()
+    }
+
+    pub(in super::super) fn hello(name: &str) -> DrvPath {
+        path(&format!("{name}.drv")).try_into().unwrap()
+    }
+
+    /// Builds by their names and what each needs.
+    pub(in super::super) fn graph(builds: &[(&str, &[&str])]) -> Graph {
+        let planned = |(name, needs): &(&str, &[&str])| {
+            let recipe = Recipe {
+                drv: hello(name),
+                pack: PackId::of(b""),
+                store_dir: StoreDir::nix(),
+                system: "x86_64-linux".into(),
+                features: BTreeSet::new(),
+                outputs: BTreeMap::from([("out".parse().unwrap(), Product { path: path(name), ca: None })]),
+                inputs: needs.iter().map(|needed| path(needed)).collect(),
+            };
+            let id = BuildId::derived(SUBMISSION, &recipe.drv);
+            Planned { id, root: false, recipe, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
+        };
+        Graph::of(StoreDir::nix(), builds.iter().map(planned).collect())
+    }
+
+    #[test]
+    fn what_no_build_makes_is_there() {
+        let graph = graph(&[("a", &["source"]), ("b", &["a", "source"])]);
+        assert_eq!(graph.needs, [vec![], vec![0]]);
+        assert_eq!(graph.there, [path("source")].into());
+    }
+
+    #[test]
+    fn a_directory_without_derivations_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Graph::read(&[dir.path().into()], None, &Durations::default()).err().unwrap();
+        assert!(error.to_string().contains("neither .drv files nor packs"), "{error}");
+    }
+}
