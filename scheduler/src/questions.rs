@@ -1,28 +1,38 @@
 //! Questions of people, answered from what is committed.
 
+use std::sync::Arc;
+
 use drover_messages::Message;
 use drover_messages::query::*;
 use drover_nats::{Incoming, Query};
 use drover_scheduler_core::SubmissionState;
+use tokio::sync::Semaphore;
 
 use crate::book::BookError;
 use crate::calls::{refuse, told};
 use crate::reign::Reign;
-use crate::{summaries, work};
+use crate::{listing, summaries, work};
 
-/// Builds that one question looks at; a page may come out short, and then says that more follow.
-const LOOKED_AT: usize = 20_000;
+/// Questions at once that look through what is recorded.
+const LISTS_AT_ONCE: usize = 2;
 
 /// Where questions are answered.
 #[derive(Clone)]
-pub(crate) struct Desk(pub(crate) work::Desk);
+pub(crate) struct Desk {
+    desk: work::Desk,
+    lists: Arc<Semaphore>,
+}
 
 impl Desk {
+    pub(crate) fn new(desk: work::Desk) -> Self {
+        Self { desk, lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)) }
+    }
+
     pub(crate) async fn answer(self, query: Query, incoming: Incoming) {
         match query {
             Query::Missing => self.put(incoming, missing).await,
             Query::Submission => self.put(incoming, submission).await,
-            Query::Builds => self.put(incoming, builds).await,
+            Query::Builds => self.list(incoming).await,
             Query::Build => self.put(incoming, build).await,
             Query::Agents => self.put(incoming, agents).await,
             Query::Why => self.put(incoming, why).await,
@@ -38,11 +48,25 @@ impl Desk {
             Ok(question) => question,
             Err(error) => return refuse(&incoming, &error.to_string()).await,
         };
-        match self.0.ask(move |reign| answer(reign, question)).await {
-            Some(Ok(answer)) => told(incoming.respond(&answer).await),
-            Some(Err(why)) => refuse(&incoming, &why.to_string()).await,
-            None => {}
-        }
+        tell(incoming, self.desk.ask(move |reign| answer(reign, question)).await).await;
+    }
+
+    async fn list(&self, incoming: Incoming) {
+        let question = match incoming.decode() {
+            Ok(question) => question,
+            Err(error) => return refuse(&incoming, &error.to_string()).await,
+        };
+        let Ok(_place) = self.lists.acquire().await else { return };
+        tell(incoming, listing::list(&self.desk, question).await.map(|found| found.map_err(Unanswerable::from))).await;
+    }
+}
+
+/// The answer; none, when the reign is over.
+async fn tell<A: Message + 'static>(incoming: Incoming, answer: Option<Result<A, Unanswerable>>) {
+    match answer {
+        Some(Ok(answer)) => told(incoming.respond(&answer).await),
+        Some(Err(why)) => refuse(&incoming, &why.to_string()).await,
+        None => {}
     }
 }
 
@@ -93,58 +117,6 @@ fn build(reign: &Reign, asked: AskBuild) -> Result<BuildAnswer, Unanswerable> {
 fn why(reign: &Reign, asked: AskWhy) -> Result<WhyAnswer, Unanswerable> {
     let Some(build) = reign.build(asked.build)? else { return Ok(WhyAnswer::Unknown) };
     Ok(WhyAnswer::Known(Box::new(crate::why::why(reign, &build)?)))
-}
-
-fn builds(reign: &Reign, asked: AskBuilds) -> Result<Builds, Unanswerable> {
-    let limit = (asked.limit as usize).clamp(1, MAX_PAGE);
-    let mut page = Builds { builds: Vec::new(), more: false };
-    let mut looked_at = 0;
-    let mut failed = None;
-    let mut tags_fit = TagFilter::new(reign, &asked);
-    reign.book().builds_before(asked.submission, asked.after, |recorded| {
-        if page.builds.len() == limit || looked_at == LOOKED_AT {
-            page.more = true;
-            return false;
-        }
-        looked_at += 1;
-        let build = reign.core().state().build(recorded.id).unwrap_or(&recorded);
-        let wanted = asked.state.is_none_or(|state| build.state.name() == state) && tags_fit.fit(build.submission);
-        match summaries::summary(reign, build) {
-            Ok(summary) if wanted => page.builds.push(summary),
-            Ok(_) => {}
-            Err(error) => failed = Some(error),
-        }
-        failed.is_none()
-    })?;
-    failed.map_or(Ok(page), |error| Err(error.into()))
-}
-
-/// Whether a build's submission has the tags that are asked for; neighbours mostly share one.
-struct TagFilter<'a> {
-    reign: &'a Reign,
-    asked: &'a AskBuilds,
-    last: Option<(drover_messages::SubmissionId, bool)>,
-}
-
-impl<'a> TagFilter<'a> {
-    fn new(reign: &'a Reign, asked: &'a AskBuilds) -> Self {
-        Self { reign, asked, last: None }
-    }
-
-    fn fit(&mut self, id: drover_messages::SubmissionId) -> bool {
-        if self.asked.tags.is_empty() {
-            return true;
-        }
-        if let Some((last, fits)) = self.last
-            && last == id
-        {
-            return fits;
-        }
-        let submission = self.reign.submission(id).ok().flatten();
-        let fits = submission.is_some_and(|s| self.asked.tags.iter().all(|(key, value)| s.tags.get(key) == Some(value)));
-        self.last = Some((id, fits));
-        fits
-    }
 }
 
 fn agents(reign: &Reign, _: AskAgents) -> Result<Agents, Unanswerable> {

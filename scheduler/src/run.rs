@@ -86,7 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         service,
         desk.clone(),
         calls::Here { generation, beat_every_millis },
-        questions::Desk(desk),
+        questions::Desk::new(desk),
         office,
         Snapshots::new(book, args.state_dir.join("snapshots")),
     ));

@@ -376,6 +376,11 @@ impl State {
         self.builds.values().map(|node| &node.build)
     }
 
+    /// The builds in memory with these ids, in their order.
+    pub fn builds_in(&self, ids: std::ops::Range<BuildId>) -> impl DoubleEndedIterator<Item = &Build> {
+        self.builds.range(ids).map(|(_, node)| &node.build)
+    }
+
     /// The builds in memory of a submission.
     pub fn builds_of(&self, submission: SubmissionId) -> impl Iterator<Item = &Build> {
         let members = self.members.get(&submission).into_iter().flatten();

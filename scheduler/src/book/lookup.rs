@@ -81,13 +81,16 @@ impl Book {
 
     /// The builds of a submission in one of these states, as they were recorded.
     pub(crate) fn builds_in(&self, submission: SubmissionId, states: &[StateName]) -> Result<Vec<BuildId>, BookError> {
+        let read = self.database.begin_read()?;
+        let (builds, members) = (read.open_table(BUILDS)?, read.open_table(MEMBERS)?);
+        let of = submission.uuid().into_bytes();
         let mut found = Vec::new();
-        self.builds_before(Some(submission), None, |build| {
-            if states.contains(&build.state.name()) {
-                found.push(build.id);
-            }
-            true
-        })?;
+        for row in members.range((of, FIRST)..=(of, LAST))? {
+            let (key, _) = row?;
+            let Some(row) = builds.get(key.value().1)? else { continue };
+            let build: Build = decode("a build", row.value())?;
+            found.extend(states.contains(&build.state.name()).then_some(build.id));
+        }
         Ok(found)
     }
 
@@ -102,37 +105,6 @@ impl Book {
             Ok(BuildId::from_uuid(Uuid::from_bytes(key.value().1)))
         })
         .collect()
-    }
-
-    /// Builds before `before`, newest first, as far as `take` lets them.
-    pub(crate) fn builds_before(
-        &self,
-        submission: Option<SubmissionId>,
-        before: Option<BuildId>,
-        mut take: impl FnMut(Build) -> bool,
-    ) -> Result<(), BookError> {
-        let read = self.database.begin_read()?;
-        let builds = read.open_table(BUILDS)?;
-        let end = before.map_or(LAST, |id| id.uuid().into_bytes());
-        let Some(submission) = submission else {
-            for row in builds.range(FIRST..end)?.rev() {
-                let (_, row) = row?;
-                if !take(decode("a build", row.value())?) {
-                    break;
-                }
-            }
-            return Ok(());
-        };
-        let members = read.open_table(MEMBERS)?;
-        let of = submission.uuid().into_bytes();
-        for row in members.range((of, FIRST)..(of, end))?.rev() {
-            let (key, _) = row?;
-            let Some(row) = builds.get(key.value().1)? else { continue };
-            if !take(decode("a build", row.value())?) {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Records after that number, oldest first, at most so many.

@@ -1,5 +1,7 @@
 //! The truth: what is recorded, in redb. It knows tables and bytes; what they mean is the core's.
 
+mod find;
+mod index;
 mod load;
 mod lookup;
 mod retention;
@@ -16,6 +18,7 @@ use drover_scheduler_core::{Change, Heard};
 use redb::Database;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use find::{Candidates, ids, is_about_everything};
 pub(crate) use load::Memory;
 pub(crate) use write::Page;
 
@@ -76,6 +79,7 @@ impl Book {
         })?;
         let book = Self { database: Arc::new(database) };
         book.make_tables()?;
+        book.index_older()?;
         Ok(book)
     }
 }

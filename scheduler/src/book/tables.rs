@@ -39,6 +39,12 @@ pub(super) const DRAINED: TableDefinition<Id, &[u8]> = TableDefinition::new("dra
 pub(super) const FAILURES: TableDefinition<&str, (Id, u64)> = TableDefinition::new("failures");
 /// Submissions by their tags, as `key=value`.
 pub(super) const TAGS: TableDefinition<(&str, Id), ()> = TableDefinition::new("tags");
+/// Submissions by their clients.
+pub(super) const OF_CLIENT: TableDefinition<(Id, Id), ()> = TableDefinition::new("submissions-of-client");
+/// Builds by their derivations' names, without hash and `.drv`.
+pub(super) const NAMES: TableDefinition<(&str, Id), ()> = TableDefinition::new("names");
+/// Builds that failed, and builds that were cancelled.
+pub(super) const STOPPED: TableDefinition<(u8, Id), ()> = TableDefinition::new("stopped");
 /// Wishes that were heard.
 pub(super) const WISHES: TableDefinition<Id, ()> = TableDefinition::new("wishes");
 /// Submissions that were cancelled before they were heard of.
@@ -51,6 +57,7 @@ const SCHEMA: &str = "schema";
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
 pub(super) const TOLD: &str = "told";
+pub(super) const INDEXED: &str = "indexed";
 
 /// The row of a tag, in the table of tags.
 pub(super) fn tag_row(key: &str, value: &str) -> String {

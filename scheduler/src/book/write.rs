@@ -9,7 +9,7 @@ use drover_store::StorePath;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::tables::*;
-use super::{Book, BookError, Record, encode};
+use super::{Book, BookError, Record, encode, index};
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
@@ -72,6 +72,7 @@ fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, 
     write_wishes(t, &record.changes)?;
     write_usage(t, page, state)?;
     write_failures(t, record, state)?;
+    index::write_stopped(t, &record.changes)?;
     write_drained(t, &record.changes)?;
     write_submissions(t, page, state)?;
     write_owed(t, page, state)?;
@@ -87,6 +88,7 @@ fn write_builds(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), 
     let mut open = t.open_table(OPEN)?;
     let mut members = t.open_table(MEMBERS)?;
     let mut makers = t.open_table(MAKERS)?;
+    let mut names = t.open_table(NAMES)?;
     for build in page.builds.iter().filter_map(|id| state.build(*id)) {
         let id = build.id.uuid().into_bytes();
         let known = builds.insert(id, encode(build)?.as_slice())?.is_some();
@@ -95,6 +97,7 @@ fn write_builds(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), 
             for path in build.products() {
                 makers.insert((path.to_string().as_str(), id), ())?;
             }
+            index::enter_build(&mut names, build)?;
         }
         if state.is_finished(build) {
             open.remove(id)?;
@@ -118,12 +121,16 @@ fn write_items(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), B
 fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
     let mut submissions = t.open_table(SUBMISSIONS)?;
     let mut tags = t.open_table(TAGS)?;
+    let mut clients = t.open_table(OF_CLIENT)?;
     let mut ahead = t.open_table(AHEAD)?;
     for submission in page.submissions.iter().filter_map(|id| state.submission(*id)) {
         let id = submission.id.uuid().into_bytes();
         let known = submissions.insert(id, encode(submission)?.as_slice())?.is_some();
         for (key, value) in submission.tags.iter().filter(|_| !known) {
             tags.insert((tag_row(key, value).as_str(), id), ())?;
+        }
+        if !known {
+            clients.insert((submission.client.uuid().into_bytes(), id), ())?;
         }
         ahead.remove(id)?;
     }

@@ -1,0 +1,219 @@
+//! Pages of builds: found beside the reign, in small pieces, and shown as the reign has them.
+
+use std::sync::Arc;
+
+use drover_messages::query::{AskBuilds, BuildSummary, Builds, MAX_PAGE, StateName};
+use drover_messages::{BuildId, SubmissionId};
+use drover_scheduler_core::{Build, Submission};
+
+use crate::book::{Book, BookError, Candidates, ids, is_about_everything};
+use crate::pattern::Pattern;
+use crate::reign::Reign;
+use crate::summaries::summary;
+use crate::work::Desk;
+
+/// Builds that are shown in one turn of the reign.
+const SHOWN_TOGETHER: usize = 100;
+/// Builds in memory that are looked at in one turn of the reign.
+const LOOKED_AT_TOGETHER: usize = 10_000;
+/// Turns that one question takes, where it is about what is in memory.
+const TURNS: usize = 50;
+
+/// A page; nothing, when the reign is over.
+pub(crate) async fn list(desk: &Desk, asked: AskBuilds) -> Option<Result<Builds, BookError>> {
+    let is_open = |state| !matches!(state, StateName::Succeeded | StateName::Failed | StateName::Cancelled);
+    let in_memory = asked.state.is_some_and(is_open) && is_about_everything(&asked);
+    let asked = Arc::new(asked);
+    if in_memory { open(desk, asked).await } else { recorded(desk, asked).await }
+}
+
+/// A page that grows.
+struct Page {
+    found: Builds,
+    limit: usize,
+}
+
+impl Page {
+    fn of(asked: &AskBuilds) -> Self {
+        Self { found: Builds { builds: Vec::new(), more: false, next: None }, limit: (asked.limit as usize).clamp(1, MAX_PAGE) }
+    }
+
+    fn room(&self) -> usize {
+        self.limit - self.found.builds.len()
+    }
+
+    /// Adds what was found among the builds as far as `to`, newest first.
+    fn add(&mut self, builds: Vec<BuildSummary>, to: Option<BuildId>) {
+        self.found.builds.extend(builds);
+        self.found.next = to;
+    }
+
+    fn end(mut self, more: bool) -> Builds {
+        self.found.more = more;
+        self.found.next = self.found.next.filter(|_| more);
+        self.found
+    }
+}
+
+/// Of what is recorded, by an index.
+async fn recorded(desk: &Desk, asked: Arc<AskBuilds>) -> Option<Result<Builds, BookError>> {
+    let book = desk.ask(|reign| reign.book().clone()).await?;
+    let mut filter = Filter::new(book.clone(), asked.clone());
+    let (found_in, question) = (book, asked.clone());
+    let Candidates { ids, more } = match beside(move || found_in.candidates(&question)).await? {
+        Ok(candidates) => candidates,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut page = Page::of(&asked);
+    let mut left = &ids[..];
+    while !left.is_empty() && page.room() > 0 {
+        let (these, rest) = left.split_at(left.len().min(SHOWN_TOGETHER));
+        let looked_at = these.to_vec();
+        let read = beside(move || {
+            let fitting = filter.read(&looked_at);
+            fitting.map(|fitting| (fitting, filter))
+        });
+        let fitting = match read.await? {
+            Ok((fitting, again)) => {
+                filter = again;
+                fitting
+            }
+            Err(error) => return Some(Err(error)),
+        };
+        let (state, room) = (asked.state, page.room());
+        match desk.ask(move |reign| show(reign, fitting, state, room)).await? {
+            Ok(shown) if shown.len() == room => {
+                let last = shown.last().map(|build| build.build);
+                page.add(shown, last);
+                let more = more || last != ids.last().copied();
+                return Some(Ok(page.end(more)));
+            }
+            Ok(shown) => page.add(shown, these.last().copied()),
+            Err(error) => return Some(Err(error)),
+        }
+        left = rest;
+    }
+    Some(Ok(page.end(more)))
+}
+
+/// Does what waits for the disk where it holds up nobody. Nothing, if it died of it.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// At most so many of these builds as they are now, if they are in that state.
+fn show(reign: &Reign, builds: Vec<Build>, state: Option<StateName>, most: usize) -> Result<Vec<BuildSummary>, BookError> {
+    let mut shown = Vec::new();
+    for recorded in builds {
+        let id = recorded.id;
+        // What is open is in memory; what was open when it was read may be over by now.
+        let now = if recorded.state.is_over() && reign.core().state().build(id).is_none() {
+            Some(recorded)
+        } else {
+            reign.build(id)?
+        };
+        let Some(build) = now.filter(|build| state.is_none_or(|state| build.state.name() == state)) else { continue };
+        shown.push(summary(reign, &build)?);
+        if shown.len() == most {
+            break;
+        }
+    }
+    Ok(shown)
+}
+
+/// Of what is in memory: for states in which all builds are.
+async fn open(desk: &Desk, asked: Arc<AskBuilds>) -> Option<Result<Builds, BookError>> {
+    let mut page = Page::of(&asked);
+    let mut range = ids(&asked);
+    for _ in 0..TURNS {
+        let (asked, most, these) = (asked.clone(), page.room().min(SHOWN_TOGETHER), range.clone());
+        match desk.ask(move |reign| look(reign, &asked, these, most)).await? {
+            Ok((shown, to)) => {
+                page.add(shown, to);
+                range.end = match to {
+                    Some(to) if page.room() > 0 => to,
+                    _ => return Some(Ok(page.end(to.is_some()))),
+                };
+            }
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(page.end(true)))
+}
+
+/// At most so many of the builds in memory with these ids, and the last that was looked at, if there are more.
+fn look(
+    reign: &Reign,
+    asked: &AskBuilds,
+    ids: std::ops::Range<BuildId>,
+    most: usize,
+) -> Result<(Vec<BuildSummary>, Option<BuildId>), BookError> {
+    let mut shown = Vec::new();
+    let mut builds = reign.core().state().builds_in(ids).rev().enumerate().peekable();
+    while let Some((looked_at, build)) = builds.next() {
+        if asked.state == Some(build.state.name()) && is_meant(asked, build) {
+            shown.push(summary(reign, build)?);
+        }
+        if shown.len() == most || looked_at + 1 == LOOKED_AT_TOGETHER {
+            return Ok((shown, builds.peek().map(|_| build.id)));
+        }
+    }
+    Ok((shown, None))
+}
+
+/// Whether a build itself is what is asked for, but for its state.
+fn is_meant(asked: &AskBuilds, build: &Build) -> bool {
+    asked.submission.is_none_or(|submission| build.submission == submission)
+        && asked.system.as_ref().is_none_or(|system| build.recipe.system == *system)
+        && asked.drv.as_ref().is_none_or(|drv| build.recipe.drv == *drv)
+        && asked.output.as_ref().is_none_or(|output| build.products().any(|path| path == output))
+        && asked.from.is_none_or(|from| build.created_at >= from)
+        && asked.to.is_none_or(|to| build.created_at < to)
+}
+
+/// What is asked of builds, and of their submissions; neighbours mostly share one.
+struct Filter {
+    book: Book,
+    asked: Arc<AskBuilds>,
+    name: Option<Pattern>,
+    last: Option<(SubmissionId, bool)>,
+}
+
+impl Filter {
+    fn new(book: Book, asked: Arc<AskBuilds>) -> Self {
+        let name = asked.name.as_deref().map(Pattern::new);
+        Self { book, asked, name, last: None }
+    }
+
+    /// Those of the builds that fit.
+    fn read(&mut self, ids: &[BuildId]) -> Result<Vec<Build>, BookError> {
+        let mut fitting = Vec::new();
+        for id in ids {
+            let Some(build) = self.book.build(*id)? else { continue };
+            let is_named = self.name.as_ref().is_none_or(|name| name.fits(build.recipe.drv.name_without_drv()));
+            if is_named && is_meant(&self.asked, &build) && self.has_submitted(build.submission)? {
+                fitting.push(build);
+            }
+        }
+        Ok(fitting)
+    }
+
+    fn has_submitted(&mut self, id: SubmissionId) -> Result<bool, BookError> {
+        if self.asked.tags.is_empty() && self.asked.client.is_none() {
+            return Ok(true);
+        }
+        if let Some((last, fits)) = self.last
+            && last == id
+        {
+            return Ok(fits);
+        }
+        let fits = self.book.submission(id)?.is_some_and(|submission| self.fits(&submission));
+        self.last = Some((id, fits));
+        Ok(fits)
+    }
+
+    fn fits(&self, submission: &Submission) -> bool {
+        self.asked.client.is_none_or(|client| submission.client == client)
+            && self.asked.tags.iter().all(|(key, value)| submission.tags.get(key) == Some(value))
+    }
+}
