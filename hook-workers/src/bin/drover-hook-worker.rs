@@ -44,6 +44,9 @@ struct PublishArgs {
     /// stores of the keys' kinds are so anyway
     #[arg(long, env = "DROVER_STORE_DIR", value_name = "DIR", value_delimiter = ',')]
     store_dir: Vec<StoreDir>,
+    /// Serve the derivations of what is published as well, with all that they stand on
+    #[arg(long, env = "DROVER_SERVE_DERIVATIONS")]
+    serve_derivations: bool,
     /// How many requests to work on at once
     #[arg(long, env = "DROVER_CONCURRENCY", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -99,7 +102,8 @@ async fn publish(args: PublishArgs) -> anyhow::Result<()> {
     tracing::info!(bucket = args.bucket, ?keys, "publishing");
     let limits = Limits { max_nar_bytes: args.max_nar_bytes };
     let publisher = Publisher::new(bucket, keys, Packing::new(args.compression), limits);
-    let pool = Pool { bus, publisher, fence, concurrency: args.concurrency.into(), stores };
+    let (concurrency, serve_derivations) = (args.concurrency.into(), args.serve_derivations);
+    let pool = Pool { bus, publisher, fence, concurrency, stores, serve_derivations };
     publish::run(pool, drover_process::told_to_stop()).await;
     Ok(())
 }

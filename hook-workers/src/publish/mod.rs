@@ -19,6 +19,8 @@ mod stop;
 mod carry;
 mod repack;
 mod log;
+mod packs;
+mod recipes;
 mod publisher;
 
 mod fence;
@@ -33,6 +35,7 @@ pub use log::MAX_SHOWN_LOG_BYTES;
 pub use packing::Packing;
 pub use pool::{Pool, RETRY_SECS, run};
 pub use publisher::{Limits, Publisher};
+pub use recipes::Served;
 pub use refusal::Refusal;
 pub use stop::PublishError;
 pub use unzip::{MAX_WINDOW_LOG, Unzip};

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_messages::publish::{Done, Publish};
+use drover_messages::publish::{Done, Publish, PublishVerdict};
 use drover_nats::streams::{ACK_WAIT, OWED, PUBLISH};
 use drover_nats::{Bus, Delivery, Intake, NatsError, Subject};
 use drover_store::StoreDir;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -19,6 +19,10 @@ use super::{Fence, PublishError, Publisher};
 pub const RETRY_SECS: u64 = 3;
 /// How long a worker that is told to stop goes on with what it has begun, in seconds.
 const DRAIN_SECS: u64 = 30;
+/// How many closures of derivations wait to be served.
+const MAX_WAITING_CLOSURES: usize = 1024;
+/// How often the serving of one is begun.
+const CLOSURE_TRIES: usize = 5;
 
 /// What all requests share.
 pub struct Pool {
@@ -32,6 +36,8 @@ pub struct Pool {
     pub concurrency: usize,
     /// The stores whose caches are made known at once, before anything is asked for.
     pub stores: Vec<StoreDir>,
+    /// Whether the derivations of what is published are served too.
+    pub serve_derivations: bool,
 }
 
 /// The farm's, never the request's: the request is tried again.
@@ -50,6 +56,8 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
     let mut intake = Intake::open(&pool.bus, OWED, PUBLISH, pool.concurrency);
     let pool = Arc::new(pool);
     let introducing = tokio::spawn(introduce(pool.clone()));
+    let (afterwards, wishes) = mpsc::channel(MAX_WAITING_CLOSURES);
+    let serving = tokio::spawn(serve_derivations(pool.clone(), wishes));
     tokio::pin!(shutdown);
     loop {
         let next = async {
@@ -60,13 +68,19 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
             (slot, delivery) = next => {
                 // The semaphore is never closed.
                 let Ok(slot) = slot else { return };
-                tokio::spawn(serve(pool.clone(), delivery, slot));
+                tokio::spawn(serve(pool.clone(), delivery, afterwards.clone(), slot));
             }
             () = &mut shutdown => break,
         }
     }
     introducing.abort();
-    if timeout(Duration::from_secs(DRAIN_SECS), slots.acquire_many(all)).await.is_err() {
+    drop(afterwards);
+    let drained = async {
+        // The semaphore is never closed.
+        let _ = slots.acquire_many(all).await;
+        serving.await
+    };
+    if timeout(Duration::from_secs(DRAIN_SECS), drained).await.is_err() {
         tracing::warn!("stopped with requests unfinished; others will have them");
     }
 }
@@ -81,14 +95,39 @@ async fn introduce(pool: Arc<Pool>) {
     }
 }
 
-async fn serve(pool: Arc<Pool>, delivery: Delivery, _slot: OwnedSemaphorePermit) {
+/// Serves the derivations of what was published, one closure after the other. What this does not come to, because the process
+/// dies, comes with whatever is published next on top of it.
+async fn serve_derivations(pool: Arc<Pool>, mut wishes: mpsc::Receiver<Publish>) {
+    while let Some(request) = wishes.recv().await {
+        for _ in 0..CLOSURE_TRIES {
+            match pool.publisher.serve_derivations(&request).await {
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(path = %request.path, %error, "its derivations cannot be served now");
+                    tokio::time::sleep(Duration::from_secs(RETRY_SECS)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(pool: Arc<Pool>, delivery: Delivery, afterwards: mpsc::Sender<Publish>, _slot: OwnedSemaphorePermit) {
     let Some((request, delivery)) = delivery.decode_or_set_aside::<Publish>().await else { return };
     if !pool.fence.admits(request.generation) {
         tracing::warn!(publication = %request.publication, generation = %request.generation, "asked by a superseded scheduler");
         return delivery.ack().await;
     }
     match keep_alive(&delivery, settle(&pool, &request)).await {
-        Ok(()) => delivery.ack().await,
+        Ok(verdict) => {
+            delivery.ack().await;
+            let is_served = matches!(verdict, PublishVerdict::Published | PublishVerdict::AlreadyThere);
+            if is_served && pool.serve_derivations && afterwards.try_send(request).is_err() {
+                tracing::warn!(
+                    limit = MAX_WAITING_CLOSURES,
+                    "too many closures of derivations wait to be served; one is left out"
+                );
+            }
+        }
         Err(error) => {
             tracing::warn!(path = %request.path, %error, "cannot publish now; it is tried again");
             delivery.give_back(Duration::from_secs(RETRY_SECS)).await;
@@ -97,15 +136,15 @@ async fn serve(pool: Arc<Pool>, delivery: Delivery, _slot: OwnedSemaphorePermit)
 }
 
 /// Comes to a verdict, and makes it known.
-async fn settle(pool: &Pool, request: &Publish) -> Result<(), Trouble> {
+async fn settle(pool: &Pool, request: &Publish) -> Result<PublishVerdict, Trouble> {
     let verdict = pool.publisher.publish(request).await?;
     tracing::info!(path = %request.path, publication = %request.publication, ?verdict, "publication settled");
     let publication = request.publication;
     let subject = Subject::Done { pool: drover_nats::Pool::publish(), publication };
     // Not the publication's own id: whoever asks again must be answered again.
     let id = Uuid::now_v7().to_string();
-    pool.bus.publish(&subject, &Done { publication, verdict }, &id).await?;
-    Ok(())
+    pool.bus.publish(&subject, &Done { publication, verdict: verdict.clone() }, &id).await?;
+    Ok(verdict)
 }
 
 /// Does work, and tells the broker of it while it lasts.

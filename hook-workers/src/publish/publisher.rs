@@ -11,10 +11,11 @@ use drover_store::{NarInfo, NarSummary, Sha256, StoreDir};
 use super::introduction::Introduction;
 use super::log::show_log;
 use super::packing::Packed;
+use super::recipes::Recipes;
 use super::shelf::{Found, Item, Shelf};
 use super::stop::Stop;
 use super::verify::Verified;
-use super::{Available, Keys, Packing, PublishError, Refusal, carry};
+use super::{Available, Keys, Packing, PublishError, Refusal, Served, carry};
 
 /// What this farm takes.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,7 @@ pub struct Publisher {
     shelf: Shelf,
     limits: Limits,
     introduction: Introduction,
+    recipes: Recipes,
 }
 
 /// What the cache has of a path.
@@ -45,7 +47,7 @@ impl Publisher {
     /// Signs with all of these keys.
     pub fn new(bucket: Bucket, keys: Keys, packing: Packing, limits: Limits) -> Self {
         let shelf = Shelf { available: Available::new(bucket.clone()), bucket, keys, packing };
-        Self { shelf, limits, introduction: Introduction::default() }
+        Self { shelf, limits, introduction: Introduction::default(), recipes: Recipes::default() }
     }
 
     /// Makes the cache of a store known, before anything is asked for: what it is, its keys, and its probe.
@@ -59,6 +61,11 @@ impl Publisher {
             Ok(verdict) | Err(Stop::Verdict(verdict)) => Ok(verdict),
             Err(Stop::Error(error)) => Err(error),
         }
+    }
+
+    /// Serves the derivation that an output came from, with all that it stands on. An error is to be tried again.
+    pub async fn serve_derivations(&self, request: &Publish) -> Result<Served, PublishError> {
+        self.recipes.serve(&self.shelf, request).await
     }
 
     async fn try_publish(&self, request: &Publish) -> Result<PublishVerdict, Stop> {

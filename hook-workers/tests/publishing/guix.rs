@@ -10,21 +10,22 @@ use drover_store::{NarInfo, SecretKey, Sha256, StoreDir, StorePath, guix};
 use crate::common::{self, directory, file, path_of};
 use crate::fixture::{MAX_NAR_BYTES, publisher_of};
 
-struct GuixFarm {
-    bucket: Bucket,
+/// A farm for Guix, with a key of each kind.
+pub struct GuixFarm {
+    pub bucket: Bucket,
     key: guix::SecretKey,
-    publisher: Publisher,
+    pub publisher: Publisher,
 }
 
 impl GuixFarm {
-    fn new(ways: &[&str]) -> Self {
+    pub fn new(ways: &[&str]) -> Self {
         let (bucket, key) = (Bucket::open("memory://").unwrap(), guix::SecretKey::generate());
         let keys = Keys::new(vec![SecretKey::generate("farm-1").unwrap()], Some(key.clone()));
         let packing = Packing::new(ways.iter().map(|way| Packing::parse(way).unwrap()));
         Self { publisher: publisher_of(&bucket, keys, packing), bucket, key }
     }
 
-    async fn output(&self, path: &StorePath, nar: &[u8], references: &[StorePath]) -> Publish {
+    pub async fn output(&self, path: &StorePath, nar: &[u8], references: &[StorePath]) -> Publish {
         let request = common::output(&self.bucket, path, nar, references, references).await;
         Publish { store_dir: StoreDir::guix(), ..request }
     }
@@ -34,7 +35,7 @@ impl GuixFarm {
     }
 
     /// What is served of a path, as text and as read.
-    async fn served(&self, path: &StorePath) -> Option<(String, NarInfo)> {
+    pub async fn served(&self, path: &StorePath) -> Option<(String, NarInfo)> {
         let text = self.bucket.get(&Key::NarInfo(StoreDir::guix(), path.into()), 10_000).await.ok()?;
         let text = String::from_utf8(text.to_vec()).unwrap();
         let narinfo = NarInfo::parse(&StoreDir::guix(), &text).unwrap();

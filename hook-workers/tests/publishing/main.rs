@@ -11,5 +11,6 @@ mod caches;
 mod guix;
 mod logs;
 mod outputs;
+mod recipes;
 mod repetition;
 mod sources;
