@@ -13,6 +13,9 @@ pub const QUESTIONS_AT_ONCE: usize = 64;
 /// Nars that one server is asked for at once.
 pub const NARS_AT_ONCE: usize = 8;
 
+/// The longest text of keys that is read, in bytes.
+const MAX_PUBLIC_KEYS_BYTES: usize = 64 << 10;
+
 /// A substitute server. What it said of itself is remembered; nothing else is.
 #[derive(Debug)]
 pub struct Server {
@@ -51,6 +54,15 @@ impl Server {
         let bytes = self.transport.small(name, MAX_CACHE_INFO_BYTES).await?;
         let bytes = bytes.ok_or_else(|| refuse("not there: it is no substitute server"))?;
         CacheInfo::parse(&String::from_utf8_lossy(&bytes)).map_err(|why| refuse(&why))
+    }
+
+    /// The keys that it says it signs with, as its kind writes them; `None` where it does not say. To believe that is to
+    /// believe whoever answers.
+    pub async fn public_keys(&self) -> Result<Option<String>, SubstituterError> {
+        let name = "signing-key.pub";
+        let text = retrying(|| self.transport.small(name, MAX_PUBLIC_KEYS_BYTES)).await?;
+        let refuse = |_| SubstituterError::broken(&self.transport.name(name), "it is not text");
+        text.map(|text| String::from_utf8(text.into())).transpose().map_err(refuse)
     }
 
     /// What it says of an item; `None` where it lacks it. Whether to believe that, ask [`Trust`](crate::Trust).
