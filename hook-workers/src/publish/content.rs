@@ -4,8 +4,10 @@
 use std::io;
 
 use drover_store::nar::NarSink;
-use drover_store::{ContentAddress, Digest, HashAlgo};
+use drover_store::{ContentAddress, Digest, HashAlgo, StorePath};
 use sha2::digest::DynDigest;
+
+use super::mask::Mask;
 
 /// Takes a digest while a nar is read.
 pub struct ContentDigest {
@@ -13,27 +15,33 @@ pub struct ContentDigest {
     hasher: Box<dyn DynDigest + Send>,
     recursive: bool,
     is_plain_file: bool,
+    mask: Option<Mask>,
 }
 
 impl ContentDigest {
-    /// For what this address speaks of.
-    pub fn new(address: &ContentAddress) -> Self {
+    /// For what this address speaks of. `own` is the item's path, if it refers to itself.
+    pub fn new(address: &ContentAddress, own: Option<&StorePath>) -> Self {
         let (algo, recursive) = match address {
             ContentAddress::Text(_) => (HashAlgo::Sha256, false),
             ContentAddress::Fixed(fixed) => (fixed.digest.algo(), fixed.recursive),
         };
-        Self { algo, hasher: hasher(algo), recursive, is_plain_file: false }
+        Self { algo, hasher: hasher(algo), recursive, is_plain_file: false, mask: own.map(Mask::new) }
     }
 
     /// Takes the next bytes of the nar, which the parser also gives to this as a [`NarSink`].
     pub fn nar(&mut self, bytes: &[u8]) {
-        if self.recursive {
-            self.hasher.update(bytes);
+        match &mut self.mask {
+            _ if !self.recursive => {}
+            Some(mask) => mask.update(bytes, &mut *self.hasher),
+            None => self.hasher.update(bytes),
         }
     }
 
     /// The digest; `None` if it is of a file, and the nar is of anything else.
-    pub fn finish(self) -> Option<Digest> {
+    pub fn finish(mut self) -> Option<Digest> {
+        if let Some(mask) = self.mask.take() {
+            mask.finish(&mut *self.hasher);
+        }
         let digest = self.hasher.finalize();
         (self.recursive || self.is_plain_file).then(|| Digest::new(self.algo, &digest)).flatten()
     }

@@ -5,6 +5,7 @@
 //! begins anew and comes to the same.
 
 mod unzip;
+mod mask;
 mod content;
 mod refusal;
 pub mod verify;

@@ -119,6 +119,7 @@ impl Reading {
             Origin::Output { candidates, ca, .. } => (candidates, ca.as_ref()),
             Origin::Source { ca, .. } => (&[], Some(ca)),
         };
+        let own = request.references.contains(&request.path).then_some(&request.path);
         // The references of a source are part of its path. Nothing else says what it could refer to.
         let references = match &request.origin {
             Origin::Output { .. } => {
@@ -131,7 +132,7 @@ impl Reading {
             hasher: Sha256Hasher::new(),
             expected: request.nar.nar_size,
             references,
-            content: address.map(ContentDigest::new),
+            content: address.map(|address| ContentDigest::new(address, own)),
         }
     }
 

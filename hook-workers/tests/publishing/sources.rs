@@ -48,6 +48,24 @@ async fn a_source_with_references_has_them_in_its_path() {
     assert_eq!(farm.served(&right).await.unwrap().references, [first.path]);
 }
 
+/// As `nix store make-content-addressed` of Nix 2.8 made it.
+#[tokio::test]
+async fn a_source_that_refers_to_itself_is_published() {
+    let farm = Farm::new();
+    let itself: StorePath = "ixm0wljvb8aj3kddg5cqw1fhpm5gfmc3-selfy".parse().unwrap();
+    let own = itself.hash_part();
+    let text = format!("/nix/store/{itself} and /nix/store/{itself} x{own}y{own}{own}\n");
+    let address = "fixed:r:sha256:166xnig1qn9kcjf1dfi1bd3704ac207r128rin672kqg05mxr8mw".parse().unwrap();
+    let without = farm.source(&itself, &file(&text), &[], address).await;
+    farm.assert_refused(&without, "its content has the hash").await;
+    let changed = farm.source(&itself, &file(text.replace("and", "AND")), &[&itself], address).await;
+    farm.assert_refused(&changed, "its content has the hash").await;
+    let request = farm.source(&itself, &file(&text), &[&itself], address).await;
+    assert_eq!(farm.publish(&request).await, PublishVerdict::Published);
+    let narinfo = farm.served(&itself).await.unwrap();
+    assert_eq!((narinfo.references, narinfo.ca), (vec![itself], Some(address)));
+}
+
 #[tokio::test]
 async fn a_source_that_is_not_what_it_is_called_is_refused() {
     let farm = Farm::new();
