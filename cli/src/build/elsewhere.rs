@@ -16,6 +16,9 @@ use super::items::Elsewhere;
 use super::sources::Source;
 use crate::exit::bad_input;
 
+/// The largest nar of a source that is fetched, in bytes: no more is what a publish worker takes.
+const MAX_SOURCE_BYTES: u64 = 32 << 30;
+
 /// Some servers, of which the first that has a thing gives it.
 pub(crate) struct Servers {
     store_dir: StoreDir,
@@ -60,6 +63,9 @@ impl Elsewhere for Servers {
         Box::pin(async move {
             let mut search = self.search(path);
             while let Some((server, info)) = search.next().await? {
+                if info.nar_size > MAX_SOURCE_BYTES {
+                    return Err(bad_input(format!("{path} has {} bytes, more than {MAX_SOURCE_BYTES}", info.nar_size)));
+                }
                 let to = to.to_owned();
                 match server.nar(&info, move |mut nar| remove(&to).and_then(|()| restore(&mut nar, &to))).await {
                     Ok(_) => return Ok(()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use drover_messages::agent::MAX_SERVERS;
 use drover_messages::substitutes::{AskElsewhere, Elsewhere};
 use drover_store::StorePath;
 use drover_substituter::{Server, ServerUrl, SubstituterError, Trust};
@@ -10,8 +11,6 @@ use futures::future::join_all;
 
 use super::asked::Asked;
 
-/// The most servers of a farm.
-pub const MAX_SERVERS: usize = 16;
 /// How long the servers may take for one page. Whoever asks waits a little longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 
@@ -22,10 +21,14 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Over these servers; of more than [`MAX_SERVERS`] the first.
+    /// Over these servers, at most [`MAX_SERVERS`] of them.
     pub fn new(urls: impl IntoIterator<Item = ServerUrl>, trust: Trust) -> Result<Self, SubstituterError> {
-        let distinct: BTreeSet<ServerUrl> = urls.into_iter().take(MAX_SERVERS).collect();
-        let servers = distinct.into_iter().map(|url| Server::new(url).map(Asked::new)).collect::<Result<_, _>>()?;
+        let distinct: BTreeSet<ServerUrl> = urls.into_iter().collect();
+        if let Some(beyond) = distinct.iter().nth(MAX_SERVERS) {
+            tracing::warn!(%beyond, "there are more than {MAX_SERVERS} servers: the rest is not asked");
+        }
+        let servers =
+            distinct.into_iter().take(MAX_SERVERS).map(|url| Server::new(url).map(Asked::new)).collect::<Result<_, _>>()?;
         Ok(Self { servers, trust })
     }
 

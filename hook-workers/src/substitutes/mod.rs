@@ -10,7 +10,7 @@ mod lookup;
 mod trusted;
 mod pool;
 
-pub use lookup::{Lookup, MAX_SERVERS};
+pub use lookup::Lookup;
 pub use memory::{MAX_REMEMBERED, Memory, REMEMBERED_FOR};
 pub use pool::run;
 pub use trusted::{TrustError, read_guix_keys};
