@@ -73,20 +73,27 @@ impl Probe {
         store_dir.parse(text.trim()).map_err(|error| format!("what the bucket says to try the cache with is none: {error}"))
     }
 
-    /// Each on a connection of its own: the process behind one keeps in the store what it has met.
     async fn fetch(&self, path: &StorePath) -> Result<(), DaemonError> {
-        let mut daemon = self.connect().await?;
-        match timeout(DELETE_TIMEOUT, daemon.delete(path)).await {
-            // Something keeps it alive, or garbage is collected at length. That it came here once must do.
-            Ok(Ok(_) | Err(DaemonError::Daemon(_))) | Err(_) => drop(daemon),
-            Ok(Err(error)) => return Err(error),
-        }
+        self.delete(path).await?;
         let mut daemon = self.connect().await?;
         daemon.ensure(path).await?;
         // A daemon of Guix may say that all is well when it did nothing.
         match daemon.is_valid(path).await? {
             true => Ok(()),
             false => Err(DaemonError::Daemon(format!("{path} did not come"))),
+        }
+    }
+
+    /// On a connection of its own: the process behind one keeps in the store what it has met.
+    async fn delete(&self, path: &StorePath) -> Result<(), DaemonError> {
+        let mut daemon = self.connect().await?;
+        if !daemon.is_valid(path).await? {
+            return Ok(());
+        }
+        match timeout(DELETE_TIMEOUT, daemon.delete(path)).await {
+            // Something keeps it alive, or garbage is collected at length. That it came here once must do.
+            Ok(Ok(_) | Err(DaemonError::Daemon(_))) | Err(_) => Ok(()),
+            Ok(Err(error)) => Err(error),
         }
     }
 
