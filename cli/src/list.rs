@@ -42,19 +42,16 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tags = roots::tags(&args.tags)?;
     let connection = Connection::open(&args.farm).await?;
     let mut found = Vec::new();
-    let mut more = false;
-    while found.len() < args.limit {
-        let ask = question(args, &tags, &found);
+    let mut ask = question(args, &tags);
+    let mut more = true;
+    while more && found.len() < args.limit {
+        ask.limit = (args.limit - found.len()).min(MAX_PAGE) as u32;
         let page: Builds = connection.ask(Query::Builds, &ask).await?;
-        more = page.more;
-        let none = page.builds.is_empty();
+        (more, ask.after) = (page.more && page.next.is_some(), page.next);
         if args.json {
             print_lines(&page.builds)?;
         }
         found.extend(page.builds);
-        if !more || none {
-            break;
-        }
     }
     if !args.json {
         print_table(&found, more);
@@ -62,14 +59,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(Exit::Success.into())
 }
 
-fn question(args: &Args, tags: &BTreeMap<String, String>, found: &[BuildSummary]) -> AskBuilds {
-    AskBuilds {
-        submission: args.submission,
-        state: args.state,
-        tags: tags.clone(),
-        after: found.last().map(|last| last.build),
-        limit: (args.limit - found.len()).min(MAX_PAGE) as u32,
-    }
+fn question(args: &Args, tags: &BTreeMap<String, String>) -> AskBuilds {
+    AskBuilds { submission: args.submission, state: args.state, tags: tags.clone(), ..AskBuilds::default() }
 }
 
 fn print_lines(builds: &[BuildSummary]) -> anyhow::Result<()> {
