@@ -3,10 +3,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.cache/tools:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build sim
+.PHONY: help demo demo-guix test check bench build sim
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
 
 build: ## the programs: drover, drover-agent and the rest, in target/debug
 	cargo build --workspace --bins
@@ -14,8 +14,11 @@ build: ## the programs: drover, drover-agent and the rest, in target/debug
 demo: ## real software through two agents, a cache and a third store; DEMO_NONCE=N chooses what hello says
 	demo/run
 
+demo-guix: ## the same with Guix: two guix-daemons build packages, a third one fetches them; needs root and Debian
+	demo/guix/run
+
 test: ## all tests, with real NATS servers and store daemons where this machine has them
-	setup/install || echo "going on with what is here"
+	setup/install --with-guix || echo "going on with what is here"
 	.ci/test
 
 sim: ## the scheduler against farms that lose, repeat, crash and are restored; SEEDS=n chooses how many of each kind
@@ -31,7 +34,7 @@ check: ## formatting, lints, licences of dependencies
 	else echo "SKIPPED: scripts (shellcheck is not installed)"; fi
 
 bench: ## overhead over the bare daemon; ends in lines "result NAME VALUE UNIT"
-	setup/install
+	setup/install --with-guix
 	cargo build --release --workspace --bins
 	cargo run --release --package drover-tests --bin bench
 	cargo run --release --package drover-store --example drv_verify -- --ours
