@@ -8,7 +8,9 @@ use drover_nats::service::{About, Asked, Service};
 use drover_nats::{Admin, Bus, Filter, Incoming, NatsError, Subject};
 use drover_scheduler_core::{Input, Outcome};
 
+use crate::disposals::Disposals;
 use crate::logins::Office;
+use crate::pattern::Pattern;
 use crate::questions;
 use crate::reign::Reign;
 use crate::snapshots::Snapshots;
@@ -32,7 +34,11 @@ pub(crate) async fn start(bus: &Bus) -> Result<Service, NatsError> {
         Asked { name: "hello", filter: Filter::Hellos, description: "agents introduce themselves" },
         Asked { name: "beat", filter: Filter::Beats, description: "agents say that they are alive, and what they hold" },
         Asked { name: "query", filter: Filter::Queries, description: "how builds, submissions and agents do" },
-        Asked { name: "admin", filter: Filter::Administration, description: "logins, and agents that take no builds" },
+        Asked {
+            name: "admin",
+            filter: Filter::Administration,
+            description: "logins, agents that take no builds, what was set aside",
+        },
     ];
     Service::start(bus, &about, &asked).await
 }
@@ -45,6 +51,7 @@ pub(crate) async fn serve(
     questions: questions::Desk,
     office: Office,
     snapshots: Snapshots,
+    disposals: Disposals,
 ) -> anyhow::Result<()> {
     while let Some(incoming) = service.next().await {
         match incoming.subject {
@@ -52,6 +59,7 @@ pub(crate) async fn serve(
             Subject::Beat { agent } => beat(&desk, here, agent, incoming).await,
             Subject::Query(query) => drop(tokio::spawn(questions.clone().answer(query, incoming))),
             Subject::Admin(Admin::Snapshot) => drop(tokio::spawn(snapshots.clone().answer(incoming))),
+            Subject::Admin(Admin::Dispose) => drop(tokio::spawn(disposals.clone().answer(incoming))),
             Subject::Admin(Admin::Drain) => drop(tokio::spawn(drain(desk.clone(), incoming))),
             Subject::Admin(admin) => drop(tokio::spawn(administer(office.clone(), admin, incoming))),
             _ => refuse(&incoming, "nothing that this scheduler can be asked").await,
@@ -110,31 +118,7 @@ async fn drain(desk: Desk, incoming: Incoming) {
 }
 
 fn is_meant(wanted: &[String], id: AgentId, name: &str) -> bool {
-    wanted.iter().any(|wanted| *wanted == id.to_string() || matches_pattern(wanted.as_bytes(), name.as_bytes()))
-}
-
-/// `*` stands for any text, `?` for one character.
-fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut here) = (0, 0);
-    // The newest star, and how much text it stands for so far.
-    let mut star: Option<(usize, usize)> = None;
-    while here < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, here));
-                at += 1;
-            }
-            Some(wanted) if *wanted == b'?' || *wanted == text[here] => (at, here) = (at + 1, here + 1),
-            _ => match star {
-                Some((begin, taken)) => {
-                    star = Some((begin, taken + 1));
-                    (at, here) = (begin + 1, taken + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|rest| *rest == b'*')
+    wanted.iter().any(|wanted| *wanted == id.to_string() || Pattern::new(wanted).fits(name))
 }
 
 async fn administer(office: Office, admin: Admin, incoming: Incoming) {

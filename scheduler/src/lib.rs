@@ -11,6 +11,7 @@ mod reign;
 mod work;
 
 mod calls;
+mod disposals;
 mod effects;
 mod intake;
 mod listing;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::args::Args;
 use crate::book::Book;
 use crate::clock::Clock;
+use crate::disposals::Disposals;
 use crate::reign::{Outlets, Reign};
 use crate::servers::Servers;
 use crate::snapshots::Snapshots;
@@ -89,6 +90,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         questions::Desk::new(desk),
         office,
         Snapshots::new(book, args.state_dir.join("snapshots")),
+        Disposals::new(bus.clone()),
     ));
 
     if let Some(path) = &args.ready_file {
