@@ -1,20 +1,22 @@
-//! The key that the farm's substitutes are signed with: made once, the secret for the publish workers alone.
+//! The keys that the farm's substitutes are signed with, one of each kind: made once, the secrets for the publish workers alone.
 
 use anyhow::Context;
-use drover_store::SecretKey;
+use drover_store::{SecretKey, guix};
 
 use super::folder::Folder;
 
 /// The secret, in Nix's own format.
 pub(crate) const SECRET: &str = "signing-key";
+/// The secret in Guix's own format.
+pub(crate) const GUIX_SECRET: &str = "guix-signing-key";
 /// All secrets that a publish worker signs with.
-pub(crate) const SECRETS: &[&str] = &[SECRET];
+pub(crate) const SECRETS: &[&str] = &[SECRET, GUIX_SECRET];
 /// The public half for Guix: what `guix archive --authorize` reads.
 pub(crate) const GUIX_PUBLIC: &str = "guix-cache-key.pub";
 /// The public half: what goes into `trusted-public-keys`.
 pub(crate) const PUBLIC: &str = "cache-key.pub";
 
-/// The public half of the farm's key, which is made if there is none.
+/// The public half of the farm's key of Nix's kind. Keys that are missing are made, and all public halves are written.
 pub(crate) fn public(folder: &Folder) -> anyhow::Result<String> {
     let name = format!("drover-{}", host_name());
     let made = SecretKey::generate(&name)?;
@@ -22,7 +24,14 @@ pub(crate) fn public(folder: &Folder) -> anyhow::Result<String> {
     let key = SecretKey::parse(&secret).with_context(|| folder.path(SECRET).display().to_string())?;
     let public = key.public().to_string();
     folder.write(PUBLIC, &format!("{public}\n"))?;
+    folder.write(GUIX_PUBLIC, &guix_public(folder)?.to_string())?;
     Ok(public)
+}
+
+fn guix_public(folder: &Folder) -> anyhow::Result<guix::PublicKey> {
+    let secret = folder.secret(GUIX_SECRET, || guix::SecretKey::generate().to_file().trim_end().to_owned())?;
+    let key = guix::SecretKey::parse(&secret).with_context(|| folder.path(GUIX_SECRET).display().to_string())?;
+    Ok(key.public())
 }
 
 /// The host's name as a word that a key's name may hold.
@@ -37,12 +46,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_stays_the_same() {
+    fn the_keys_stay_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         let first = public(&folder).unwrap();
         assert!(first.starts_with("drover-"));
+        let guix = std::fs::read_to_string(folder.path(GUIX_PUBLIC)).unwrap();
         assert_eq!(public(&folder).unwrap(), first);
+        assert_eq!(std::fs::read_to_string(folder.path(GUIX_PUBLIC)).unwrap(), guix);
+        assert!(guix.parse::<guix::PublicKey>().is_ok());
         assert_eq!(std::fs::read_to_string(folder.path(PUBLIC)).unwrap().trim_end(), first);
     }
 }
