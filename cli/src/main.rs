@@ -8,6 +8,7 @@ mod daemon_socket;
 mod human;
 mod login;
 mod report;
+mod request;
 mod sealed;
 mod table;
 
@@ -15,14 +16,18 @@ mod agent;
 mod build;
 mod client;
 mod completions;
+mod dead;
 mod decode;
 mod drv;
 mod key;
 mod list;
 mod logs;
+mod man;
 mod show;
 mod simulate;
 mod up;
+mod why;
+mod wish;
 
 use std::process::ExitCode;
 
@@ -45,13 +50,19 @@ enum Command {
     Show(show::Args),
     List(list::Args),
     Logs(logs::Args),
+    Why(why::Args),
+    Cancel(wish::Cancel),
+    Retry(wish::Retry),
+    Priority(wish::Priority),
     Agent(agent::Args),
     Client(client::Args),
+    Dead(dead::Args),
     Drv(drv::Args),
     Key(key::Args),
     Simulate(simulate::Args),
     Decode(decode::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -76,12 +87,18 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Completions(args) => completions::run(args, Args::command()),
+        Command::Man(args) => man::run(args, Args::command()),
         // Stops its children before it ends, so it listens to signals itself.
         Command::Up(args) => runtime()?.block_on(up::run(args)),
         Command::Build(args) => until_interrupted(build::run(args)),
         Command::Show(args) => until_interrupted(show::run(args)),
         Command::List(args) => until_interrupted(list::run(args)),
         Command::Logs(args) => until_interrupted(logs::run(args)),
+        Command::Why(args) => until_interrupted(why::run(args)),
+        Command::Cancel(args) => until_interrupted(wish::cancel(args)),
+        Command::Retry(args) => until_interrupted(wish::retry(args)),
+        Command::Priority(args) => until_interrupted(wish::priority(args)),
+        Command::Dead(args) => until_interrupted(dead::run(args)),
         Command::Agent(args) => until_interrupted(agent::run(args)),
         Command::Client(args) => until_interrupted(client::run(args)),
     }

@@ -13,6 +13,7 @@ mod progress;
 pub(crate) mod roots;
 mod sources;
 mod submit;
+mod terms;
 mod upload;
 
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_daemon::DaemonConfig;
-use drover_messages::request::{Mode, Root, Submit, Terms};
+use drover_messages::request::{Mode, Root, Submit};
 use drover_messages::{BuildId, SubmissionId, Timestamp};
 use drover_store::StoreDir;
 use drover_substituter::ServerUrl;
@@ -54,6 +55,8 @@ pub(crate) struct Args {
     /// Build what is named again although it is built, and compare: what comes out differently fails, and is kept
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    terms: terms::TermsArgs,
     /// Follow the builds until nothing is left that could change
     #[arg(long)]
     wait: bool,
@@ -100,7 +103,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         tags,
         input_builds: !args.no_input_builds,
         mode: if args.check { Mode::Check } else { Mode::Build },
-        terms: Terms::default(),
+        terms: args.terms.terms()?,
         submitted_at: Timestamp::now(),
     };
     submit::publish(&connection, &submit).await?;
