@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use drover_messages::agent::{MAX_SERVERS, MAX_SYSTEMS};
+use drover_messages::request::{MAX_TAG_BYTES, MAX_TAGS};
 use drover_nats::{NatsArgs, NatsError};
 use drover_store::StoreDir;
 use drover_substituter::ServerUrl;
@@ -34,6 +35,19 @@ pub struct Args {
     /// A feature that derivations may require, such as kvm; repeatable
     #[arg(long = "feature", env = "DROVER_AGENT_FEATURES", value_delimiter = ',', value_name = "FEATURE")]
     pub features: Vec<String>,
+
+    /// A feature that builds must require to come here, so that this machine is kept for them; repeatable. It is offered as well
+    #[arg(long = "mandatory-feature", env = "DROVER_AGENT_MANDATORY_FEATURES", value_delimiter = ',', value_name = "FEATURE")]
+    pub mandatory_features: Vec<String>,
+
+    /// What builds share here, such as mem=64: one that requires the feature mem:16 takes 16 of it while it is here; repeatable
+    #[arg(long = "resource", env = "DROVER_AGENT_RESOURCES", value_delimiter = ',', value_name = "NAME=AMOUNT",
+          value_parser = resource)]
+    pub resources: Vec<(String, u64)>,
+
+    /// A word about this machine, by which users choose (drover build --on, --not-on); repeatable
+    #[arg(long = "tag", env = "DROVER_AGENT_TAGS", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = tag)]
+    pub tags: Vec<(String, String)>,
 
     /// Builds that run at once
     #[arg(long, env = "DROVER_AGENT_MAX_PARALLEL_BUILDS", default_value_t = 1, value_name = "N",
@@ -112,7 +126,7 @@ impl Args {
         extra_substitute_urls.truncate(MAX_SERVERS);
         let mut systems = if self.systems.is_empty() { vec![host_system()] } else { self.systems };
         systems.truncate(MAX_SYSTEMS);
-        let mut features = self.features;
+        let mut features = [self.features, self.mandatory_features.clone()].concat();
         features.truncate(MAX_SYSTEMS);
         Ok(Config {
             agent,
@@ -121,6 +135,9 @@ impl Args {
             bucket_url: self.bucket,
             systems,
             features,
+            mandatory_features: self.mandatory_features.into_iter().take(MAX_SYSTEMS).collect(),
+            resources: self.resources.into_iter().take(MAX_SYSTEMS).collect(),
+            tags: self.tags.into_iter().take(MAX_TAGS).collect(),
             slots: self.max_parallel_builds as usize,
             cores: self.cores.unwrap_or_else(|| shared_cores(self.max_parallel_builds)),
             daemon_socket,
@@ -140,6 +157,21 @@ impl Args {
 /// Two ways to write a URL are one.
 fn without_slash(url: &str) -> Result<String, std::convert::Infallible> {
     Ok(url.trim_end_matches('/').into())
+}
+
+fn resource(text: &str) -> Result<(String, u64), String> {
+    let (name, amount) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("a resource has the form name=amount")?;
+    let amount = amount.parse().map_err(|_| format!("the amount of {name} is a whole number"))?;
+    Ok((name.into(), amount))
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("a tag has the form key=value")?;
+    match key.len().max(value.len()) <= MAX_TAG_BYTES {
+        true => Ok((key.into(), value.into())),
+        false => Err(format!("the key and the value of a tag have at most {MAX_TAG_BYTES} bytes each")),
+    }
 }
 
 fn host_system() -> String {
@@ -179,6 +211,15 @@ mod tests {
         let args = "drover-agent --uuid u --password-file p --bucket b --state-dir s --system a-linux --system b-linux,c-linux";
         let args = Args::try_parse_from(args.split(' ')).unwrap();
         assert_eq!(args.systems, ["a-linux", "b-linux", "c-linux"]);
+    }
+
+    #[test]
+    fn what_builds_share_and_what_users_choose_by_have_names_and_values() {
+        let args = "drover-agent --uuid u --password-file p --bucket b --state-dir s --resource mem=64,gpu=2 --tag site=a";
+        let args = Args::try_parse_from(args.split(' ')).unwrap();
+        assert_eq!(args.resources, [("mem".into(), 64), ("gpu".into(), 2)]);
+        assert_eq!(args.tags, [("site".into(), "a".into())]);
+        assert!(resource("mem").is_err() && resource("mem=much").is_err() && tag("=a").is_err());
     }
 
     #[test]

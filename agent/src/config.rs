@@ -1,6 +1,6 @@
 //! What an agent runs with, however it was told, and the two ways in which it talks to its daemon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use drover_daemon::{DaemonConfig, Options, Substituters};
@@ -19,6 +19,9 @@ pub struct Config {
     pub bucket_url: String,
     pub systems: Vec<String>,
     pub features: Vec<String>,
+    pub mandatory_features: BTreeSet<String>,
+    pub resources: BTreeMap<String, u64>,
+    pub tags: BTreeMap<String, String>,
     pub slots: usize,
     pub cores: u64,
     pub daemon_socket: PathBuf,
