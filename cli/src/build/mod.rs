@@ -55,8 +55,6 @@ pub(crate) struct Args {
     /// Build what is named again although it is built, and compare: what comes out differently fails, and is kept
     #[arg(long)]
     check: bool,
-    #[command(flatten)]
-    terms: terms::TermsArgs,
     /// Follow the builds until nothing is left that could change
     #[arg(long)]
     wait: bool,
@@ -79,6 +77,8 @@ pub(crate) struct Args {
         value_delimiter = ' '
     )]
     derivation_substitute_urls: Vec<ServerUrl>,
+    #[command(flatten)]
+    terms: terms::TermsArgs,
     #[command(flatten)]
     farm: FarmArgs,
 }
