@@ -4,7 +4,7 @@ use drover_messages::event::What;
 use drover_messages::publish::{Done, PublishVerdict};
 use drover_messages::report::Kept;
 use drover_messages::request::Nar;
-use drover_messages::{BuildId, Cause};
+use drover_messages::{BuildId, Cause, PublicationId};
 use drover_store::{Sha256, StoreDir, StorePath};
 
 use super::Step;
@@ -35,10 +35,13 @@ impl<'a> Step<'a> {
     fn available(&mut self, publication: &Publication) {
         self.change(Change::OwedDone(publication.id));
         self.publish_item(&publication.store_dir, &publication.path);
-        let others = || self.state.owed().filter(|other| other.id != publication.id);
+        let is_owed = |attempt: &Attempt, path| {
+            let id = PublicationId::of_output(attempt.id, path);
+            id != publication.id && self.state.owed.contains_key(&id)
+        };
         if let Some((build, attempt)) = self.maker(publication)
             && matches!(attempt.state, AttemptState::Uploaded)
-            && !build.products().any(|p| others().any(|o| o.path == *p && o.attempt() == publication.attempt()))
+            && !build.products().any(|path| is_owed(attempt, path))
         {
             self.attempt_event(build.id, attempt.id, AttemptEvent::Publish);
             self.effect(Effect::Discard { agent: attempt.agent, attempt: attempt.id });
