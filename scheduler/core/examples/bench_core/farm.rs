@@ -209,6 +209,7 @@ fn submission(id: SubmissionId, store_dir: StoreDir) -> Submission {
         store_dir,
         roots: Vec::new(),
         priority: 0,
+        input_builds: true,
         tags: BTreeMap::new(),
         terms: Default::default(),
         submitted_at: Timestamp(0),

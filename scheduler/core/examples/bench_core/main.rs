@@ -49,7 +49,7 @@ fn main() {
     }
     let Some(best) = best else { return };
     if !flags.is_empty() {
-        println!("{best}");
+        print!("{best}");
     }
     println!("result core_rate {:.0} builds/s", best.builds as f64 / best.elapsed().as_secs_f64());
     println!("result core_peak {peak:.0} MiB");
