@@ -5,29 +5,13 @@ use drover_scheduler_core::{Build, BuildEvent, BuildState, Change, Submission};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::tables::*;
-use super::{Book, BookError, decode};
-
-/// Grows when a table is added here: what was recorded before is entered then.
-const VERSION: u64 = 1;
+use super::{BookError, decode};
 
 pub(super) const FAILED: u8 = 1;
 pub(super) const CANCELLED: u8 = 2;
 
-impl Book {
-    /// Enters what an older program recorded, once.
-    pub(super) fn index_older(&self) -> Result<(), BookError> {
-        let transaction = self.database.begin_write()?;
-        let indexed = transaction.open_table(META)?.get(INDEXED)?.map_or(0, |version| version.value());
-        if indexed < VERSION {
-            enter_all(&transaction)?;
-            transaction.open_table(META)?.insert(INDEXED, VERSION)?;
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-}
-
-fn enter_all(t: &WriteTransaction) -> Result<(), BookError> {
+/// Enters what was recorded before there were these tables.
+pub(super) fn enter_all(t: &WriteTransaction) -> Result<(), BookError> {
     let (builds, submissions) = (t.open_table(BUILDS)?, t.open_table(SUBMISSIONS)?);
     let (mut names, mut stopped) = (t.open_table(NAMES)?, t.open_table(STOPPED)?);
     for row in builds.iter()? {
@@ -70,5 +54,15 @@ pub(super) fn write_stopped(t: &WriteTransaction, changes: &[Change]) -> Result<
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Takes out a build that is forgotten.
+pub(super) fn forget_build(t: &WriteTransaction, build: &Build) -> Result<(), BookError> {
+    let id = build.id.uuid().into_bytes();
+    t.open_table(NAMES)?.remove((build.recipe.drv.name_without_drv(), id))?;
+    let mut stopped = t.open_table(STOPPED)?;
+    stopped.remove((FAILED, id))?;
+    stopped.remove((CANCELLED, id))?;
     Ok(())
 }

@@ -79,7 +79,6 @@ impl Book {
         })?;
         let book = Self { database: Arc::new(database) };
         book.make_tables()?;
-        book.index_older()?;
         Ok(book)
     }
 }

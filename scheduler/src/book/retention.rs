@@ -5,7 +5,7 @@ use redb::ReadableTable;
 use uuid::{NoContext, Uuid};
 
 use super::tables::*;
-use super::{Book, BookError, decode};
+use super::{Book, BookError, decode, index};
 
 /// Builds that one commit forgets, so that others need not wait long.
 const FORGOTTEN_AT_ONCE: usize = 500;
@@ -38,6 +38,7 @@ impl Book {
                 for path in build.products() {
                     makers.remove((path.to_string().as_str(), id))?;
                 }
+                index::forget_build(&transaction, build)?;
             }
             forgotten += old.len();
         }

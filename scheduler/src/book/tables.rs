@@ -2,7 +2,7 @@
 
 use redb::{ReadableTable, TableDefinition};
 
-use super::{Book, BookError};
+use super::{Book, BookError, index};
 
 type Id = [u8; 16];
 
@@ -50,14 +50,16 @@ pub(super) const WISHES: TableDefinition<Id, ()> = TableDefinition::new("wishes"
 /// Submissions that were cancelled before they were heard of.
 pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelled-ahead");
 
-/// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks.
-const SCHEMA_VERSION: u64 = 2;
+/// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks; 3 with
+/// names, clients and what came to nothing, by which builds are listed.
+const SCHEMA_VERSION: u64 = 3;
+/// What was recorded under an earlier one is not in the tables by which builds are listed.
+const INDEXED_SINCE: u64 = 3;
 const SCHEMA: &str = "schema";
 
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
 pub(super) const TOLD: &str = "told";
-pub(super) const INDEXED: &str = "indexed";
 
 /// The row of a tag, in the table of tags.
 pub(super) fn tag_row(key: &str, value: &str) -> String {
@@ -83,6 +85,9 @@ macro_rules! each_table {
         $do!(DRAINED);
         $do!(FAILURES);
         $do!(TAGS);
+        $do!(OF_CLIENT);
+        $do!(NAMES);
+        $do!(STOPPED);
         $do!(WISHES);
         $do!(AHEAD);
     };
@@ -94,7 +99,7 @@ impl Book {
     /// has written is left alone.
     pub(super) fn make_tables(&self) -> Result<(), BookError> {
         let transaction = self.database.begin_write()?;
-        {
+        let found = {
             let mut meta = transaction.open_table(META)?;
             let found = meta.get(SCHEMA)?.map_or(0, |value| value.value());
             if found > SCHEMA_VERSION {
@@ -102,13 +107,17 @@ impl Book {
             }
             // What older programs wrote lacks fields that are filled in where it is read, and tables that are made here.
             meta.insert(SCHEMA, SCHEMA_VERSION)?;
-        }
+            found
+        };
         macro_rules! make {
             ($table:ident) => {
                 transaction.open_table($table)?;
             };
         }
         each_table!(make);
+        if found < INDEXED_SINCE {
+            index::enter_all(&transaction)?;
+        }
         transaction.commit()?;
         Ok(())
     }
