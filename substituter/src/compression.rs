@@ -15,17 +15,22 @@ const INPUT_BYTES: usize = 64 << 10;
 
 /// A packing that can be undone here. Better ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Compression {
+pub enum Compression {
+    /// Zstandard.
     Zstd,
+    /// Lzip.
     Lzip,
+    /// XZ.
     Xz,
+    /// Gzip.
     Gzip,
+    /// Not packed at all.
     None,
 }
 
 impl Compression {
     /// By its name in a narinfo.
-    pub(crate) fn of(name: &str) -> Option<Self> {
+    pub fn of(name: &str) -> Option<Self> {
         match name {
             "zstd" => Some(Self::Zstd),
             "lzip" => Some(Self::Lzip),
@@ -37,7 +42,7 @@ impl Compression {
     }
 
     /// Unpacks.
-    pub(crate) fn reader<'a>(self, packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    pub fn reader<'a>(self, packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let packed = BufReader::with_capacity(INPUT_BYTES, packed);
         Ok(match self {
             Self::None => Box::new(packed),

@@ -17,6 +17,7 @@ mod trust;
 
 pub use self::url::ServerUrl;
 pub use cache_info::CacheInfo;
+pub use compression::Compression;
 pub use error::SubstituterError;
 pub use server::{NARS_AT_ONCE, QUESTIONS_AT_ONCE, Server};
 pub use trust::Trust;

@@ -13,7 +13,9 @@ pub fn page(keys: &[PublicKey]) -> String {
         let _ = writeln!(page, "<pre>{}</pre>", escape(&key.to_string()));
     }
     if keys.is_empty() {
-        page.push_str("<p>Whoever runs this farm can tell you its key.</p>\n");
+        page.push_str(
+            "<p>The keys are at <code>/nix-store/signing-key.pub</code> and <code>/gnu-store/signing-key.pub</code>.</p>\n",
+        );
     }
     page.push_str(TAIL);
     page
@@ -39,7 +41,12 @@ build it yourself. It is read by programs (Nix and Guix); there is nothing more 
 const TAIL: &str = "<p>With Nix, put two lines into <code>nix.conf</code>, with this server's address and the key above:</p>
 <pre>extra-substituters = http://THIS-SERVER/nix-store
 extra-trusted-public-keys = THE-KEY</pre>
-<p>The last part of the address is the store directory: <code>nix-store</code> for <code>/nix/store</code>.</p>
+<p>With Guix, authorise the key once, as root, and name this server when something is to be fetched:</p>
+<pre>wget -qO- http://THIS-SERVER<a href=\"/signing-key.pub\">/signing-key.pub</a> | guix archive --authorize
+guix build --substitute-urls='http://THIS-SERVER/gnu-store https://bordeaux.guix.gnu.org' PACKAGE</pre>
+<p>The last part of the address is the store directory: <code>nix-store</code> for <code>/nix/store</code>,
+<code>gnu-store</code> for <code>/gnu/store</code>. What a build said is at <code>/gnu-store/log/</code> and the last part of
+the path of its derivation, or of what it made; <code>/nix-store/log/</code> likewise.</p>
 </html>
 ";
 

@@ -5,28 +5,22 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
+use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use drover_bucket::{BucketError, Key, Object};
 use drover_messages::Generation;
+use drover_store::StoreDir;
 use futures::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::Cache;
+use super::answer::{IMMUTABLE, NO_STORE, SHORT, busy, failed, not_found};
 use super::range::{Wanted, wanted};
 
 /// A bucket that takes longer to say anything, in seconds, is not well.
 const HEALTH_TIMEOUT_SECS: u64 = 5;
-/// When a client that was turned away may come again, in seconds.
-const RETRY_AFTER_SECS: &str = "2";
-/// What is not there now may be there soon.
-const NO_STORE: &str = "no-store";
-/// The name of a nar is the hash of its bytes.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// A narinfo is replaced only when it is repaired.
-const SHORT: &str = "public, max-age=60";
 
 pub async fn index(State(cache): State<Arc<Cache>>) -> Response {
     ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, SHORT)], cache.index.clone()).into_response()
@@ -45,21 +39,23 @@ pub async fn health(State(cache): State<Arc<Cache>>) -> Response {
 
 pub async fn object(State(cache): State<Arc<Cache>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let Some((key, kind)) = key(uri.path()) else { return not_found() };
-    let Ok(permit) = cache.requests.clone().try_acquire_owned() else {
-        return later("too many requests at once\n".into());
-    };
+    announced(&cache, method, &headers, &key, &kind).await
+}
+
+/// The key of Guix's cache, where Guix's own publisher has it: there is no more than one such cache.
+pub async fn guix_key(State(cache): State<Arc<Cache>>, method: Method, headers: HeaderMap) -> Response {
+    let key = Key::PublicKeys(StoreDir::guix());
+    announced(&cache, method, &headers, &key, &KEYS).await
+}
+
+async fn announced(cache: &Cache, method: Method, headers: &HeaderMap, key: &Key, kind: &Kind) -> Response {
+    let Some(permit) = cache.admit() else { return busy() };
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
     let answer = match method {
-        Method::HEAD => head(&cache, &key, &kind).await,
-        _ => whole_or_part(&cache, &key, &kind, range, permit).await,
+        Method::HEAD => head(cache, key, kind).await,
+        _ => whole_or_part(cache, key, kind, range, permit).await,
     };
-    answer.unwrap_or_else(|error| match error {
-        BucketError::NotFound { .. } => not_found(),
-        error => {
-            tracing::warn!(%key, %error, "cannot serve");
-            later(format!("{error}\n"))
-        }
-    })
+    answer.unwrap_or_else(|error| failed(key, &error))
 }
 
 /// How an object is announced.
@@ -68,11 +64,14 @@ struct Kind {
     cache_control: &'static str,
 }
 
+const KEYS: Kind = Kind { content_type: "text/plain; charset=utf-8", cache_control: SHORT };
+
 /// The key that an address names, if it is one of a cache.
 fn key(path: &str) -> Option<(Key, Kind)> {
     let key: Key = format!("cache{path}").parse().ok()?;
     let (content_type, cache_control) = match key {
         Key::CacheInfo(_) => ("text/x-nix-cache-info", SHORT),
+        Key::PublicKeys(_) => return Some((key, KEYS)),
         Key::NarInfo(..) => ("text/x-nix-narinfo", SHORT),
         Key::Nar { .. } => ("application/x-nix-nar", IMMUTABLE),
         _ => return None,
@@ -126,12 +125,4 @@ fn body(object: Object, permit: OwnedSemaphorePermit) -> Body {
         let _ = &permit;
         piece
     }))
-}
-
-fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, [(CACHE_CONTROL, NO_STORE)], "not here\n").into_response()
-}
-
-fn later(words: String) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, NO_STORE), (RETRY_AFTER, RETRY_AFTER_SECS)], words).into_response()
 }

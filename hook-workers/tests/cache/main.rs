@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod http;
+mod files;
+mod logs;
 mod requests;
 
 mod real_nix;

@@ -35,6 +35,8 @@ async fn each_kind_of_object_is_served_as_what_it_is() {
             "text/x-nix-narinfo",
             "public, max-age=60",
         ),
+        (Key::PublicKeys(StoreDir::nix()), "/nix-store/signing-key.pub", "text/plain; charset=utf-8", "public, max-age=60"),
+        (Key::PublicKeys(StoreDir::guix()), "/gnu-store/signing-key.pub", "text/plain; charset=utf-8", "public, max-age=60"),
         (nar.clone(), &nar.to_string()["cache".len()..], "application/x-nix-nar", "public, max-age=31536000, immutable"),
     ];
     for (key, path, content_type, cache_control) in cases {
@@ -56,7 +58,7 @@ async fn what_is_not_there_yet_may_not_be_remembered_as_absent() {
     let path = format!("/nix-store/{ITEM}.narinfo");
     for method in ["GET", "HEAD"] {
         let answer = server.request(method, &path, &[]);
-        assert_eq!((answer.status, answer.header("cache-control")), (404, Some("no-store")));
+        assert_eq!((answer.status, answer.header("cache-control")), (404, Some("no-store, max-age=0")));
     }
     put(&server, Key::NarInfo(StoreDir::nix(), item()), "here now").await;
     assert_eq!(server.get(&path).text(), "here now");
@@ -69,7 +71,12 @@ async fn nothing_but_the_cache_is_served() {
     let incoming = put(&server, Key::OutputIncoming { agent, attempt, upload: 0, item: item() }, "unverified").await;
     let generation = put(&server, Key::Generation(Generation(1)), "").await;
     put(&server, Key::CacheInfo(StoreDir::nix()), "info").await;
+    let probe = put(&server, Key::Probe(StoreDir::nix()), "probe").await;
+    let drv = format!("{ITEM}-x.drv").parse().unwrap();
+    let log = put(&server, Key::PublicLog(StoreDir::nix(), drv), "packed words").await;
     let elsewhere = [
+        probe["cache".len()..].to_owned(),
+        log["cache".len()..].to_owned(),
         format!("/{incoming}"),
         format!("/../{incoming}"),
         format!("/nix-store/../../{incoming}"),
@@ -121,6 +128,14 @@ async fn a_large_nar_comes_whole() {
     let nar = Key::Nar { store_dir: StoreDir::nix(), file_hash: Sha256::of(b""), compression: Compression::None };
     let path = put(&server, nar, bytes.clone()).await["cache".len()..].to_owned();
     assert!(server.get(&path).body == bytes);
+}
+
+#[tokio::test]
+async fn the_key_of_guix_is_where_guix_has_it() {
+    let (server, _) = server();
+    assert_eq!(server.get("/signing-key.pub").status, 404);
+    put(&server, Key::PublicKeys(StoreDir::guix()), "(public-key)").await;
+    assert_eq!(server.get("/signing-key.pub").text(), "(public-key)");
 }
 
 #[tokio::test]
