@@ -3,6 +3,9 @@
 //! [`verify`] looks at bytes and knows of no bucket; [`Publisher`] moves them and knows of no broker; [`run`] takes
 //! requests from the broker and gives the word back. Whatever step a worker dies at, the next one to have the request
 //! begins anew and comes to the same.
+//!
+//! [`Keys`] alone knows how Nix's and Guix's substitutes differ in their signatures, [`Packing`] in their compressions.
+//! Beside items a cache has a probe, the logs of builds, and derivations where they are asked for.
 
 mod unzip;
 mod mask;

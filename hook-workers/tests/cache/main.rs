@@ -1,4 +1,4 @@
-//! What `drover-cache` answers, as the real program behind a real socket: to plain requests, and to a real Nix.
+//! What `drover-cache` answers, as the real program behind a real socket: to plain requests, to a real Nix, and to a real Guix.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../common/mod.rs"]
@@ -8,4 +8,5 @@ mod files;
 mod logs;
 mod requests;
 
+mod real_guix;
 mod real_nix;

@@ -23,14 +23,14 @@ pub(super) struct Numbers {
 /// Signs a hash. The secret number is big endian, and may be larger than the order: libgcrypt makes it so, and feeds it
 /// into the nonce as it is.
 pub(super) fn sign(secret: &[u8; 32], hash: &Sha256) -> Numbers {
-    let (d, e) = (scalar(secret), message(hash));
+    let (d, e) = (Zeroizing::new(scalar(secret)), message(hash));
     let mut nonces = KGenerator::<sha2::Sha256, U256>::new(secret, hash.as_bytes(), b"", &ORDER);
     let mut nonce = Zeroizing::new([0; 32]);
     loop {
         nonces.fill_next_k(&mut *nonce);
-        let k = scalar(&nonce);
+        let k = Zeroizing::new(scalar(&nonce));
         let r = Scalar::from_bytes_mod_order(affine::x(&EdwardsPoint::mul_base(&k)));
-        let s = k.invert() * (e + r * d);
+        let s = k.invert() * (e + r * *d);
         if r != Scalar::ZERO && s != Scalar::ZERO {
             return Numbers { r: big_endian(&r), s: big_endian(&s) };
         }

@@ -24,9 +24,9 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads `(public-key (ecc (curve Ed25519) (q #…#)))`.
+    /// Reads `(public-key (ecc (curve Ed25519) (q #…#)))`. The error shows nothing of it: it may be a secret one by mistake.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let refuse = |why| ParseError::new("a public key of Guix", text, why);
+        let refuse = |why| ParseError::new("a public key of Guix", "", why);
         if text.len() > MAX_KEY_BYTES {
             return Err(refuse("it is too long"));
         }
@@ -194,7 +194,8 @@ mod tests {
         let key = SecretKey::generate();
         let d = hex::encode(&*key.d);
         let broken = key.to_file().replace("Ed25519", "Ed448");
-        for shown in [format!("{key:?}"), SecretKey::parse(&broken).unwrap_err().to_string()] {
+        let errors = [SecretKey::parse(&broken).unwrap_err(), PublicKey::parse(&key.to_file()).unwrap_err()];
+        for shown in errors.map(|error| error.to_string()).into_iter().chain([format!("{key:?}")]) {
             assert!(!shown.to_lowercase().contains(&d[..8]), "{shown}");
         }
     }
