@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use drover_bucket::Key;
 use drover_messages::Generation;
 use drover_messages::publish::PublishVerdict;
+use drover_store::StoreDir;
 
 use crate::common::{file, output, path_of};
 use crate::farm::{Farm, PATIENCE};
@@ -71,6 +73,21 @@ async fn a_worker_that_starts_knows_which_schedulers_are_superseded() {
     let _worker = farm.worker();
     assert_eq!(farm.word().await.publication, new.publication);
     assert!(!farm.is_served(&old.path).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_makes_its_cache_known_before_anything_is_asked_for() {
+    let Some(farm) = Farm::start().await else { return };
+    let _worker = farm.worker();
+    let probe = Key::Probe(StoreDir::nix());
+    let begin = Instant::now();
+    while !farm.bucket.exists(&probe).await.unwrap() {
+        assert!(begin.elapsed() < PATIENCE, "there is no probe");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let path = farm.bucket.get(&probe, 1000).await.unwrap();
+    let path = StoreDir::nix().parse(std::str::from_utf8(&path).unwrap().trim()).unwrap();
+    assert!(farm.is_served(&path).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
