@@ -61,7 +61,7 @@ mod tests {
         let (acl, key) = (dir.path().join("acl"), dir.path().join("signing-key.pub"));
         std::fs::write(&acl, format!("(acl (entry {listed} (tag (guix import))))")).unwrap();
         std::fs::write(&key, single.to_string()).unwrap();
-        assert_eq!(read_guix_keys(&[acl.clone()], &[key.clone()]).unwrap(), [listed, single]);
+        assert_eq!(read_guix_keys(std::slice::from_ref(&acl), std::slice::from_ref(&key)).unwrap(), [listed, single]);
         let error = read_guix_keys(&[key], &[]).unwrap_err();
         assert!(matches!(&error, TrustError::Malformed { .. }) && error.to_string().contains("signing-key.pub"), "{error}");
         assert!(matches!(read_guix_keys(&[dir.path().join("none")], &[]), Err(TrustError::Io { .. })));
