@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 
 use drover_store::{StoreDir, StorePath};
-use tokio::net::UnixStream;
 
 use crate::channel::within;
+use crate::dial::dial;
 use crate::greeting::greet;
 use crate::{
     BuildMode, BuildResult, DaemonConfig, DaemonError, Dialect, Event, Job, Options, PathInfo, ProtocolVersion, StoreDaemon,
@@ -32,7 +32,7 @@ impl Connection {
     pub async fn connect(config: &DaemonConfig) -> Result<Self, DaemonError> {
         let unreachable = |source: io::Error| DaemonError::Unreachable { socket: config.socket.clone(), source };
         within(config.connect_timeout, "the greeting", async {
-            let stream = UnixStream::connect(&config.socket).await.map_err(unreachable)?;
+            let stream = dial(&config.socket).await.map_err(unreachable)?;
             greet(stream, config).await
         })
         .await

@@ -23,6 +23,7 @@ mod version;
 
 mod channel;
 mod connection;
+mod dial;
 mod conversation;
 mod greeting;
 pub mod guix;
