@@ -65,6 +65,22 @@ impl Farm {
         }
     }
 
+    /// Waits until a submission lives, and gives its builds in a line each.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_planned(&self, submission: SubmissionId) -> Vec<BuildSummary> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let builds = self.summaries(submission).await;
+            if !builds.is_empty() {
+                return builds;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{submission} is not planned");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Waits until everything of a submission can be fetched.
     ///
     /// # Panics

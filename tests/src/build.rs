@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::time::Duration;
 
 use drover_messages::{BuildId, SubmissionId};
 use tokio::process::Child;
 
+use crate::lab::{Kind, Made, Plan};
 use crate::{Farm, PATIENCE, until};
 
 /// A submission that is followed.
@@ -38,12 +40,25 @@ impl Farm {
         for (name, value) in arguments {
             command.extend(["--argstr", name, value]);
         }
-        self.dev().run(&command)
+        self.dev(Kind::Nix).run(&command)
+    }
+
+    /// Writes the derivation of a plan into the developer's store, with a fresh salt.
+    pub async fn write(&self, kind: Kind, plan: Plan<'_>) -> Made {
+        let dev = self.dev(kind);
+        let made = plan.variable("salt", uuid::Uuid::now_v7().to_string()).make(dev);
+        made.add(&mut dev.connect().await).await;
+        made
     }
 
     /// Submits derivations and follows them.
     pub fn submit(&self, drvs: &[&str]) -> Submitted {
-        let args = [&["build", "--wait"], drvs].concat();
+        self.submit_by(&[], drvs)
+    }
+
+    /// Submits derivations with further flags, and follows them.
+    pub fn submit_by(&self, flags: &[&str], drvs: &[&str]) -> Submitted {
+        let args = [&["build", "--wait"], flags, drvs].concat();
         let mut command = self.drover_command(&args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Submitted { child: command.spawn().unwrap() }
@@ -88,7 +103,15 @@ impl Submitted {
     /// # Panics
     /// When that does not come, or no submission was made.
     pub async fn end(self) -> Ended {
-        let output = tokio::time::timeout(PATIENCE, self.child.wait_with_output()).await;
+        self.end_within(PATIENCE).await
+    }
+
+    /// Waits longer for its end.
+    ///
+    /// # Panics
+    /// As [`Submitted::end`].
+    pub async fn end_within(self, time: Duration) -> Ended {
+        let output = tokio::time::timeout(time, self.child.wait_with_output()).await;
         let output = output.expect("drover build ends in time").unwrap();
         let (told, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         let submission = ids(&told, "submission").next().unwrap_or_else(|| panic!("nothing was submitted: {said}"));

@@ -1,36 +1,21 @@
-//! A whole farm in a temporary folder: nats-server, scheduler, publish worker, cache, agents beside stores of their own.
+//! A whole farm in a temporary folder: nats-server, scheduler, workers, cache, agents beside stores of their own.
 
-use std::path::Path;
-use std::process::Output;
-use std::sync::Arc;
 use std::time::Duration;
 
-use drover_messages::{AgentId, ClientId};
-use drover_nats::Bus;
+use drover_messages::ClientId;
 use drover_nats::permissions::Who;
 use drover_nats::testing::NatsServer;
-use drover_store::SecretKey;
+use drover_nats::{Bus, Pool};
 
-use crate::command::{Cache, Command, Options, store_daemon};
-use crate::folder::{Folder, write_secret};
-use crate::lab::Lab;
-use crate::programs::{self, program};
-use crate::{Process, until};
+use crate::cache::Cache;
+use crate::command::{Command, Options};
+use crate::folder::Folder;
+use crate::keys::Keys;
+use crate::lab::{Kind, Lab};
+use crate::{Agent, Process, until};
 
 /// Longer than anything here takes on a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// The name of the key that signs the farm's substitutes.
-pub const KEY_NAME: &str = "drover-test-1";
-
-/// An agent and its store.
-pub struct Agent {
-    /// Its login.
-    pub id: AgentId,
-    /// Its process.
-    pub process: Process,
-    /// The store beside it, with its daemon.
-    pub store: Arc<Lab>,
-}
 
 /// A farm. Everything ends with it.
 pub struct Farm {
@@ -38,6 +23,8 @@ pub struct Farm {
     pub agents: Vec<Agent>,
     /// The publish worker.
     pub publish: Process,
+    /// The worker that asks other substitute servers, where there are some.
+    pub substitutes: Option<Process>,
     /// The substitute server.
     pub cache_server: Process,
     /// The scheduler.
@@ -52,8 +39,8 @@ pub struct Farm {
     pub cache: Cache,
     /// Where everything lies.
     pub folder: Folder,
-    /// The store in which derivations are made.
-    dev: Option<Lab>,
+    /// The stores in which derivations are made, at most one for each store directory.
+    pub(crate) devs: Vec<Lab>,
 }
 
 impl Farm {
@@ -61,69 +48,66 @@ impl Farm {
     pub async fn without_stores(options: Options) -> Option<Self> {
         let mut nats = NatsServer::start()?;
         let folder = Folder::new();
-        let key = SecretKey::generate(KEY_NAME).unwrap();
-        write_secret(&folder.signing_key(), &key.to_file());
+        let keys = Keys::generate(&folder);
         let client = ClientId::new();
         let login = nats.login(Who::Admin(client)).await;
         folder.password_file(&login);
 
         let scheduler = Command::scheduler(&folder, &nats.login(Who::Scheduler).await, nats.folder(), &options);
-        let publish = Command::publish(&folder, &nats.login(Who::Publish).await);
+        let publish = Command::publish(&folder, &nats.login(Who::Publish).await, &keys.files);
         let start = |name: &str, command| Process::start(name, command, &folder.join(&format!("{name}.log")));
         let mut scheduler = start("scheduler", scheduler);
         serves(&folder, &mut scheduler).await;
         let publish = start("publish", publish);
-        let public_key = key.public().to_string();
-        let cache_server = start("cache", Command::cache(&folder, &public_key));
-        let cache = Cache { url: cache_url(&folder).await, public_key };
+        let mut substitutes = None;
+        if !options.servers.is_empty() {
+            let login = nats.login(Who::Hook(Pool::substitutes())).await;
+            substitutes = Some(start("substitutes", Command::substitutes(&folder, &login, &options.servers)));
+        }
+        let cache_server = start("cache", Command::cache(&folder));
+        let cache = Cache { root: cache_root(&folder).await, nix_key: keys.nix, guix_key: keys.guix };
         let bus = Bus::connect(&login).await.unwrap();
-        let (agents, dev) = (Vec::new(), None);
-        let farm = Self { agents, publish, cache_server, scheduler, nats, client, bus, cache, folder, dev };
+        let (agents, devs) = (Vec::new(), Vec::new());
+        let farm = Self { agents, publish, substitutes, cache_server, scheduler, nats, client, bus, cache, folder, devs };
         farm.write_facts();
         Some(farm)
     }
 
-    /// A farm with so many agents of one slot, each with a store of its own, and a store to instantiate in. `None`, said
+    /// A farm with so many Nix agents of one slot, each with a store of its own, and a store to instantiate in. `None`, said
     /// aloud, where that cannot be had.
     pub async fn start(agents: usize) -> Option<Self> {
-        let dev = Lab::start(&[])?;
-        let mut farm = Self::without_stores(Options::default()).await?;
-        farm.dev = Some(dev);
-        farm.write_facts();
-        for _ in 0..agents {
-            farm.add_agent().await?;
+        Self::of(&vec![Kind::Nix; agents], Options::default()).await
+    }
+
+    /// A farm with one agent of each of these kinds, each with a store of its own, and with stores to instantiate in.
+    pub async fn of(agents: &[Kind], options: Options) -> Option<Self> {
+        let mut farm = Self::without_agents(agents, options).await?;
+        for kind in agents {
+            farm.add_agent(*kind).await?;
         }
         Some(farm)
     }
 
-    /// One more agent, beside one more store.
-    async fn add_agent(&mut self) -> Option<()> {
-        let sandbox = format!("extra-sandbox-paths = {}", self.folder.starts().display());
-        let store = Lab::start(&[&sandbox])?;
-        self.start_agent(Arc::new(store)).await;
-        Some(())
+    /// A farm with a store to instantiate in for each store directory of these kinds.
+    pub async fn without_agents(kinds: &[Kind], options: Options) -> Option<Self> {
+        let mut devs: Vec<Lab> = Vec::new();
+        for kind in kinds {
+            if devs.iter().all(|dev| dev.store_dir() != kind.store_dir()) {
+                devs.push(Lab::of(*kind, &[])?);
+            }
+        }
+        let mut farm = Self::without_stores(options).await?;
+        farm.devs = devs;
+        farm.write_facts();
+        Some(farm)
     }
 
-    /// One more agent, on the store of another.
-    pub async fn add_agent_beside(&mut self, other: usize) {
-        self.start_agent(self.agents[other].store.clone()).await;
-    }
-
-    async fn start_agent(&mut self, store: Arc<Lab>) {
-        let id = AgentId::new();
-        let login = self.nats.login(Who::Agent(id)).await;
-        let name = format!("agent-{}", self.agents.len());
-        let command = Command::agent(&self.folder, &login, &name, &store, &self.cache);
-        let process = Process::start(&name, command, &self.folder.join(&format!("{name}.log")));
-        self.agents.push(Agent { id, process, store });
-    }
-
-    /// The store in which derivations are made.
+    /// The store in which derivations for this kind of store are made.
     ///
     /// # Panics
-    /// In a farm without stores.
-    pub fn dev(&self) -> &Lab {
-        self.dev.as_ref().expect("a farm with stores")
+    /// In a farm without such stores.
+    pub fn dev(&self, kind: Kind) -> &Lab {
+        self.devs.iter().find(|dev| dev.store_dir() == kind.store_dir()).expect("a farm with such stores")
     }
 
     /// Starts the scheduler again, and waits until it serves.
@@ -131,51 +115,6 @@ impl Farm {
         let _ = std::fs::remove_file(self.folder.scheduler_ready());
         self.scheduler.run();
         serves(&self.folder, &mut self.scheduler).await;
-    }
-
-    /// `drover`, run to its end where /nix is the developer's store, if there is one.
-    pub async fn drover(&self, args: &[&str]) -> Output {
-        let output = self.drover_command(args).output();
-        tokio::time::timeout(PATIENCE, output).await.expect("drover ends in time").unwrap()
-    }
-
-    pub(crate) fn drover_command(&self, args: &[&str]) -> tokio::process::Command {
-        let drover = program("drover");
-        let mut command = match &self.dev {
-            None => tokio::process::Command::new(drover),
-            Some(dev) => {
-                let mut command = tokio::process::Command::new(store_daemon());
-                command.arg("exec").arg(dev.scratch()).arg(drover);
-                command
-            }
-        };
-        command.args(args).env("DROVER_FARM", self.folder.path()).env_remove("DROVER_NATS_URL").kill_on_drop(true);
-        command
-    }
-
-    /// Runs a script of ours with `drover` on its path, and the administrator's login in the `nats` tool's own variables.
-    pub async fn script(&self, script: &Path, args: &[&str]) -> Output {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths([programs::folder()].into_iter().chain(std::env::split_paths(&path))).unwrap();
-        let password = std::fs::read_to_string(self.folder.join(&format!("{}.password", self.client))).unwrap();
-        let mut command = tokio::process::Command::new(script);
-        command.args(args).env("PATH", path).kill_on_drop(true);
-        command.env("NATS_URL", self.nats.url()).env("NATS_USER", self.client.to_string()).env("NATS_PASSWORD", password);
-        tokio::time::timeout(PATIENCE, command.output()).await.expect("the script ends in time").unwrap()
-    }
-
-    /// What `drover` needs to know, as `drover up` writes it.
-    fn write_facts(&self) {
-        let facts = serde_json::json!({
-            "nats_url": self.nats.url(),
-            "bucket": self.folder.bucket_url(),
-            "cache_url": self.cache.url,
-            "store_dir": "/nix/store",
-            "daemon_socket": self.dev.as_ref().map(|dev| dev.config().socket),
-            "uuid": self.client.to_string(),
-            "password_file": self.folder.join(&format!("{}.password", self.client)),
-        });
-        std::fs::write(self.folder.join("farm.json"), facts.to_string()).unwrap();
     }
 }
 
@@ -188,8 +127,8 @@ async fn serves(folder: &Folder, scheduler: &mut Process) {
     .await;
 }
 
-async fn cache_url(folder: &Folder) -> String {
+async fn cache_root(folder: &Folder) -> String {
     until("the cache serves", || folder.cache_port().exists()).await;
     let address = std::fs::read_to_string(folder.cache_port()).unwrap();
-    format!("http://{}/nix-store", address.trim())
+    format!("http://{}", address.trim())
 }

@@ -61,11 +61,6 @@ impl Folder {
         self.join("cache.port")
     }
 
-    /// The key that signs.
-    pub(crate) fn signing_key(&self) -> PathBuf {
-        self.join("signing-key")
-    }
-
     /// The file of a login's password, which is written.
     pub(crate) fn password_file(&self, login: &Login) -> PathBuf {
         let path = self.join(&format!("{}.password", login.user));

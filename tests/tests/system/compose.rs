@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use drover_nats::server::{ServerConf, find, server_conf};
 use drover_tests::lab::{Lab, shell};
-use drover_tests::{Folder, Process, program, store_daemon, until};
+use drover_tests::{Folder, Process, in_store, program, until};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -63,15 +63,10 @@ impl Ground {
 
     /// `drover`, where /nix is this store's; what it prints.
     async fn drover(&self, store: Option<&Lab>, args: &[&str]) -> String {
-        let mut command = match store {
-            None => tokio::process::Command::new(program("drover")),
-            Some(store) => {
-                let mut command = tokio::process::Command::new(store_daemon());
-                command.arg("exec").arg(store.scratch()).arg(program("drover"));
-                command
-            }
-        };
-        let output = command.args(args).env("DROVER_FARM", self.farm()).output().await.unwrap();
+        let mut words = store.map(in_store).unwrap_or_default();
+        words.push(program("drover").into());
+        let mut command = tokio::process::Command::new(&words[0]);
+        let output = command.args(&words[1..]).args(args).env("DROVER_FARM", self.farm()).output().await.unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -171,8 +166,7 @@ async fn the_services_of_compose_yaml_are_a_farm() {
             *command.last_mut().unwrap() = ground.nats_conf().into();
         }
         if name == "agent" {
-            let enter = [store_daemon().into_os_string(), "exec".into(), store.scratch().into()];
-            command = [enter.to_vec(), command].concat();
+            command = [in_store(&store), command].concat();
         }
         running.push(Process::start(name, command, &ground.folder.join(&format!("{name}.log"))));
     }

@@ -1,13 +1,13 @@
 //! One build through every process, and into a store that had nothing.
 
-use drover_store::SecretKey;
-use drover_tests::lab::Lab;
-use drover_tests::{Farm, KEY_NAME};
+use drover_store::{SecretKey, StoreDir};
+use drover_tests::Farm;
+use drover_tests::lab::{Kind, Lab};
 
 #[tokio::test]
 async fn the_journey() {
     let Some(farm) = Farm::start(2).await else { return };
-    let substituters = format!("substituters = {}", farm.cache.url);
+    let substituters = format!("substituters = {}", farm.cache.url(&StoreDir::nix()));
     let Some(third) = Lab::start(&[&substituters, "require-sigs = true"]) else { return };
     let drv = farm.instantiate("travel", &[]);
 
@@ -19,13 +19,13 @@ async fn the_journey() {
     let builders: std::collections::BTreeSet<_> = audit.builds.iter().map(|build| build.summary.agent).collect();
     assert_eq!(builders.len(), 2, "one agent built everything, so that no input travelled");
 
-    let out = farm.dev().run(&["nix-store", "--query", "--outputs", &drv]);
-    let wrong = SecretKey::generate(KEY_NAME).unwrap().public().to_string();
+    let out = farm.dev(Kind::Nix).run(&["nix-store", "--query", "--outputs", &drv]);
+    let wrong = SecretKey::generate(farm.cache.nix_key.split_once(':').unwrap().0).unwrap().public().to_string();
     let refused = realise(&third, &out, &wrong).unwrap_err();
     assert!(refused.contains("lacks a valid signature") || refused.contains("not signed by any of the keys"), "{refused}");
     assert!(!third.scratch().join(out.trim_start_matches('/')).exists());
 
-    realise(&third, &out, &farm.cache.public_key).unwrap();
+    realise(&third, &out, &farm.cache.nix_key).unwrap();
     let words = third.run(&["cat", &format!("{out}/words")]);
     assert_eq!(words, "words that travel, left\nwords that travel, right");
     assert_eq!(third.run(&["cat", &format!("{out}/left")]), "words that travel, left");
