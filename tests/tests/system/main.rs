@@ -8,5 +8,11 @@ mod reports;
 mod killed;
 mod superseded;
 
+mod both_daemons;
+mod check;
+mod packs;
+mod elsewhere;
+mod hello;
+
 mod nats_cli;
 mod compose;
