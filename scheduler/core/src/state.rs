@@ -135,7 +135,7 @@ impl State {
             Change::Priority { build, priority } => {
                 let node = self.builds.get_mut(build).ok_or_else(|| unknown(build))?;
                 node.build.priority = *priority;
-                self.weigh(*build);
+                self.weigh([*build]);
                 Ok(Vec::new())
             }
             Change::OwedDone(id) => {

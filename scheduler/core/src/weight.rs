@@ -39,21 +39,42 @@ impl State {
         Some(weight)
     }
 
-    /// Weighs a build anew, and what it needs, as far as that changes.
-    pub(crate) fn weigh(&mut self, id: BuildId) {
-        let mut changed = vec![id];
-        while let Some(id) = changed.pop() {
-            let Some(weight) = self.weight_of(id).filter(|weight| self.builds[&id].weight != *weight) else { continue };
-            self.set_weight(id, weight);
-            changed.extend(self.makers_of_inputs(id));
+    /// Weighs builds anew, and what they need, as far as that changes: what needs before what is needed, so that hardly any
+    /// is weighed twice, however many paths lead to it.
+    pub(crate) fn weigh(&mut self, builds: impl IntoIterator<Item = BuildId>) {
+        let mut pending: BTreeSet<(u64, BuildId)> = builds.into_iter().filter_map(|id| self.by_seq(id)).collect();
+        while let Some((_, id)) = pending.pop_last() {
+            let Some(now) = self.weight_of(id) else { continue };
+            let before = self.builds[&id].weight;
+            if now == before {
+                continue;
+            }
+            self.set_weight(id, now);
+            let makers = self.makers_of_inputs(id).into_iter();
+            pending.extend(makers.filter(|maker| self.may_follow(*maker, before, now)).filter_map(|maker| self.by_seq(maker)));
         }
+    }
+
+    fn by_seq(&self, id: BuildId) -> Option<(u64, BuildId)> {
+        Some((self.builds.get(&id)?.build.seq, id))
+    }
+
+    /// Whether a build's weight may be another, now that one that needs it weighs something else: more than it has counted, or
+    /// less where that had decided.
+    fn may_follow(&self, maker: BuildId, before: Weight, now: Weight) -> bool {
+        let Some(node) = self.builds.get(&maker) else { return false };
+        let Weight { urgency, path_millis } = node.weight;
+        let path = |dependent: Weight| node.expected_millis.saturating_add(dependent.path_millis);
+        let raised = now.urgency > urgency || path(now) > path_millis;
+        let lowered = (now.urgency < before.urgency && before.urgency >= urgency)
+            || (now.path_millis < before.path_millis && path(before) >= path_millis);
+        raised || lowered
     }
 
     /// Weighs what a build needs: it may need it no more.
     pub(crate) fn weigh_inputs(&mut self, id: BuildId) {
-        for maker in self.builds.get(&id).map(|node| self.open_makers(node)).unwrap_or_default() {
-            self.weigh(maker);
-        }
+        let makers = self.builds.get(&id).map(|node| self.open_makers(node)).unwrap_or_default();
+        self.weigh(makers);
     }
 
     /// A build that was just entered: it takes what those that need it have, and hands its urgency down.
@@ -64,12 +85,11 @@ impl State {
         if let Some(weight) = self.weight_of(id) {
             self.set_weight(id, weight);
         }
-        for producer in self.makers_of_inputs(id) {
-            let raises = self.builds.get(&producer).is_some_and(|node| node.weight.urgency < self.builds[&id].weight.urgency);
-            if raises || self.is_live(self.builds[&id].build.submission) {
-                self.weigh(producer);
-            }
-        }
+        let is_live = self.is_live(self.builds[&id].build.submission);
+        let urgency = self.builds[&id].weight.urgency;
+        let raises = |maker: &BuildId| self.builds.get(maker).is_some_and(|node| node.weight.urgency < urgency);
+        let makers: Vec<BuildId> = self.makers_of_inputs(id).into_iter().filter(|maker| is_live || raises(maker)).collect();
+        self.weigh(makers);
     }
 
     /// Measures the paths of a submission that has come to life, those that need before those that are needed.
@@ -78,9 +98,7 @@ impl State {
         self.measure_each(&members);
         // What others had made before, and this needs as well.
         let makers: BTreeSet<BuildId> = members.iter().flat_map(|id| self.makers_of_inputs(*id)).collect();
-        for maker in makers.difference(&members) {
-            self.weigh(*maker);
-        }
+        self.weigh(makers.difference(&members).copied());
     }
 
     /// Measures all builds, of a state that was just taken back.
@@ -92,9 +110,7 @@ impl State {
         let younger =
             |id: &BuildId| self.makers_of_inputs(*id).into_iter().filter(|maker| seq(maker) > seq(id)).collect::<Vec<_>>();
         let too_early: BTreeSet<BuildId> = all.iter().flat_map(younger).collect();
-        for maker in too_early {
-            self.weigh(maker);
-        }
+        self.weigh(too_early);
     }
 
     fn measure_each(&mut self, builds: &BTreeSet<BuildId>) {
@@ -111,11 +127,12 @@ impl State {
     /// Builds of a package are expected to take another time now.
     pub(crate) fn expect_anew(&mut self, package: &Package) {
         let builds: Vec<BuildId> = self.of_package.get(package).into_iter().flatten().copied().collect();
-        for id in builds {
-            let Some(node) = self.builds.get_mut(&id) else { continue };
-            node.expected_millis = self.durations.expected_millis(&node.build.recipe);
-            self.weigh(id);
+        for id in &builds {
+            if let Some(node) = self.builds.get_mut(id) {
+                node.expected_millis = self.durations.expected_millis(&node.build.recipe);
+            }
         }
+        self.weigh(builds);
     }
 
     /// The open builds that make what an open build needs.

@@ -6,7 +6,7 @@
 mod farm;
 
 use drover_messages::wish::Wished;
-use drover_scheduler_core::{Limits, Order};
+use drover_scheduler_core::{Limits, Order, Package, Took};
 use farm::{Farm, build, client, planned};
 
 /// An hour after which what waits counts as one more urgent, in milliseconds.
@@ -104,4 +104,35 @@ fn what_came_first_goes_first_where_that_is_asked_for() {
     farm.wish(2, Wished::Priority(1), &[2], &[]);
     farm.agent(1, 1);
     assert_eq!(farm.offered(), ["short", "long"]);
+}
+
+/// Two builds a layer, each of which needs both of the layer before: twice as many paths with each layer. Of
+/// each layer one takes so long that the paths through it are as long as those through all layers before.
+#[test]
+fn what_is_learned_is_handed_down_once_however_many_paths_there_are() {
+    const LAYERS: u32 = 50;
+    let mut farm = farm();
+    let name = |layer: u32, side: u64| format!("layer{layer}side{side}");
+    let layers = (0..LAYERS).flat_map(|layer| (0..2).map(move |side| (name(layer, side), 1 + (side << layer))));
+    let took = layers.chain([("top-*".to_owned(), 1 << LAYERS)]).map(|(name, millis)| {
+        let package = Package { name, system: "x86_64-linux".into() };
+        (package, Took::from_iter([millis]))
+    });
+    farm.core.state_mut().remember_usage(took, []);
+    let agent = farm.agent(1, 2);
+    farm.submit(1, vec![planned(1, "top-1", &[], true), planned(1, "top-2", &[], true)]);
+    let offers = farm.offers();
+    let mut needs: Vec<String> = Vec::new();
+    let mut builds = Vec::new();
+    for layer in 0..LAYERS {
+        let inputs: Vec<&str> = needs.iter().map(String::as_str).collect();
+        builds.extend((0..2).map(|side| planned(2, &name(layer, side), &inputs, false)));
+        needs = vec![name(layer, 0), name(layer, 1)];
+    }
+    builds.push(planned(2, "top-3", &[&needs[0], &needs[1]], true));
+    farm.submit(2, builds);
+    let path = |farm: &Farm| farm.core.state().path_millis(build(2, &name(0, 0))).unwrap();
+    let before = path(&farm);
+    offers.iter().for_each(|offer| farm.built(agent, offer, 1));
+    assert_eq!(before - path(&farm), (1 << LAYERS) - 1);
 }
