@@ -159,15 +159,11 @@ fn waits_for(reign: &Reign, build: &Build, missing: u32) -> String {
 }
 
 fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
-    let mut fitting = reign.core().state().agents().filter(|(_, agent)| agent.fits(build)).peekable();
-    if fitting.peek().is_none() {
-        let features: Vec<_> = build.recipe.features.iter().map(String::as_str).collect();
-        let with = if features.is_empty() { String::new() } else { format!(" with {}", features.join(", ")) };
-        let (system, store_dir) = (&build.recipe.system, &build.recipe.store_dir);
-        return format!("no agent for {system} and {store_dir}{with} has been seen");
-    }
     if !reign.core().state().gives_leases(reign.heard()) {
         return "a slot; a scheduler that has just started hears first what agents hold".into();
+    }
+    if !reign.core().state().agents().any(|(_, agent)| agent.fits(build)) {
+        return nobody_for(build);
     }
     if reign.core().state().is_at_limit(build, reign.core().limits()) {
         return "a slot; its client has as many builds under way as it may".into();
@@ -176,6 +172,21 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
         Place::Anywhere => "a slot".into(),
         Place::Stores(_) => "a slot on an agent whose store has its inputs, or reaches a server that has them".into(),
     }
+}
+
+/// Agents that were not heard for longer than a lease are not known any more.
+fn nobody_for(build: &Build) -> String {
+    let tag = |(key, value): (&String, &String)| format!("the tag {key}={value}");
+    let with: Vec<String> = build.recipe.features.iter().cloned().chain(build.terms.on.iter().map(tag)).collect();
+    let without: Vec<String> = build.terms.not_on.iter().map(tag).collect();
+    let (system, store_dir) = (&build.recipe.system, &build.recipe.store_dir);
+    let mut words = format!("no agent for {system} and {store_dir}");
+    for (word, things) in [("with", with), ("without", without)] {
+        if !things.is_empty() {
+            words.push_str(&format!(" {word} {}", things.join(", ")));
+        }
+    }
+    words + " is here"
 }
 
 /// An agent in one line.
