@@ -24,11 +24,13 @@ pub struct Options {
     pub download_tries: u32,
     /// Caches of other farms, which the pool `substitutes` is asked about.
     pub servers: Vec<Cache>,
+    /// Further words of the scheduler's command line.
+    pub words: Vec<&'static str>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lease_secs: 10, beat_secs: 1, hook_pools: Vec::new(), download_tries: 4, servers: Vec::new() }
+        Self { lease_secs: 10, beat_secs: 1, hook_pools: Vec::new(), download_tries: 4, servers: Vec::new(), words: Vec::new() }
     }
 }
 
@@ -71,6 +73,7 @@ impl Command {
         let command = command.flag("--beat-secs", options.beat_secs.to_string());
         let command = command.flag("--download-tries", options.download_tries.to_string());
         let command = command.each("--hook-pool", &options.hook_pools);
+        let command = options.words.iter().fold(command, |command, word| command.word(word));
         if options.servers.is_empty() { command.0 } else { command.word("--ask-substitutes").0 }
     }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use drover_messages::agent::{Beat, BeatAnswer, Held, Hello, Order, Phase};
+use drover_messages::agent::{Abort, Beat, BeatAnswer, Held, Hello, Order, Phase};
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::report::{Outcome, Report};
-use drover_messages::{AgentId, Generation, ReportId, StoreId};
+use drover_messages::{AgentId, AttemptId, Generation, ReportId, StoreId};
 use drover_nats::permissions::Who;
 use drover_nats::{Bus, Filter, Login, Subject};
 use drover_store::StoreDir;
@@ -27,6 +27,7 @@ pub struct FakeAgent {
     bus: Bus,
     held: Arc<Mutex<Hands>>,
     offers: mpsc::UnboundedReceiver<Offer>,
+    aborts: mpsc::UnboundedReceiver<AttemptId>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -35,20 +36,81 @@ pub struct FakeAgent {
 struct Hands {
     generation: Generation,
     held: Vec<Held>,
+    not_ready: Option<String>,
+    /// Whether it goes on with what it is told to stop.
+    clings: bool,
+    stopped: BTreeSet<AttemptId>,
+}
+
+impl Hands {
+    fn obey(&mut self, answer: &BeatAnswer) {
+        self.generation = self.generation.max(answer.generation);
+        for verdict in &answer.verdicts {
+            match verdict.order {
+                Order::Settled => self.held.retain(|held| held.attempt != verdict.attempt),
+                Order::Abort => self.stop(verdict.attempt),
+                _ => {}
+            }
+        }
+    }
+
+    /// It is to stop this.
+    fn stop(&mut self, attempt: AttemptId) {
+        if self.clings {
+            self.stopped.insert(attempt);
+        } else {
+            self.held.retain(|held| held.attempt != attempt);
+        }
+    }
 }
 
 impl FakeAgent {
     /// Joins the farm, with a store of its own and one slot.
     pub async fn join(farm: &mut Farm) -> Self {
+        Self::join_as(farm, |_| {}).await
+    }
+
+    /// Joins the farm and says of itself what the test wants.
+    pub async fn join_as(farm: &mut Farm, alter: impl FnOnce(&mut Hello)) -> Self {
         let id = AgentId::new();
         let login = farm.nats.login(Who::Agent(id)).await;
         let bus = Bus::connect(&login).await.unwrap();
         let held = Arc::<Mutex<Hands>>::default();
         let (sender, offers) = mpsc::unbounded_channel();
+        let (orders, aborts) = mpsc::unbounded_channel();
         let answering = answer_offers(bus.clone(), id, held.clone(), sender).await;
-        hello(&bus, id, &held).await;
-        let beating = tokio::spawn(beat(bus.clone(), id, held.clone()));
-        Self { id, login, bus, held, offers, tasks: vec![answering, beating] }
+        let obeying = hear_orders(&bus, id, held.clone(), orders).await;
+        let mut introduction = introduction(id);
+        alter(&mut introduction);
+        hello(&bus, id, &held, &introduction).await;
+        let beating = tokio::spawn(beat(bus.clone(), id, held.clone(), introduction));
+        Self { id, login, bus, held, offers, aborts, tasks: vec![answering, obeying, beating] }
+    }
+
+    /// The next attempt that it was told to stop.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn abort(&mut self) -> AttemptId {
+        tokio::time::timeout(PATIENCE, self.aborts.recv()).await.expect("an order comes").expect("an order")
+    }
+
+    /// From now on it does not let go of what it is told to stop.
+    pub fn cling(&mut self) {
+        self.held.lock().unwrap().clings = true;
+    }
+
+    /// Lets go of everything that it was told to stop, from now on.
+    pub fn let_go(&mut self) {
+        let mut hands = self.held.lock().unwrap();
+        hands.clings = false;
+        let stopped = std::mem::take(&mut hands.stopped);
+        hands.held.retain(|held| !stopped.contains(&held.attempt));
+    }
+
+    /// Says from its next beat on why it takes no builds.
+    pub fn is_not_ready(&mut self, why: &str) {
+        self.held.lock().unwrap().not_ready = Some(why.into());
     }
 
     /// The next offer that it has accepted.
@@ -129,8 +191,24 @@ fn hold(all: &mut Hands, offer: &Offer) -> bool {
     is_new
 }
 
-async fn hello(bus: &Bus, id: AgentId, held: &Mutex<Hands>) {
-    let hello = Hello {
+async fn hear_orders(
+    bus: &Bus,
+    id: AgentId,
+    held: Arc<Mutex<Hands>>,
+    sender: mpsc::UnboundedSender<AttemptId>,
+) -> JoinHandle<()> {
+    let mut orders = bus.subscribe(&Filter::OrdersOf(id)).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(incoming) = orders.next().await {
+            let Abort { attempt, .. } = incoming.decode().unwrap();
+            held.lock().unwrap().stop(attempt);
+            let _ = sender.send(attempt);
+        }
+    })
+}
+
+fn introduction(id: AgentId) -> Hello {
+    Hello {
         name: format!("fake-{id}"),
         version: "0".into(),
         store_dir: StoreDir::nix(),
@@ -142,27 +220,30 @@ async fn hello(bus: &Bus, id: AgentId, held: &Mutex<Hands>) {
         resources: BTreeMap::new(),
         tags: BTreeMap::new(),
         servers: BTreeSet::new(),
-        beat: status(held),
-    };
-    let answer: BeatAnswer = bus.request(&Subject::Hello { agent: id }, &hello, ANSWER_WITHIN).await.unwrap();
-    held.lock().unwrap().generation = answer.generation;
+        beat: status(&Mutex::default()),
+    }
 }
 
-async fn beat(bus: Bus, id: AgentId, held: Arc<Mutex<Hands>>) {
+async fn hello(bus: &Bus, id: AgentId, held: &Mutex<Hands>, introduction: &Hello) {
+    let hello = Hello { beat: status(held), ..introduction.clone() };
+    let answer: BeatAnswer = bus.request(&Subject::Hello { agent: id }, &hello, ANSWER_WITHIN).await.unwrap();
+    held.lock().unwrap().obey(&answer);
+}
+
+async fn beat(bus: Bus, id: AgentId, held: Arc<Mutex<Hands>>, introduction: Hello) {
     loop {
         tokio::time::sleep(BEAT_EVERY).await;
         let answer = bus.request::<_, BeatAnswer>(&Subject::Beat { agent: id }, &status(&held), ANSWER_WITHIN).await;
-        if let Ok(answer) = answer {
-            let mut held = held.lock().unwrap();
-            for verdict in answer.verdicts.iter().filter(|verdict| matches!(verdict.order, Order::Settled | Order::Abort)) {
-                held.held.retain(|held| held.attempt != verdict.attempt);
-            }
+        match answer {
+            Ok(answer) if answer.hello => hello(&bus, id, &held, &introduction).await,
+            Ok(answer) => held.lock().unwrap().obey(&answer),
+            Err(_) => {}
         }
     }
 }
 
 fn status(held: &Mutex<Hands>) -> Beat {
     let held = held.lock().unwrap();
-    let (generation, held) = (held.generation, held.held.clone());
-    Beat { generation, load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held }
+    let (generation, not_ready, held) = (held.generation, held.not_ready.clone(), held.held.clone());
+    Beat { generation, load_percent: 0, store_free_bytes: 1 << 40, not_ready, held }
 }

@@ -62,7 +62,7 @@ impl Folder {
     }
 
     /// The file of a login's password, which is written.
-    pub(crate) fn password_file(&self, login: &Login) -> PathBuf {
+    pub fn password_file(&self, login: &Login) -> PathBuf {
         let path = self.join(&format!("{}.password", login.user));
         write_secret(&path, &login.password);
         path

@@ -19,7 +19,7 @@ pub use until::until;
 
 /// Stores with daemons of their own.
 #[path = "../../daemon/tests/support/mod.rs"]
-#[allow(missing_docs)] // Shared with the tests of other crates.
+#[allow(missing_docs, clippy::module_inception)] // Shared with the tests of other crates.
 pub mod lab;
 
 mod farm;
@@ -33,6 +33,7 @@ mod build;
 pub use build::{Ended, Submitted};
 mod audit;
 pub use audit::Audit;
+mod explain;
 
 mod recipe;
 pub use recipe::Recipe;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use drover_bucket::{Bucket, HashPart, Key};
 use drover_messages::report::{Built, Outcome, Times, Uploaded, UploadedOutput};
 use drover_messages::request::{Mode, Nar, Root, Submit, Terms};
-use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId, Timestamp};
-use drover_nats::Subject;
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, SubmissionId, Timestamp};
+use drover_nats::{Bus, Subject};
 use drover_store::nar::{HashingWriter, dump};
 use drover_store::{Derivation, DrvPath, Modulo, Output, OutputName, PackId, PackWriter, Sha256, StoreDir, StorePath};
 use uuid::Uuid;
@@ -27,6 +27,11 @@ pub struct Recipe {
 impl Recipe {
     /// A derivation of this name, unlike any before, that needs `inputs`.
     pub fn new(name: &str, inputs: &[&Recipe]) -> Self {
+        Self::requiring(name, inputs, "x86_64-linux", "")
+    }
+
+    /// As [`Recipe::new`], for another system, and for agents with these features, which blanks part.
+    pub fn requiring(name: &str, inputs: &[&Recipe], system: &str, features: &str) -> Self {
         let store = StoreDir::nix();
         let salt = Uuid::now_v7().to_string().into_bytes();
         let mut modulo = Modulo::new();
@@ -38,11 +43,14 @@ impl Recipe {
             outputs: BTreeMap::from([(OutputName::OUT, Output { path: placeholder(name), fixed: None })]),
             input_drvs: inputs.iter().map(|input| (input.drv.clone(), BTreeSet::from([OutputName::OUT]))).collect(),
             input_srcs: BTreeSet::new(),
-            system: "x86_64-linux".into(),
+            system: system.into(),
             builder: b"/bin/sh".to_vec(),
             args: Vec::new(),
             env: BTreeMap::from([(b"name".to_vec(), name.into()), (b"out".to_vec(), Vec::new()), (b"salt".to_vec(), salt)]),
         };
+        if !features.is_empty() {
+            derivation.env.insert(b"requiredSystemFeatures".to_vec(), features.into());
+        }
         let draft = derivation.path(&store, name).unwrap();
         let out = modulo.add(&store, &draft, &derivation).unwrap().outputs[&OutputName::OUT].clone();
         derivation.outputs.insert(OutputName::OUT, Output { path: out.clone(), fixed: None });
@@ -80,9 +88,25 @@ impl Farm {
 
     /// Submits the last of `recipes`, as `drover build` would, and gives the submission.
     pub async fn submit_recipes(&self, recipes: &[&Recipe]) -> SubmissionId {
+        self.submit_altered(recipes, |_| {}).await
+    }
+
+    /// As [`Farm::submit_recipes`], with what the test wants of it.
+    pub async fn submit_altered(&self, recipes: &[&Recipe], alter: impl FnOnce(&mut Submit)) -> SubmissionId {
+        self.submit_as(&self.bus, self.client, recipes, alter).await
+    }
+
+    /// As [`Farm::submit_altered`], as another client.
+    pub async fn submit_as(
+        &self,
+        bus: &Bus,
+        client: ClientId,
+        recipes: &[&Recipe],
+        alter: impl FnOnce(&mut Submit),
+    ) -> SubmissionId {
         let root = recipes.last().unwrap();
         let submission = SubmissionId::new();
-        let submit = Submit {
+        let mut submit = Submit {
             submission,
             store_dir: StoreDir::nix(),
             roots: vec![Root { build: BuildId::derived(submission, &root.drv), drv: root.drv.clone() }],
@@ -95,8 +119,10 @@ impl Farm {
             terms: Terms::default(),
             submitted_at: Timestamp::now(),
         };
-        let subject = Subject::Submit { client: self.client, submission };
-        self.bus.publish(&subject, &submit, &submission.to_string()).await.unwrap();
+        alter(&mut submit);
+        let submission = submit.submission;
+        let subject = Subject::Submit { client, submission };
+        bus.publish(&subject, &submit, &submission.to_string()).await.unwrap();
         submission
     }
 

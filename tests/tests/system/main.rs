@@ -14,5 +14,10 @@ mod packs;
 mod elsewhere;
 mod hello;
 
+mod why;
+mod wishes;
+mod lists;
+mod dead;
+
 mod nats_cli;
 mod compose;
