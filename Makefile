@@ -1,9 +1,10 @@
 # What people and CI type. Everything is built once, with the dev profile, in which dependencies and hashing are optimised.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.cache/tools:$(PATH)
+export DROVER_CORPORA ?= $(CURDIR)/../shared/corpora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-guix test check bench build sim
+.PHONY: help demo demo-guix test check bench bench-core bench-makespan build sim
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -38,3 +39,11 @@ bench: ## overhead over the bare daemon; ends in lines "result NAME VALUE UNIT"
 	cargo build --release --workspace --bins
 	cargo run --release --package drover-tests --bin bench
 	cargo run --release --package drover-store --example drv_verify -- --ours
+
+bench-core: ## the scheduler's core alone, over a graph of 30,000 builds: how fast, and how much memory
+	cargo run --release --package drover-scheduler-core --example bench_core -- --by-input
+
+bench-makespan: ## how near to the best that is possible the scheduler's order comes, beside plain first-in-first-out, in virtual time
+	@if [ ! -e "$$DROVER_CORPORA/guix-large.tar.zst" ]; then echo "SKIPPED: there is no guix-large.tar.zst in $$DROVER_CORPORA"; exit; fi; \
+	set -x; cargo run --release --package drover-cli -- simulate --graph "$$DROVER_CORPORA/guix-large.tar.zst" \
+	  --fleet cli/fleets/uneven.toml --seed 1 --known --bench
