@@ -36,10 +36,12 @@ lend_directories() {
   done
 }
 
-# overlay_accounts NEW ETC: the users and groups of ETC instead of ROOT's.
-overlay_accounts() {
-  mount --bind "$2/passwd" "$1/etc/passwd"
-  mount --bind "$2/group" "$1/etc/group"
+# overlay_settings NEW ETC: the users and groups of ETC instead of ROOT's; and how names of hosts are found, where ETC says that.
+overlay_settings() {
+  local name
+  for name in passwd group nsswitch.conf; do
+    if [ -e "$2/$name" ]; then mount --bind "$2/$name" "$1/etc/$name"; fi
+  done
 }
 
 # enter_root NEW: from here on, NEW is /.

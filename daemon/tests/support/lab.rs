@@ -78,6 +78,13 @@ impl Lab {
         self.done(self.script("stop").arg(self.dir.path()));
     }
 
+    /// Starts the daemon anew where no host has a name, so that every download fails at once, wherever this runs.
+    pub fn forget_hosts(&self) {
+        self.kill_daemon();
+        std::fs::write(self.dir.path().join("etc/nsswitch.conf"), "hosts: files\n").expect("settings can be written");
+        assert!(self.start_daemon());
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }
