@@ -221,3 +221,7 @@ fn after_same_time(id: Id) -> Id {
 fn build(id: Id) -> BuildId {
     BuildId::from_uuid(Uuid::from_bytes(id))
 }
+
+#[cfg(test)]
+#[path = "find_tests.rs"]
+mod tests;
