@@ -88,11 +88,21 @@ fn meet(reign: &Reign, found: &mut Found, needed_by: BuildId, path: &StorePath, 
     let makers: Vec<BuildId> =
         state.makers(path).filter(|build| !matches!(build.state, BuildState::Succeeded { .. })).map(|b| b.id).collect();
     if makers.is_empty() && found.dead_ends.len() < MAX_PAGE && found.dead_ends.iter().all(|(known, _)| known != path) {
-        found.dead_ends.push((path.clone(), item.words()));
+        found.dead_ends.push((path.clone(), dead_end(reign, path, item)));
     }
     let new: BTreeSet<BuildId> = makers.into_iter().filter(|id| !found.needed_by.contains_key(id)).collect();
     found.needed_by.extend(new.iter().map(|id| (*id, Some(needed_by))));
     new.into_iter().collect()
+}
+
+fn dead_end(reign: &Reign, path: &StorePath, item: &ItemState) -> String {
+    let losses = reign.core().state().recorded_item(path).map_or(0, |item| item.losses);
+    match item {
+        ItemState::Lost if losses >= reign.core().limits().losses => {
+            format!("lost {losses} times: it is made again when a build that needs it is retried")
+        }
+        item => item.words(),
+    }
 }
 
 /// What speaks against each agent, for a build that waits for a slot; the agents of which the same is true together, those
