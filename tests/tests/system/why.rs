@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::agent::Hello;
 use drover_messages::query::StateName;
 use drover_messages::report::{Failed, Outcome, Times};
-use drover_messages::request::Submit;
+use drover_messages::request::{Root, Submit};
 use drover_messages::{BuildId, Cause};
+use drover_store::DrvPath;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
 const SYSTEM: &str = "x86_64-linux";
@@ -264,6 +265,69 @@ async fn an_input_that_no_build_makes_is_named() {
     assert_eq!((&why.dead_ends[0].0, why.build.state), (&below.out, StateName::Waiting));
     let said = farm.told(&["why", &why.build.build.to_string()]).await;
     assert!(said.contains(&format!("cannot be had\n  /nix/store/{}", below.out)), "{said}");
+}
+
+#[tokio::test]
+async fn an_input_that_is_known_to_fail_is_not_tried_again_unless_that_is_asked_for() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let below = Recipe::new("below", &[]);
+    let first = submit(&farm, &below).await;
+    let offer = agent.offer().await;
+    agent.report(&offer, failed(Cause::BuilderFailed)).await;
+    farm.until_why(first, |why| why.build.state == StateName::Failed).await;
+    let (input, build) = submit_both(&farm, &below, &Recipe::new("above", &[&below])).await;
+    let why = farm.until_why(build, |why| why.build.state == StateName::Blocked).await;
+    let cause = &why.causes[0].build;
+    assert_eq!((cause.build, cause.reason.as_str()), (input, "another build of it failed not long ago"));
+
+    let hopeful = Recipe::new("hopeful", &[&below]);
+    let submission = farm.submit_altered(&[&below, &hopeful], |submit| submit.terms.known_failures = true).await;
+    let again = agent.offer().await;
+    assert_eq!((again.build, &again.drv), (BuildId::derived(submission, &below.drv), &below.drv));
+}
+
+#[tokio::test]
+async fn an_input_that_is_lost_again_and_again_is_named_and_made_again_when_that_is_asked_for() {
+    const LOSSES: usize = 5;
+    let Some(mut farm) = farm().await else { return };
+    let mut maker = FakeAgent::join(&mut farm).await;
+    let kept_for_users = |hello: &mut Hello| {
+        hello.max_parallel_builds = LOSSES as u32;
+        hello.features = vec!["user".into()];
+        hello.mandatory_features = BTreeSet::from(["user".into()]);
+    };
+    let mut user = FakeAgent::join_as(&mut farm, kept_for_users).await;
+    let below = Recipe::new("below", &[]);
+    let above = |n| Recipe::requiring(&format!("above-{n}"), &[&below], SYSTEM, "user");
+    let above: Vec<Recipe> = (0..LOSSES).map(above).collect();
+    let recipes: Vec<&Recipe> = [&below].into_iter().chain(&above).collect();
+    farm.submit_altered(&recipes, |submit| {
+        let root = |drv: &DrvPath| Root { build: BuildId::derived(submit.submission, drv), drv: drv.clone() };
+        submit.roots = above.iter().map(|above| root(&above.drv)).collect();
+    })
+    .await;
+
+    let mut users = Vec::new();
+    for n in 0..LOSSES {
+        let offer = maker.offer().await;
+        maker.report(&offer, below.built()).await;
+        let (outcome, _) = below.upload(&farm.bucket(), maker.id, offer.attempt, "words").await;
+        maker.report(&offer, outcome).await;
+        while users.len() < LOSSES {
+            users.push(user.offer().await);
+        }
+        farm.until_why(offer.build, |why| why.build.available).await;
+        std::fs::remove_file(farm.folder.bucket().join(below.narinfo().to_string())).unwrap();
+        let missing = Cause::InputsUnavailable { missing: vec![below.out.clone()] };
+        user.report(&users[n], failed(missing)).await;
+    }
+    let build = users[LOSSES - 1].build;
+    let why = farm.until_why(build, |why| !why.dead_ends.is_empty()).await;
+    assert_eq!(why.dead_ends[0].0, below.out);
+    assert!(why.dead_ends[0].1.starts_with("lost 5 times"), "{:?}", why.dead_ends);
+    assert_eq!(farm.told(&["retry", &build.to_string()]).await, "1 build is tried again.\n");
+    assert_eq!(maker.offer().await.drv, below.drv);
 }
 
 #[tokio::test]
