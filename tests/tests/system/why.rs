@@ -6,7 +6,10 @@ use drover_messages::agent::Hello;
 use drover_messages::query::StateName;
 use drover_messages::report::{Failed, Outcome, Times};
 use drover_messages::request::{Root, Submit};
+use drover_messages::substitutes::Elsewhere;
 use drover_messages::{BuildId, Cause};
+use drover_nats::permissions::Who;
+use drover_nats::{Bus, Filter, Pool};
 use drover_store::DrvPath;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
@@ -328,6 +331,32 @@ async fn an_input_that_is_lost_again_and_again_is_named_and_made_again_when_that
     assert!(why.dead_ends[0].1.starts_with("lost 5 times"), "{:?}", why.dead_ends);
     assert_eq!(farm.told(&["retry", &build.to_string()]).await, "1 build is tried again.\n");
     assert_eq!(maker.offer().await.drv, below.drv);
+}
+
+#[tokio::test]
+async fn an_input_that_only_other_servers_have_waits_for_an_agent_that_reaches_them() {
+    let words = vec!["--ask-substitutes"];
+    let Some(mut farm) = Farm::without_stores(Options { words, ..Options::default() }).await else { return };
+    let _agent = FakeAgent::join(&mut farm).await;
+    let below = Recipe::new("below", &[]);
+    let above = Recipe::new("above", &[&below]);
+    let found = BTreeMap::from([(below.out.clone(), BTreeSet::from(["https://other.example".to_owned()]))]);
+    let pool = Bus::connect(&farm.nats.login(Who::Hook(Pool::substitutes())).await).await.unwrap();
+    let mut questions = pool.subscribe(&Filter::QuestionsTo(Pool::substitutes())).await.unwrap();
+    let answering = tokio::spawn(async move {
+        while let Some(question) = questions.next().await {
+            question.respond(&Elsewhere { found: found.clone() }).await.unwrap();
+        }
+    });
+    let submission = farm.submit_recipes(&[&below, &above]).await;
+    let build = BuildId::derived(submission, &above.drv);
+    let why = farm.until_reason(build, "no agent of one store reaches all that it needs").await;
+    assert!(why.build.reason.contains("available at https://other.example only"), "{}", why.build.reason);
+
+    let servers = BTreeSet::from(["https://other.example".to_owned()]);
+    let mut reaching = FakeAgent::join_as(&mut farm, |hello| hello.servers = servers).await;
+    assert_eq!(reaching.offer().await.build, build);
+    answering.abort();
 }
 
 #[tokio::test]
