@@ -1,5 +1,7 @@
 //! `drover agent`: logins of build machines, how they do, and whether they take builds.
 
+mod shown;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,8 +14,7 @@ use uuid::Uuid;
 use crate::ask::Connection;
 use crate::exit::{Exit, bad_input};
 use crate::farm::FarmArgs;
-use crate::table::{Table, printable};
-use crate::{human, login};
+use crate::login;
 
 /// Make logins for build machines, see how those do, and let them take no builds.
 ///
@@ -110,8 +111,8 @@ async fn without_id(command: &Command, connection: &Connection) -> anyhow::Resul
             println!("{}", login::new(connection, Role::Agent, name, password_file).await?);
             Ok(())
         }
-        Command::List { json } => print(&all(connection).await?, *json),
-        Command::Show { agent, json } => show(&find(all(connection).await?, agent)?, *json),
+        Command::List { json } => shown::list(&all(connection).await?, *json),
+        Command::Show { agent, json } => shown::one(&find(all(connection).await?, agent)?, *json),
         Command::Drain { agents, deadline } => drain(connection, agents, true, *deadline).await,
         Command::Undrain { agents } => drain(connection, agents, false, None).await,
         Command::Password { .. } => Ok(()),
@@ -143,94 +144,12 @@ fn find(agents: Vec<AgentRow>, wanted: &str) -> anyhow::Result<AgentRow> {
     }
 }
 
-fn print(agents: &[AgentRow], json: bool) -> anyhow::Result<()> {
-    if json {
-        for agent in agents {
-            println!("{}", serde_json::to_string(agent)?);
-        }
-    } else if agents.is_empty() {
-        println!("No agent was ever seen. Make a login by `drover agent new`, then start drover-agent with it.");
-    } else {
-        print!("{}", table(agents));
-    }
-    Ok(())
-}
-
-fn table(agents: &[AgentRow]) -> Table {
-    let mut table = Table::new(&["AGENT", "NAME", "HEARD", "LEASES", "STORE", "SYSTEMS", "TAGS", "STATE"]);
-    for agent in agents {
-        table.row([
-            agent.agent.to_string(),
-            agent.name.clone(),
-            heard(agent),
-            leases(agent),
-            agent.store_dir.as_ref().map(|dir| dir.to_string()).unwrap_or_default(),
-            agent.systems.join(","),
-            tags(agent).join(","),
-            state(agent),
-        ]);
-    }
-    table
-}
-
-fn show(agent: &AgentRow, json: bool) -> anyhow::Result<()> {
-    if json {
-        println!("{:#}", serde_json::to_value(agent)?);
-        return Ok(());
-    }
-    print!("{}", in_words(agent));
-    Ok(())
-}
-
-fn in_words(agent: &AgentRow) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<12}{}\n", printable(value)));
-    line("agent", &agent.agent.to_string());
-    line("name", &agent.name);
-    line("state", &state(agent));
-    line("heard", &heard(agent));
-    line("leases", &format!("{} (it runs {} at once)", agent.leases, agent.max_parallel_builds));
-    if let Some(store_dir) = &agent.store_dir {
-        line("store", &store_dir.to_string());
-    }
-    for (name, values) in [("system", &agent.systems), ("feature", &agent.features), ("tag", &tags(agent))] {
-        values.iter().for_each(|value| line(name, value));
-    }
-    agent.servers.iter().for_each(|server| line("server", server));
-    text
-}
-
-fn heard(agent: &AgentRow) -> String {
-    agent.silent_millis.map_or_else(|| "never".into(), |millis| format!("{} ago", human::duration(millis)))
-}
-
-fn leases(agent: &AgentRow) -> String {
-    format!("{}/{}", agent.leases, agent.max_parallel_builds)
-}
-
-fn tags(agent: &AgentRow) -> Vec<String> {
-    agent.tags.iter().map(|(key, value)| format!("{key}={value}")).collect()
-}
-
-/// All that keeps builds from it, or that it is ready.
-fn state(agent: &AgentRow) -> String {
-    let mut words = Vec::new();
-    if !agent.alive {
-        words.push("lost".to_owned());
-    }
-    if agent.drained {
-        words.push("drained".into());
-    }
-    words.extend(agent.quarantine.as_ref().map(|why| format!("in quarantine: {why}")));
-    words.extend(agent.not_ready.as_ref().filter(|_| agent.alive).map(|why| format!("not ready: {why}")));
-    if words.is_empty() { "ready".into() } else { words.join(", ") }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
+    use shown::tests::row;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -278,25 +197,6 @@ mod tests {
         assert_eq!(crate::exit::of_error(&error), Exit::BadInput);
     }
 
-    fn row(name: &str) -> AgentRow {
-        AgentRow {
-            agent: drover_messages::AgentId::new(),
-            name: name.into(),
-            alive: true,
-            not_ready: None,
-            store_dir: None,
-            systems: vec!["x86_64-linux".into()],
-            features: Vec::new(),
-            max_parallel_builds: 2,
-            servers: Default::default(),
-            tags: std::collections::BTreeMap::from([("site".into(), "berlin".into())]),
-            drained: false,
-            quarantine: None,
-            leases: 1,
-            silent_millis: Some(1500),
-        }
-    }
-
     #[test]
     fn an_agent_is_found_by_its_id_or_by_its_name_if_no_other_has_it() {
         let agents = vec![row("a"), row("b"), row("b")];
@@ -305,13 +205,5 @@ mod tests {
         for nobody in ["b", "c"] {
             assert_eq!(crate::exit::of_error(&find(agents.clone(), nobody).unwrap_err()), Exit::BadInput);
         }
-    }
-
-    #[test]
-    fn all_that_keeps_builds_from_an_agent_is_said() {
-        assert_eq!(state(&row("a")), "ready");
-        let kept = AgentRow { drained: true, quarantine: Some("its disk is full".into()), ..row("a") };
-        assert_eq!(state(&kept), "drained, in quarantine: its disk is full");
-        assert!(in_words(&kept).contains("\ntag         site=berlin\n"), "{}", in_words(&kept));
     }
 }
