@@ -1,0 +1,187 @@
+//! Builds that wait for an agent or for a slot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::Cause;
+use drover_messages::agent::Hello;
+use drover_messages::query::StateName;
+use drover_tests::{FakeAgent, Farm, Options, Recipe};
+
+use super::{SYSTEM, failed, farm, fill, submit, submit_altered, submit_both, tag};
+
+#[tokio::test]
+async fn what_no_agent_can_build_says_so_at_once() {
+    let Some(mut farm) = farm().await else { return };
+    let agent = FakeAgent::join(&mut farm).await;
+    let foreign = submit(&farm, &Recipe::requiring("foreign", &[], "riscv64-linux", "")).await;
+    let why = farm.until_objection(foreign, agent.id, "it does not build for riscv64-linux").await;
+    assert_eq!(why.build.state, StateName::Ready);
+    assert_eq!(why.build.reason, "no agent for riscv64-linux and /nix/store is here");
+
+    let special = submit(&farm, &Recipe::requiring("special", &[], SYSTEM, "kvm")).await;
+    let why = farm.until_objection(special, agent.id, "it lacks kvm").await;
+    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store with kvm is here"));
+}
+
+#[tokio::test]
+async fn a_build_that_waits_for_a_slot_says_which_agents_are_full() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    fill(&farm, &mut agent, |_| {}).await;
+    let late = submit(&farm, &Recipe::new("late", &[])).await;
+    let why = farm.until_objection(late, agent.id, "all of its 1 slots are taken").await;
+    assert_eq!((why.build.reason.as_str(), why.chain.len()), ("a slot", 1));
+
+    let said = farm.told(&["why", &late.to_string()]).await;
+    assert!(said.starts_with(&format!("late ({late}) ready: a slot\n")), "{said}");
+    assert!(said.contains(&format!("  1 agent (fake-{}): all of its 1 slots are taken\n", agent.id)), "{said}");
+}
+
+#[tokio::test]
+async fn a_deferred_build_says_what_went_wrong_on_the_farm() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let build = submit(&farm, &Recipe::new("unlucky", &[])).await;
+    // The third delay is long enough to be looked at.
+    for _ in 0..3 {
+        let offer = agent.offer().await;
+        agent.report(&offer, failed(Cause::DaemonGone)).await;
+    }
+    let why = farm.until_why(build, |why| why.build.state == StateName::Deferred).await;
+    assert_eq!(why.build.reason, "the store daemon went away: it is tried again soon");
+}
+
+#[tokio::test]
+async fn an_agent_that_failed_a_build_by_the_farms_fault_waits_for_another_to_try_it() {
+    let Some(mut farm) = farm().await else { return };
+    let mut busy = FakeAgent::join_as(&mut farm, |hello| hello.tags = tag("name", "busy")).await;
+    fill(&farm, &mut busy, |submit| submit.terms.on = tag("name", "busy")).await;
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let build = submit(&farm, &Recipe::new("unlucky", &[])).await;
+    let offer = agent.offer().await;
+    agent.report(&offer, failed(Cause::DiskFull)).await;
+    let why = farm.until_objection(build, agent.id, "it failed there, and another agent is to try it first").await;
+    assert!(why.causes[0].agents.iter().any(|verdict| verdict.why_not == "all of its 1 slots are taken"), "{why:#?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_drained_or_not_ready_or_away_says_so() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let drained = farm.told(&["agent", "drain", "fake-*"]).await;
+    assert_eq!(drained.trim(), agent.id.to_string());
+    let build = submit(&farm, &Recipe::new("patient", &[])).await;
+    farm.until_objection(build, agent.id, "it is drained").await;
+    let shown = farm.told(&["agent", "show", &agent.id.to_string()]).await;
+    assert!(shown.contains("state       drained\n"), "{shown}");
+
+    agent.is_not_ready("the cache cannot be reached");
+    farm.until_objection(build, agent.id, "it is not ready: the cache cannot be reached").await;
+    let mut gone = FakeAgent::join(&mut farm).await;
+    assert_eq!(gone.offer().await.build, build);
+    gone.fall_silent();
+    let next = submit(&farm, &Recipe::new("next", &[])).await;
+    farm.until_objection(next, gone.id, "it was not heard lately").await;
+    farm.until_reason(build, "a slot").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_fails_again_and_again_is_in_quarantine_and_says_why() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let build = submit(&farm, &Recipe::new("first", &[])).await;
+    for n in 0..5 {
+        let offer = agent.offer().await;
+        agent.report(&offer, failed(Cause::DiskFull)).await;
+        submit(&farm, &Recipe::new(&format!("further-{n}"), &[])).await;
+    }
+    let words = "it is in quarantine: the newest of its failures: the agent's disk is full";
+    farm.until_objection(build, agent.id, words).await;
+    let list = farm.told(&["agent", "list"]).await;
+    assert!(list.contains("in quarantine: the newest of its failures"), "{list}");
+}
+
+#[tokio::test]
+async fn what_a_user_asks_of_agents_and_what_agents_are_kept_for_is_told() {
+    let Some(mut farm) = farm().await else { return };
+    let kept = |hello: &mut Hello| {
+        hello.tags = tag("site", "berlin");
+        hello.features = vec!["kvm".into()];
+        hello.mandatory_features = BTreeSet::from(["kvm".into()]);
+    };
+    let agent = FakeAgent::join_as(&mut farm, kept).await;
+    let special = || Recipe::requiring("special", &[], SYSTEM, "kvm");
+    let elsewhere = submit_altered(&farm, &special(), |submit| submit.terms.on = tag("site", "paris")).await;
+    let why = farm.until_objection(elsewhere, agent.id, "it has not the tag site=paris").await;
+    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store with kvm, the tag site=paris is here"));
+    let not_there = submit_altered(&farm, &special(), |submit| submit.terms.not_on = tag("site", "berlin")).await;
+    farm.until_objection(not_there, agent.id, "it has the tag site=berlin").await;
+    let ordinary = submit(&farm, &Recipe::new("ordinary", &[])).await;
+    farm.until_objection(ordinary, agent.id, "it takes only builds that require kvm").await;
+}
+
+#[tokio::test]
+async fn a_build_that_takes_more_than_there_is_or_than_is_left_says_how_much() {
+    let Some(mut farm) = farm().await else { return };
+    let roomy = |hello: &mut Hello| {
+        hello.max_parallel_builds = 4;
+        hello.resources = BTreeMap::from([("mem".into(), 16)]);
+    };
+    let mut agent = FakeAgent::join_as(&mut farm, roomy).await;
+    let huge = submit(&farm, &Recipe::requiring("huge", &[], SYSTEM, "mem:32")).await;
+    farm.until_objection(huge, agent.id, "the build takes 32 of mem, and it has 16 in all").await;
+    submit(&farm, &Recipe::requiring("large", &[], SYSTEM, "mem:12")).await;
+    agent.offer().await;
+    let second = submit(&farm, &Recipe::requiring("second", &[], SYSTEM, "mem:12")).await;
+    farm.until_objection(second, agent.id, "the build takes 12 of mem, and 4 are free").await;
+}
+
+#[tokio::test]
+async fn a_build_that_is_to_go_elsewhere_than_the_one_before_says_where_that_was() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let recipe = Recipe::new("doubtful", &[]);
+    let first = submit(&farm, &recipe).await;
+    let offer = agent.offer().await;
+    agent.report(&offer, failed(Cause::BuilderFailed)).await;
+    farm.until_why(first, |why| why.build.state == StateName::Failed).await;
+    let apart = submit_altered(&farm, &recipe, |submit| submit.terms.apart = true).await;
+    farm.until_objection(apart, agent.id, "it has built the same derivation before").await;
+}
+
+#[tokio::test]
+async fn a_build_whose_inputs_are_only_in_one_store_yet_says_who_lacks_them() {
+    let Some(mut farm) = farm().await else { return };
+    let mut holder = FakeAgent::join(&mut farm).await;
+    let below = Recipe::new("below", &[]);
+    let (_, build) = submit_both(&farm, &below, &Recipe::new("above", &[&below])).await;
+    let offer = holder.offer().await;
+    farm.told(&["agent", "drain", &holder.id.to_string()]).await;
+    holder.report(&offer, below.built()).await;
+    let other = FakeAgent::join(&mut farm).await;
+    let why = farm.until_objection(build, other.id, "its store has not all inputs yet, and the cache neither").await;
+    assert!(why.build.reason.contains("an agent whose store has its inputs"), "{}", why.build.reason);
+}
+
+#[tokio::test]
+async fn a_client_that_has_all_the_slots_it_may_have_is_told_so() {
+    let words = vec!["--slots-per-client", "1"];
+    let Some(mut farm) = Farm::without_stores(Options { words, ..Options::default() }).await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    submit(&farm, &Recipe::new("first", &[])).await;
+    agent.offer().await;
+    let second = submit(&farm, &Recipe::new("second", &[])).await;
+    farm.until_reason(second, "its client has as many builds under way as it may").await;
+}
+
+#[tokio::test]
+async fn a_scheduler_that_has_just_started_says_that_it_hears_agents_first() {
+    let Some(mut farm) = Farm::without_stores(Options { beat_secs: 60, ..Options::default() }).await else { return };
+    let agent = FakeAgent::join(&mut farm).await;
+    farm.told(&["agent", "drain", &agent.id.to_string()]).await;
+    let build = submit(&farm, &Recipe::new("patient", &[])).await;
+    farm.until_objection(build, agent.id, "it is drained").await;
+    farm.scheduler.kill();
+    farm.run_scheduler().await;
+    farm.until_reason(build, "a scheduler that has just started hears first what agents hold").await;
+}
