@@ -19,12 +19,29 @@ const LOOKED_AT_TOGETHER: usize = 10_000;
 /// Turns that one question takes, where it is about what is in memory.
 const TURNS: usize = 50;
 
+/// Why there is no page.
+enum NoPage {
+    /// The reign is over: nobody waits for it any more.
+    Over,
+    Book(BookError),
+}
+
+impl From<BookError> for NoPage {
+    fn from(error: BookError) -> Self {
+        Self::Book(error)
+    }
+}
+
 /// A page; nothing, when the reign is over.
 pub(crate) async fn list(desk: &Desk, asked: AskBuilds) -> Option<Result<Builds, BookError>> {
     let is_open = |state| !matches!(state, StateName::Succeeded | StateName::Failed | StateName::Cancelled);
     let in_memory = asked.state.is_some_and(is_open) && is_about_everything(&asked);
     let asked = Arc::new(asked);
-    if in_memory { open(desk, asked).await } else { recorded(desk, asked).await }
+    match if in_memory { open(desk, asked).await } else { recorded(desk, asked).await } {
+        Ok(page) => Some(Ok(page)),
+        Err(NoPage::Book(error)) => Some(Err(error)),
+        Err(NoPage::Over) => None,
+    }
 }
 
 /// A page that grows.
@@ -56,49 +73,31 @@ impl Page {
 }
 
 /// Of what is recorded, by an index.
-async fn recorded(desk: &Desk, asked: Arc<AskBuilds>) -> Option<Result<Builds, BookError>> {
-    let book = desk.ask(|reign| reign.book().clone()).await?;
-    let mut filter = Filter::new(book.clone(), asked.clone());
-    let (found_in, question) = (book, asked.clone());
-    let Candidates { ids, more } = match beside(move || found_in.candidates(&question)).await? {
-        Ok(candidates) => candidates,
-        Err(error) => return Some(Err(error)),
-    };
+async fn recorded(desk: &Desk, asked: Arc<AskBuilds>) -> Result<Builds, NoPage> {
+    let book = desk.ask(|reign| reign.book().clone()).await.ok_or(NoPage::Over)?;
+    let (found_in, question) = (book.clone(), asked.clone());
+    let Candidates { ids, more } = beside(move || found_in.candidates(&question)).await?;
+    let mut filter = Filter::new(book, asked.clone());
     let mut page = Page::of(&asked);
-    let mut left = &ids[..];
-    while !left.is_empty() && page.room() > 0 {
-        let (these, rest) = left.split_at(left.len().min(SHOWN_TOGETHER));
+    for these in ids.chunks(SHOWN_TOGETHER) {
         let looked_at = these.to_vec();
-        let read = beside(move || {
-            let fitting = filter.read(&looked_at);
-            fitting.map(|fitting| (fitting, filter))
-        });
-        let fitting = match read.await? {
-            Ok((fitting, again)) => {
-                filter = again;
-                fitting
-            }
-            Err(error) => return Some(Err(error)),
-        };
+        let (fitting, again) = beside(move || filter.read(&looked_at).map(|fitting| (fitting, filter))).await?;
+        filter = again;
         let (state, room) = (asked.state, page.room());
-        match desk.ask(move |reign| show(reign, fitting, state, room)).await? {
-            Ok(shown) if shown.len() == room => {
-                let last = shown.last().map(|build| build.build);
-                page.add(shown, last);
-                let more = more || last != ids.last().copied();
-                return Some(Ok(page.end(more)));
-            }
-            Ok(shown) => page.add(shown, these.last().copied()),
-            Err(error) => return Some(Err(error)),
+        let shown = desk.ask(move |reign| show(reign, fitting, state, room)).await.ok_or(NoPage::Over)??;
+        let is_full = shown.len() == room;
+        let last = if is_full { shown.last().map(|build| build.build) } else { these.last().copied() };
+        page.add(shown, last);
+        if is_full {
+            return Ok(page.end(more || last != ids.last().copied()));
         }
-        left = rest;
     }
-    Some(Ok(page.end(more)))
+    Ok(page.end(more))
 }
 
-/// Does what waits for the disk where it holds up nobody. Nothing, if it died of it.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
+/// Does what waits for the disk where it holds up nobody.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, BookError> + Send + 'static) -> Result<T, NoPage> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| NoPage::Over)??)
 }
 
 /// At most so many of these builds as they are now, if they are in that state.
@@ -122,23 +121,19 @@ fn show(reign: &Reign, builds: Vec<Build>, state: Option<StateName>, most: usize
 }
 
 /// Of what is in memory: for states in which all builds are.
-async fn open(desk: &Desk, asked: Arc<AskBuilds>) -> Option<Result<Builds, BookError>> {
+async fn open(desk: &Desk, asked: Arc<AskBuilds>) -> Result<Builds, NoPage> {
     let mut page = Page::of(&asked);
     let mut range = ids(&asked);
     for _ in 0..TURNS {
         let (asked, most, these) = (asked.clone(), page.room().min(SHOWN_TOGETHER), range.clone());
-        match desk.ask(move |reign| look(reign, &asked, these, most)).await? {
-            Ok((shown, to)) => {
-                page.add(shown, to);
-                range.end = match to {
-                    Some(to) if page.room() > 0 => to,
-                    _ => return Some(Ok(page.end(to.is_some()))),
-                };
-            }
-            Err(error) => return Some(Err(error)),
+        let (shown, to) = desk.ask(move |reign| look(reign, &asked, these, most)).await.ok_or(NoPage::Over)??;
+        page.add(shown, to);
+        match to {
+            Some(to) if page.room() > 0 => range.end = to,
+            _ => return Ok(page.end(to.is_some())),
         }
     }
-    Some(Ok(page.end(true)))
+    Ok(page.end(true))
 }
 
 /// At most so many of the builds in memory with these ids, and the last that was looked at, if there are more.
