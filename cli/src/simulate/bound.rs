@@ -44,7 +44,9 @@ fn longest_path(graph: &Graph, fleet: &Fleet, millis: &[u64]) -> u64 {
         let speed = *fastest.entry(system).or_insert_with(|| {
             fleet.agents().filter(|agent| builds_for(agent, system)).map(|agent| agent.speed).fold(0.001, f64::max)
         });
-        let before = needs.iter().filter_map(|need| ends.get(*need)).max().copied().unwrap_or(0);
+        // What is planned later is taken to begin at once.
+        let end = |maker: &usize| ends.get(*maker).copied().unwrap_or(0);
+        let before = needs.iter().filter_map(|item| graph.makers[*item].iter().map(end).min()).max().unwrap_or(0);
         ends.push(before + took(*millis, speed));
     }
     ends.into_iter().max().unwrap_or(0)
@@ -87,6 +89,15 @@ mod tests {
         let found = bound("[[agents]]\ncount = 9\n[[agents]]\nspeed = 2", &[1_000, 2_000, 500]);
         assert_eq!((found.longest_path_millis, found.work_over_slots_millis), (1_500, 318));
         assert_eq!(found.millis(), 1_500);
+    }
+
+    #[test]
+    fn what_several_builds_make_is_there_when_the_first_is_done() {
+        let mut builds = graph(&[("a", &[]), ("b", &[]), ("c", &["a"])]).builds;
+        builds[1].recipe.outputs = builds[0].recipe.outputs.clone();
+        let graph = Graph::of(drover_store::StoreDir::nix(), builds);
+        let fleet = Fleet::parse("[[agents]]\nslots = 9").unwrap();
+        assert_eq!(Bound::of(&graph, &fleet, &[2_000, 5_000, 1_000]).longest_path_millis, 5_000);
     }
 
     #[test]

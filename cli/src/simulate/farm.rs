@@ -153,7 +153,12 @@ impl<'a> Farm<'a> {
 
     /// When all inputs could be fetched.
     fn ready_at(&self, build: usize) -> u64 {
-        self.ground.graph.needs[build].iter().map(|need| self.published[*need].1).max().unwrap_or(0)
+        let graph = self.ground.graph;
+        let at = |maker: &usize| {
+            let (open, at) = self.published[*maker];
+            if open == 0 { at } else { u64::MAX }
+        };
+        graph.needs[build].iter().filter_map(|item| graph.makers[*item].iter().map(at).min()).max().unwrap_or(0)
     }
 
     fn uploaded(&mut self, agent: usize, held: Held) -> anyhow::Result<()> {

@@ -33,8 +33,10 @@ pub(super) struct Graph {
     pub(super) builds: Vec<Planned>,
     /// Where each build stands in that list.
     pub(super) index: BTreeMap<BuildId, usize>,
-    /// For each build, the builds that make its inputs.
+    /// For each build, what it needs of that which builds make.
     pub(super) needs: Vec<Vec<usize>>,
+    /// For each such item, the builds that make it: of what is downloaded there may be several.
+    pub(super) makers: Vec<Vec<usize>>,
     /// Inputs that no build makes: they are there.
     pub(super) there: BTreeSet<StorePath>,
 }
@@ -93,15 +95,20 @@ impl Graph {
     /// Of builds that were planned.
     pub(super) fn of(store_dir: StoreDir, builds: Vec<Planned>) -> Self {
         let index = builds.iter().enumerate().map(|(n, planned)| (planned.id, n)).collect();
-        let products = |(n, planned): (usize, &Planned)| {
-            planned.recipe.outputs.values().map(move |product| (product.path.clone(), n)).collect::<Vec<_>>()
-        };
-        let makers: BTreeMap<StorePath, usize> = builds.iter().enumerate().flat_map(products).collect();
-        let inputs = |planned: &Planned| planned.recipe.inputs.iter().filter_map(|path| makers.get(path)).copied().collect();
-        let needs = builds.iter().map(|planned| BTreeSet::into_iter(inputs(planned)).collect()).collect();
+        let mut items: BTreeMap<&StorePath, usize> = BTreeMap::new();
+        let mut makers: Vec<Vec<usize>> = Vec::new();
+        for (n, planned) in builds.iter().enumerate() {
+            for product in planned.recipe.outputs.values() {
+                let item = *items.entry(&product.path).or_insert(makers.len());
+                makers.resize(makers.len().max(item + 1), Vec::new());
+                makers[item].push(n);
+            }
+        }
+        let needs = |planned: &Planned| planned.recipe.inputs.iter().filter_map(|path| items.get(path)).copied().collect();
+        let needs = builds.iter().map(needs).collect();
         let all = builds.iter().flat_map(|planned| &planned.recipe.inputs);
-        let there = all.filter(|path| !makers.contains_key(*path)).cloned().collect();
-        Self { store_dir, builds, index, needs, there }
+        let there = all.filter(|path| !items.contains_key(path)).cloned().collect();
+        Self { store_dir, index, needs, makers, there, builds }
     }
 }
 
