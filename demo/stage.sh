@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # root, store_script and stores are the demo's
+# shellcheck shell=bash disable=SC2154,SC2034  # root, store_script and stores are the demo's; served_url is for the demo
 # What every demo stands on: where it runs, how it talks, what it leaves out, how it cleans up. Sourced by demo/run and
 # demo/guix/run, which set `store_script` (demo/store-daemon or the like) and `stores` (the names of its stores).
 
