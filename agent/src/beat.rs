@@ -122,6 +122,7 @@ impl Heart {
             store_free_bytes: free_bytes(Path::new(self.config.store_dir.as_str())),
             not_ready,
             held,
+            ..Beat::default()
         }
     }
 }

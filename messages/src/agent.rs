@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_store::{DrvPath, StoreDir};
 use serde::{Deserialize, Serialize};
 
+use crate::holdings::{Fingerprint, Holdings, read_gained};
 use crate::{AgentId, AttemptId, BuildId, Epoch, Generation, Message, StoreId};
 
 /// The most systems, or features, of one agent.
@@ -51,7 +52,7 @@ impl Message for Hello {
 }
 
 /// An agent is alive, and says what it holds. Renews its leases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// The highest generation it has heard of.
     pub generation: Generation,
@@ -63,6 +64,17 @@ pub struct Beat {
     pub not_ready: Option<String>,
     /// Every attempt that is not settled yet.
     pub held: Vec<Held>,
+    /// Memory that is free or can be had, in MiB; `None` where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_free_mib: Option<u64>,
+    /// What its store holds, in place of all that was told before. It is told again until it was answered; hello has it
+    /// as soon as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holdings>,
+    /// What its store holds beyond that, told again until it was answered. At most
+    /// [`MAX_GAINED`](crate::holdings::MAX_GAINED).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_gained")]
+    pub gained: Vec<Fingerprint>,
 }
 
 impl Message for Beat {

@@ -12,6 +12,7 @@ mod readable;
 pub mod cause;
 
 pub mod admin;
+pub mod holdings;
 pub mod agent;
 pub mod event;
 pub mod offer;
@@ -24,5 +25,6 @@ pub mod wish;
 
 pub use cause::Cause;
 pub use envelope::{DecodeError, Format, Message, decode, encode};
+pub use holdings::{Fingerprint, Holdings};
 pub use ids::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, PublicationId, ReportId, StoreId, SubmissionId, WishId};
 pub use time::Timestamp;

@@ -49,7 +49,7 @@ impl Machine {
     /// What it says of itself.
     pub(super) fn beat(&self) -> Beat {
         let held = self.held.values().cloned().collect();
-        Beat { generation: Generation(1), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held }
+        Beat { generation: Generation(1), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held, ..Beat::default() }
     }
 
     /// Takes an offer, if there is a place.

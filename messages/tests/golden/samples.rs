@@ -12,7 +12,7 @@ use drover_messages::report::{Built, Checked, Failed, Kept, Outcome, Report, Sea
 use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit, Terms};
 use drover_messages::substitutes::{AskElsewhere, Elsewhere};
 use drover_messages::wish::{Target, Wish, Wished};
-use drover_messages::{Cause, Epoch, Generation, StoreId, Timestamp};
+use drover_messages::{Cause, Epoch, Fingerprint, Generation, Holdings, StoreId, Timestamp};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 use uuid::Uuid;
 
@@ -272,6 +272,9 @@ pub fn beat() -> Beat {
         store_free_bytes: 1 << 40,
         not_ready: Some("draining".into()),
         held: vec![held],
+        memory_free_mib: Some(48_000),
+        holds: Some(Holdings::of([Fingerprint::of(&path("zlib-1.3"))].into_iter())),
+        gained: vec![Fingerprint::of(&path("hello-2.12.1"))],
     }
 }
 

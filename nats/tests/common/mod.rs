@@ -32,7 +32,7 @@ pub async fn client(server: &mut NatsServer) -> (ClientId, Bus) {
 }
 
 pub fn beat() -> Beat {
-    Beat { generation: Generation(1), load_percent: 0, store_free_bytes: 1, not_ready: None, held: vec![] }
+    Beat { generation: Generation(1), load_percent: 0, store_free_bytes: 1, not_ready: None, held: vec![], ..Beat::default() }
 }
 
 pub fn done(publication: PublicationId) -> (Subject, Done) {

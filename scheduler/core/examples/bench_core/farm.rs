@@ -233,5 +233,5 @@ fn nar() -> Nar {
 }
 
 fn beat(held: Vec<Held>) -> Beat {
-    Beat { generation: Generation(1), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held }
+    Beat { generation: Generation(1), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held, ..Beat::default() }
 }

@@ -129,8 +129,7 @@ impl Farm {
     /// An agent says hello, in its own way.
     pub fn agent_with(&mut self, n: u128, slots: u32, change: impl FnOnce(&mut Hello)) -> AgentId {
         let agent = AgentId::from_uuid(uuid(500 + n));
-        let beat =
-            Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held: Vec::new() };
+        let beat = Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, ..Beat::default() };
         let mut hello = Hello {
             name: format!("agent-{n}"),
             version: "0".into(),
@@ -164,8 +163,7 @@ impl Farm {
 
     /// An agent beats, with nothing in its hands.
     pub fn beat(&mut self, agent: AgentId) {
-        let beat =
-            Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held: Vec::new() };
+        let beat = Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, ..Beat::default() };
         self.advance(Input::Beat { agent, beat: Box::new(beat) });
     }
 

@@ -125,7 +125,7 @@ impl Machine {
             phase: held.phase,
         };
         let held = self.held.iter().map(held).collect();
-        Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held }
+        Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held, ..Beat::default() }
     }
 
     /// Does what the answer to a beat says; returns what is to be sent.
