@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.cache/tools:$(PATH)
 export DROVER_CORPORA ?= $(CURDIR)/../shared/corpora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-guix test check bench bench-core bench-makespan build sim
+.PHONY: help demo demo-guix test check bench bench-core bench-farm bench-makespan build sim
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -42,6 +42,11 @@ bench: ## overhead over the bare daemon; ends in lines "result NAME VALUE UNIT"
 
 bench-core: ## the scheduler's core alone, over a graph of 30,000 builds: how fast, and how much memory
 	cargo run --release --package drover-scheduler-core --example bench_core -- --by-input
+
+bench-farm: ## a real scheduler and broker with simulated agents over guix-large; QUEUED=N measures N queued builds instead
+	setup/install
+	cargo build --release --package drover-scheduler --package drover-tests --bins
+	cargo run --release --package drover-tests --bin bench_farm -- $(if $(QUEUED),--queued $(QUEUED) queued)
 
 bench-makespan: ## how near to the best that is possible the scheduler's order comes, beside plain first-in-first-out, in virtual time
 	@if [ ! -e "$$DROVER_CORPORA/guix-large.tar.zst" ]; then echo "SKIPPED: there is no guix-large.tar.zst in $$DROVER_CORPORA"; exit; fi; \

@@ -78,6 +78,20 @@ impl NatsServer {
         login
     }
 
+    /// New logins of many, which the server reads all at once.
+    ///
+    /// # Panics
+    /// When that does not go.
+    pub async fn new_logins(&mut self, whos: impl IntoIterator<Item = Who>) -> Vec<Login> {
+        let mut made = Vec::new();
+        for who in whos {
+            let password = self.logins.add(who.clone(), "test").expect("a login");
+            made.push(login(self.port, &who, password));
+        }
+        self.reload().await;
+        made
+    }
+
     /// Ends a login, and cuts its connections.
     ///
     /// # Panics

@@ -118,7 +118,7 @@ impl Farm {
     }
 }
 
-async fn serves(folder: &Folder, scheduler: &mut Process) {
+pub(crate) async fn serves(folder: &Folder, scheduler: &mut Process) {
     let ready = folder.scheduler_ready();
     until("the scheduler serves", || {
         assert!(scheduler.ended().is_none(), "the scheduler ended:\n{}", scheduler.said());

@@ -24,6 +24,8 @@ pub mod lab;
 
 mod farm;
 pub use farm::{Farm, PATIENCE};
+mod bare;
+pub use bare::Bare;
 mod cache;
 pub use cache::{Cache, authorise, fetch};
 mod agent;

@@ -58,6 +58,11 @@ impl Process {
         self.end(within).await
     }
 
+    /// Its number, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Its command line.
     pub fn command(&self) -> &[OsString] {
         &self.command

@@ -19,5 +19,6 @@ mod wishes;
 mod lists;
 mod dead;
 
+mod bench_farm;
 mod nats_cli;
 mod compose;
