@@ -245,5 +245,5 @@ async fn beat(bus: Bus, id: AgentId, held: Arc<Mutex<Hands>>, introduction: Hell
 fn status(held: &Mutex<Hands>) -> Beat {
     let held = held.lock().unwrap();
     let (generation, not_ready, held) = (held.generation, held.not_ready.clone(), held.held.clone());
-    Beat { generation, load_percent: 0, store_free_bytes: 1 << 40, not_ready, held }
+    Beat { generation, store_free_bytes: 1 << 40, not_ready, held, ..Beat::default() }
 }

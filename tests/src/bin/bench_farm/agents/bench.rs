@@ -55,7 +55,7 @@ impl Bench {
     /// How it does.
     pub fn beat(&self) -> Beat {
         let held = self.held.values().cloned().collect();
-        Beat { generation: self.generation, load_percent: 0, store_free_bytes: 1 << 40, not_ready: None, held }
+        Beat { generation: self.generation, store_free_bytes: 1 << 40, held, ..Beat::default() }
     }
 
     /// What it is to do; attempts that are to be reported again are left to be.
