@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use drover_messages::PublicationId;
-use drover_store::StorePath;
 
+use crate::links::ItemNo;
 use crate::owed::Publication;
 use crate::state::{Owed, State};
 use crate::time::Heard;
@@ -26,8 +26,9 @@ impl State {
             }
         }
         let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| &entry.dependents);
+        let dependents = dependents.filter_map(|link| self.builds.at(link.build)).map(|node| node.weight.urgency);
         let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
-        let urgency = dependents.filter_map(|d| self.urgency(*d)).chain(own).max().unwrap_or(0);
+        let urgency = dependents.chain(own).max().unwrap_or(0);
         let seq = self.owed.len() as u64 + self.next_seq;
         self.owed.insert(id, Owed { publication, seq, urgency, missing_references, asked: None });
         self.queue_debt(id);
@@ -70,8 +71,8 @@ impl State {
     }
 
     /// Counts again what keeps the publications that wait for an item.
-    pub(crate) fn reference_changed(&mut self, path: &StorePath, available: bool) {
-        let Some(entry) = self.items.get(path) else { return };
+    pub(crate) fn reference_changed(&mut self, item: ItemNo, available: bool) {
+        let Some(entry) = self.items.at(item) else { return };
         let waiting: Vec<PublicationId> = entry.awaiting.iter().copied().collect();
         for id in waiting {
             let Some(owed) = self.owed.get_mut(&id) else { continue };

@@ -2,10 +2,9 @@
 //!
 //! Nothing here is recorded. A completion costs the builds that need what it made, and no more.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use drover_messages::{BuildId, ClientId, PublicationId, StoreId, SubmissionId};
+use drover_messages::{BuildId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
@@ -13,107 +12,16 @@ use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
 use crate::durations::Package;
 use crate::item::{Item, ItemState};
 use crate::limits::AGE_STEP_MILLIS;
+use crate::links::{self, BuildNo, Edge, Entry, ItemNo, Node};
+use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
 use crate::state::{State, Turn};
 use crate::weight::Weight;
 
-/// A build, and what is derived of it.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) build: Build,
-    /// For whom.
-    pub(crate) client: ClientId,
-    /// What an agent must be.
-    pub(crate) requirement: Arc<Requirement>,
-    pub(crate) weight: Weight,
-    /// What it is expected to take, in milliseconds.
-    pub(crate) expected_millis: u64,
-    /// How much more urgent it is for having waited long.
-    pub(crate) bonus: i32,
-    needs: Needs,
-    /// Whether its inputs count it among their dependents.
-    pub(crate) linked: bool,
-}
-
-/// The inputs of a build that are not available.
-#[derive(Debug, Default)]
-struct Needs {
-    missing: u32,
-    blocked: BTreeMap<StorePath, BuildId>,
-    at: BTreeMap<StoreId, u32>,
-}
-
-/// An item, and what is derived of it.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) item: Item,
-    pub(crate) producers: BTreeSet<BuildId>,
-    /// Open builds that need it.
-    pub(crate) dependents: BTreeSet<BuildId>,
-    /// Builds in memory that need it, also finished ones: these may be opened again, and must then find it as it is.
-    users: BTreeSet<BuildId>,
-    /// Publications that wait for it.
-    pub(crate) awaiting: BTreeSet<PublicationId>,
-    offers: Offers,
-}
-
-/// What an item means to those that need it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Offers {
-    /// Everybody can fetch it.
-    available: bool,
-    /// Those who fetch what refers to it can, whatever they use beside the cache.
-    fetchable: bool,
-    /// Stores that have it, or that can fetch it from elsewhere.
-    at: BTreeSet<StoreId>,
-    blocked_by: Option<BuildId>,
-}
-
-impl Needs {
-    fn add(&mut self, path: &StorePath, offers: &Offers) {
-        if offers.available {
-            return;
-        }
-        self.missing += 1;
-        for store in &offers.at {
-            *self.at.entry(store.clone()).or_default() += 1;
-        }
-        if let Some(by) = offers.blocked_by {
-            self.blocked.insert(path.clone(), by);
-        }
-    }
-
-    fn take(&mut self, path: &StorePath, offers: &Offers) {
-        if offers.available {
-            return;
-        }
-        self.missing -= 1;
-        for store in &offers.at {
-            if let Some(count) = self.at.get_mut(store) {
-                *count -= 1;
-            }
-        }
-        self.at.retain(|_, count| *count > 0);
-        self.blocked.remove(path);
-    }
-
-    fn inputs(&self) -> Inputs {
-        if let Some(by) = self.blocked.values().next() {
-            return Inputs::BlockedBy(*by);
-        }
-        if self.missing == 0 {
-            return Inputs::AtHand(Place::Anywhere);
-        }
-        let stores: BTreeSet<StoreId> =
-            self.at.iter().filter(|(_, count)| **count == self.missing).map(|(store, _)| store.clone()).collect();
-        if stores.is_empty() { Inputs::Missing(self.missing) } else { Inputs::AtHand(Place::Stores(stores)) }
-    }
-}
-
 /// Something that may mean something else now.
 enum Affected {
-    Item(StorePath),
-    Build(BuildId),
+    Item(ItemNo),
+    Build(BuildNo),
 }
 
 impl State {
@@ -125,10 +33,6 @@ impl State {
         }
         self.next_seq = self.next_seq.max(build.seq + 1);
         self.members.entry(submission).or_default().insert(id);
-        let products: Vec<StorePath> = build.products().cloned().collect();
-        for path in &products {
-            self.item_entry(&build.recipe.store_dir, path).producers.insert(id);
-        }
         if let BuildState::Deferred { until, .. } = &build.state {
             self.deferred.insert((*until, id));
         }
@@ -136,31 +40,29 @@ impl State {
             // It is queued when its inputs say so, not because a record does.
             let missing = matches!(place, Place::Stores(_)) as u32;
             let build = Build { state: BuildState::Waiting { missing }, ..build };
-            return self.enter_node(id, build, products);
+            return self.enter_node(build);
         }
-        self.enter_node(id, build, products)
+        self.enter_node(build)
     }
 
-    fn enter_node(&mut self, id: BuildId, build: Build, products: Vec<StorePath>) -> Vec<Turn> {
+    fn enter_node(&mut self, build: Build) -> Vec<Turn> {
         let expected_millis = self.durations.expected_millis(&build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
-        for path in &build.recipe.inputs {
-            self.item_entry(&build.recipe.store_dir, path).users.insert(id);
-        }
-        self.of_package.entry(Package::of(&build.recipe)).or_default().insert(id);
+        self.of_package.entry(Package::of(&build.recipe)).or_default().insert(build.id);
         let client = self.client_of(build.submission);
         if build.state.lease().is_some() {
             self.shares.begin(client, expected_millis);
         }
         *self.of_client.entry(client).or_default() += 1;
-        let requirement = self.requirement(&build);
-        let needs = Needs::default();
-        let node = Node { build, client, requirement, weight, expected_millis, bonus: 0, needs, linked: false };
-        self.builds.insert(id, node);
-        self.link(id);
-        self.weigh_entered(id);
-        let affected = products.into_iter().map(Affected::Item).chain([Affected::Build(id)]).collect();
-        self.settle(affected)
+        let (requirement, needs) = (self.requirement(&build), Needs::default());
+        let inputs = build.recipe.inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
+        let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
+        let node =
+            Node { build, client, requirement, weight, expected_millis, bonus: 0, needs, linked: false, inputs, products };
+        let no = links::add(&mut self.builds, &mut self.items, node);
+        self.link(no);
+        self.weigh_entered(no);
+        self.settle_build(no)
     }
 
     /// What a build requires, kept once for all that require the same.
@@ -178,19 +80,17 @@ impl State {
 
     /// Sets the state that its table gave, and derives what follows.
     pub(crate) fn set_state(&mut self, id: BuildId, next: BuildState) -> Vec<Turn> {
-        self.replace_state(id, next);
-        let Some(node) = self.builds.get(&id) else { return Vec::new() };
-        let products = node.build.products().cloned().map(Affected::Item);
-        let affected = products.chain([Affected::Build(id)]).collect();
-        self.settle(affected)
+        let Some(no) = self.builds.number(&id) else { return Vec::new() };
+        self.replace_state(no, next);
+        self.settle_build(no)
     }
 
     /// Keeps the queue, the delays, the links and the agents' leases in step with a build's state.
-    fn replace_state(&mut self, id: BuildId, next: BuildState) {
-        let Some(rank) = self.rank(id) else { return };
-        let Some(node) = self.builds.get_mut(&id) else { return };
-        let (client, expected, due) =
-            (node.client, node.expected_millis, node.build.entered.plus_millis(AGE_STEP_MILLIS * (node.bonus as u64 + 1)));
+    fn replace_state(&mut self, no: BuildNo, next: BuildState) {
+        let Some(rank) = self.rank(no) else { return };
+        let Some(node) = self.builds.at_mut(no) else { return };
+        let (id, client, expected) = (node.build.id, node.client, node.expected_millis);
+        let due = node.build.entered.plus_millis(AGE_STEP_MILLIS * (node.bonus as u64 + 1));
         let before = std::mem::replace(&mut node.build.state, next);
         match &before {
             BuildState::Ready(place) => {
@@ -224,18 +124,20 @@ impl State {
             _ => {}
         }
         if !node.build.state.is_over() {
-            return self.link(id);
+            return self.link(no);
         }
-        self.unlink(id);
-        self.weigh_inputs(id);
+        self.unlink(no);
+        self.weigh_inputs(no);
     }
 
     /// What its inputs make of an open build.
     pub(crate) fn inputs_of(&self, id: BuildId) -> Inputs {
-        let Some(node) = self.builds.get(&id) else { return Inputs::Missing(0) };
-        let inputs = node.needs.inputs();
-        match inputs {
-            Inputs::AtHand(_) if !self.is_live(node.build.submission) => Inputs::Missing(node.needs.missing),
+        self.builds.get(&id).map_or(Inputs::Missing(0), |node| self.inputs_of_node(node))
+    }
+
+    fn inputs_of_node(&self, node: &Node) -> Inputs {
+        match node.needs.inputs(&self.stores) {
+            Inputs::AtHand(_) if !self.is_live(node.build.submission) => Inputs::Missing(node.needs.missing()),
             inputs => inputs,
         }
     }
@@ -244,39 +146,41 @@ impl State {
     pub(crate) fn inputs_if_reopened(&self, build: &Build) -> Inputs {
         let mut needs = Needs::default();
         for path in &build.recipe.inputs {
-            let unknown = Offers::default();
-            needs.add(path, self.items.get(path).map_or(&unknown, |entry| &entry.offers));
+            match self.items.number(path).and_then(|no| Some((no, self.items.at(no)?))) {
+                Some((no, entry)) => needs.add(no, &entry.offers),
+                None => needs.add_unknown(),
+            }
         }
-        needs.inputs()
+        needs.inputs(&self.stores)
     }
 
-    /// The item's entry, made as wanted if there was none.
-    pub(crate) fn item_entry(&mut self, store_dir: &StoreDir, path: &StorePath) -> &mut Entry {
-        self.items.entry(path.clone()).or_insert_with(|| Entry::new(Item::wanted(store_dir.clone())))
+    /// The number of an item, which is wanted if it was not known.
+    pub(crate) fn enter_item(&mut self, store_dir: &StoreDir, path: &StorePath) -> ItemNo {
+        self.items.enter(path, || Item::wanted(store_dir.clone()))
     }
 
     /// Derives what follows from an item's new state.
-    pub(crate) fn item_changed(&mut self, path: &StorePath) -> Vec<Turn> {
-        self.settle(vec![Affected::Item(path.clone())])
+    pub(crate) fn item_changed(&mut self, item: ItemNo) -> Vec<Turn> {
+        self.settle(vec![Affected::Item(item)])
     }
 
     /// Derives what follows from what these items mean now.
     pub(crate) fn items_changed(&mut self, paths: impl IntoIterator<Item = StorePath>) -> Vec<Turn> {
-        self.settle(paths.into_iter().map(Affected::Item).collect())
+        self.settle(paths.into_iter().filter_map(|path| self.items.number(&path)).map(Affected::Item).collect())
     }
 
     /// Derives what follows for these builds.
     pub(crate) fn builds_changed(&mut self, builds: Vec<BuildId>) -> Vec<Turn> {
-        self.settle(builds.into_iter().map(Affected::Build).collect())
+        self.settle(builds.iter().filter_map(|id| self.builds.number(id)).map(Affected::Build).collect())
     }
 
     /// Takes builds and items back from the database.
     pub(crate) fn recall(&mut self, builds: &[Build], items: &[(StorePath, Item)]) -> Vec<Turn> {
         for (path, item) in items {
-            if !self.items.contains_key(path) {
-                self.items.insert(path.clone(), Entry::new(item.clone()));
+            if self.items.number(path).is_none() {
+                let no = self.items.enter(path, || item.clone());
                 self.reach.move_item(path, &ItemState::Wanted, &item.state);
-                self.refresh_offers(path);
+                self.refresh_offers(no, &mut Vec::new());
             }
         }
         builds.iter().flat_map(|build| self.enter(build.clone())).collect()
@@ -284,8 +188,9 @@ impl State {
 
     /// Takes a build out of memory, with the items that nothing else in memory cares for.
     pub(crate) fn forget(&mut self, id: BuildId) {
-        self.unlink(id);
-        let Some(node) = self.builds.remove(&id) else { return };
+        let Some(no) = self.builds.number(&id) else { return };
+        self.unlink(no);
+        let Some(node) = links::remove(&mut self.builds, &mut self.items, no) else { return };
         if let Some(count) = self.of_client.get_mut(&node.client) {
             *count -= 1;
         }
@@ -296,18 +201,8 @@ impl State {
                 self.of_package.remove(&package);
             }
         }
-        for path in node.build.products() {
-            if let Some(entry) = self.items.get_mut(path) {
-                entry.producers.remove(&id);
-            }
-        }
-        for path in &node.build.recipe.inputs {
-            if let Some(entry) = self.items.get_mut(path) {
-                entry.users.remove(&id);
-            }
-        }
-        for path in node.build.products().chain(&node.build.recipe.inputs) {
-            self.forget_idle(path);
+        for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {
+            self.forget_idle(item);
         }
         self.members.entry(node.build.submission).or_default().remove(&id);
         self.forget_submission(node.build.submission);
@@ -323,11 +218,9 @@ impl State {
     }
 
     /// Takes an item out of memory, if nothing in memory cares for it.
-    pub(crate) fn forget_idle(&mut self, path: &StorePath) {
-        if self.items.get(path).is_some_and(Entry::is_idle)
-            && let Some(entry) = self.items.remove(path)
-        {
-            self.reach.move_item(path, &entry.item.state, &ItemState::Wanted);
+    pub(crate) fn forget_idle(&mut self, item: ItemNo) {
+        if let Some(entry) = self.items.remove_idle(item) {
+            self.reach.move_item(&entry.path, &entry.item.state, &ItemState::Wanted);
         }
     }
 
@@ -336,35 +229,27 @@ impl State {
         build.products().filter_map(|path| self.items.get(path)).any(|entry| !entry.dependents.is_empty())
     }
 
-    fn link(&mut self, id: BuildId) {
-        let Some(node) = self.builds.get_mut(&id) else { return };
-        if node.linked || node.build.state.is_over() {
-            return;
-        }
-        node.linked = true;
-        let mut needs = Needs::default();
-        let (store_dir, inputs) = (node.build.recipe.store_dir.clone(), node.build.recipe.inputs.clone());
-        for path in &inputs {
-            let entry = self.item_entry(&store_dir, path);
-            entry.dependents.insert(id);
-            needs.add(path, &entry.offers);
-        }
-        if let Some(node) = self.builds.get_mut(&id) {
-            node.needs = needs;
+    fn link(&mut self, no: BuildNo) {
+        let Some(node) = self.builds.at_mut(no) else { return };
+        if !node.linked && !node.build.state.is_over() {
+            node.linked = true;
+            links::link(&mut self.builds, &mut self.items, no);
         }
     }
 
-    fn unlink(&mut self, id: BuildId) {
-        let Some(node) = self.builds.get_mut(&id) else { return };
-        if !std::mem::take(&mut node.linked) {
-            return;
+    fn unlink(&mut self, no: BuildNo) {
+        let Some(node) = self.builds.at_mut(no) else { return };
+        if std::mem::take(&mut node.linked) {
+            links::unlink(&mut self.builds, &mut self.items, no);
         }
-        node.needs = Needs::default();
-        for path in &node.build.recipe.inputs {
-            if let Some(entry) = self.items.get_mut(path) {
-                entry.dependents.remove(&id);
-            }
-        }
+    }
+
+    /// What follows from a build that is another now.
+    fn settle_build(&mut self, no: BuildNo) -> Vec<Turn> {
+        let products = self.builds.at(no).into_iter().flat_map(|node| &node.products);
+        let mut affected: Vec<Affected> = products.map(|item| Affected::Item(*item)).collect();
+        affected.push(Affected::Build(no));
+        self.settle(affected)
     }
 
     /// Follows a change through items and builds until nothing more follows.
@@ -372,11 +257,11 @@ impl State {
         let mut turns = Vec::new();
         while let Some(next) = affected.pop() {
             match next {
-                Affected::Item(path) => affected.extend(self.refresh_offers(&path).into_iter().map(Affected::Build)),
-                Affected::Build(id) => {
-                    let Some(turn) = self.refresh_build(id) else { continue };
-                    let products = self.builds.get(&id).into_iter().flat_map(|node| node.build.products());
-                    affected.extend(products.cloned().map(Affected::Item));
+                Affected::Item(item) => self.refresh_offers(item, &mut affected),
+                Affected::Build(no) => {
+                    let Some(turn) = self.refresh_build(no) else { continue };
+                    let products = self.builds.at(no).into_iter().flat_map(|node| &node.products);
+                    affected.extend(products.map(|item| Affected::Item(*item)));
                     turns.push(turn);
                 }
             }
@@ -384,42 +269,40 @@ impl State {
         turns
     }
 
-    /// Tells those that need an item what it means to them now; returns them, if it means something else.
-    fn refresh_offers(&mut self, path: &StorePath) -> Vec<BuildId> {
-        let Some(entry) = self.items.get(path) else { return Vec::new() };
-        let now = self.offers_of(entry);
-        let Some(entry) = self.items.get_mut(path) else { return Vec::new() };
-        if entry.offers == now {
-            return Vec::new();
-        }
+    /// Tells those that need an item what it means to them now, if that is something else.
+    fn refresh_offers(&mut self, item: ItemNo, affected: &mut Vec<Affected>) {
+        let Some(now) = self.offers_of(item) else { return };
+        let Some(entry) = self.items.at_mut(item).filter(|entry| entry.offers != now) else { return };
         let before = std::mem::replace(&mut entry.offers, now.clone());
-        let dependents: Vec<BuildId> = entry.dependents.iter().copied().collect();
-        for id in &dependents {
-            if let Some(node) = self.builds.get_mut(id) {
-                node.needs.take(path, &before);
-                node.needs.add(path, &now);
+        for dependent in &entry.dependents {
+            if let Some(node) = self.builds.at_mut(dependent.build) {
+                node.needs.take(item, &before);
+                node.needs.add(item, &now);
+                affected.push(Affected::Build(dependent.build));
             }
         }
         if before.fetchable != now.fetchable {
-            self.reference_changed(path, now.fetchable);
+            self.reference_changed(item, now.fetchable);
         }
-        dependents
     }
 
-    fn offers_of(&self, entry: &Entry) -> Offers {
+    fn offers_of(&mut self, item: ItemNo) -> Option<Offers> {
+        let entry = self.items.at(item)?;
         let state = &entry.item.state;
-        let mut at = state.stores().cloned().unwrap_or_default();
-        at.extend(state.servers().into_iter().flat_map(|servers| self.reach.stores(servers)).cloned());
+        let here = state.stores().into_iter().flatten();
+        let elsewhere = state.servers().into_iter().flat_map(|servers| self.reach.stores(servers));
+        let mut at: Vec<_> = here.chain(elsewhere).map(|store| self.stores.number(store)).collect();
+        at.sort_unstable();
+        at.dedup();
         let wanted = matches!(state, ItemState::Wanted | ItemState::Lost);
-        let blocked_by = if wanted { self.hopeless_behind(&entry.producers) } else { None };
-        Offers { available: state.is_available(), fetchable: state.can_be_fetched(), at, blocked_by }
+        let blocked_by = if wanted { self.hopeless_behind(entry) } else { None };
+        Some(Offers { available: state.is_available(), fetchable: state.can_be_fetched(), at, blocked_by })
     }
 
-    /// The failed build behind which all of these stand, if none of them may still succeed.
-    fn hopeless_behind(&self, producers: &BTreeSet<BuildId>) -> Option<BuildId> {
-        let states = producers.iter().filter_map(|id| self.builds.get(id)).map(|node| &node.build);
+    /// The failed build behind which all that make an item stand, if none of them may still succeed.
+    fn hopeless_behind(&self, entry: &Entry) -> Option<BuildId> {
         let mut culprit = None;
-        for build in states {
+        for build in entry.maker_numbers().filter_map(|no| self.builds.at(no)).map(|node| &node.build) {
             if build.state.is_hopeful() {
                 return None;
             }
@@ -431,38 +314,25 @@ impl State {
         culprit
     }
 
-    /// Moves a build whose state follows from its inputs.
-    fn refresh_build(&mut self, id: BuildId) -> Option<Turn> {
-        let node = self.builds.get(&id)?;
+    /// Moves a build whose state follows from its inputs. Nothing follows from how many it waits for.
+    fn refresh_build(&mut self, no: BuildNo) -> Option<Turn> {
+        let node = self.builds.at(no)?;
         if !node.build.state.follows_inputs() {
             return None;
         }
-        let next = node.build.state.next(BuildEvent::Inputs(self.inputs_of(id))).ok()?;
+        let next = node.build.state.next(BuildEvent::Inputs(self.inputs_of_node(node))).ok()?;
         if next == node.build.state {
             return None;
         }
-        let blocked_by = match next {
-            BuildState::Blocked { by } => Some(by),
-            _ => None,
+        let (build, blocked_by) = match (&node.build.state, &next) {
+            (BuildState::Waiting { .. }, BuildState::Waiting { .. }) => {
+                self.builds.at_mut(no)?.build.state = next;
+                return None;
+            }
+            (_, BuildState::Blocked { by }) => (node.build.id, Some(*by)),
+            _ => (node.build.id, None),
         };
-        self.replace_state(id, next);
-        Some(Turn { build: id, blocked_by })
-    }
-}
-
-impl Entry {
-    fn new(item: Item) -> Self {
-        Self {
-            item,
-            producers: BTreeSet::new(),
-            dependents: BTreeSet::new(),
-            users: BTreeSet::new(),
-            awaiting: BTreeSet::new(),
-            offers: Offers::default(),
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.producers.is_empty() && self.users.is_empty() && self.awaiting.is_empty()
+        self.replace_state(no, next);
+        Some(Turn { build, blocked_by })
     }
 }

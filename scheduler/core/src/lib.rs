@@ -27,6 +27,9 @@ pub mod change;
 pub mod input;
 pub mod outcome;
 
+mod arena;
+mod needs;
+mod links;
 mod debts;
 mod graph;
 mod weight;

@@ -12,9 +12,10 @@ use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::durations::{Durations, Package, Took};
-use crate::graph::{Entry, Node};
 use crate::item::{Item, ItemState};
 use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Limits, Order, WISHES_REMEMBERED};
+use crate::links::{Builds, Items, Node};
+use crate::needs::Stores;
 use crate::owed::Publication;
 use crate::place::Requirement;
 use crate::queue::Queue;
@@ -34,8 +35,9 @@ pub struct State {
     pub(crate) leases_from: Heard,
     pub(crate) submissions: BTreeMap<SubmissionId, Submission>,
     pub(crate) members: BTreeMap<SubmissionId, BTreeSet<BuildId>>,
-    pub(crate) builds: BTreeMap<BuildId, Node>,
-    pub(crate) items: BTreeMap<StorePath, Entry>,
+    pub(crate) builds: Builds,
+    pub(crate) items: Items,
+    pub(crate) stores: Stores,
     pub(crate) owed: BTreeMap<PublicationId, Owed>,
     pub(crate) askable: BTreeSet<(std::cmp::Reverse<i32>, u64, PublicationId)>,
     pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
@@ -121,12 +123,13 @@ impl State {
                 Ok(Vec::new())
             }
             Change::Item { store_dir, path, event } => {
-                let entry = self.item_entry(store_dir, path);
+                let no = self.enter_item(store_dir, path);
+                let Some(entry) = self.items.at_mut(no) else { return Ok(Vec::new()) };
                 let next = entry.item.state.next(event.clone())?;
                 let before = std::mem::replace(&mut entry.item.state, next);
                 entry.item.losses += u32::from(before.can_be_fetched() && entry.item.state == ItemState::Lost);
-                self.reach.move_item(path, &before, &self.items[path].item.state);
-                Ok(self.item_changed(path))
+                self.reach.move_item(path, &before, &entry.item.state);
+                Ok(self.item_changed(no))
             }
             Change::Owed(publication) => {
                 self.owe(publication.as_ref().clone());
@@ -135,7 +138,7 @@ impl State {
             Change::Priority { build, priority } => {
                 let node = self.builds.get_mut(build).ok_or_else(|| unknown(build))?;
                 node.build.priority = *priority;
-                self.weigh([*build]);
+                self.weigh(self.builds.number(build));
                 Ok(Vec::new())
             }
             Change::OwedDone(id) => {
@@ -345,7 +348,9 @@ impl State {
             }
         }
         for path in items {
-            self.forget_idle(&path);
+            if let Some(item) = self.items.number(&path) {
+                self.forget_idle(item);
+            }
         }
         for id in submissions {
             self.forget_submission(id);
@@ -378,7 +383,7 @@ impl State {
 
     /// The builds in memory with these ids, in their order.
     pub fn builds_in(&self, ids: std::ops::Range<BuildId>) -> impl DoubleEndedIterator<Item = &Build> {
-        self.builds.range(ids).map(|(_, node)| &node.build)
+        self.builds.range(ids).map(|node| &node.build)
     }
 
     /// The builds in memory of a submission.
@@ -409,8 +414,14 @@ impl State {
 
     /// The builds in memory that make an item.
     pub fn makers(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
-        let producers = self.items.get(path).into_iter().flat_map(|entry| &entry.producers);
-        producers.filter_map(|id| self.build(*id))
+        let makers = self.items.get(path).into_iter().flat_map(|entry| entry.maker_numbers());
+        makers.filter_map(|no| Some(&self.builds.at(no)?.build))
+    }
+
+    /// The open builds that need an item.
+    pub(crate) fn dependents(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
+        let links = self.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
+        links.filter_map(|link| Some(&self.builds.at(link.build)?.build))
     }
 
     /// How many builds of a client are in memory: all that are not finished.

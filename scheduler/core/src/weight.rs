@@ -8,8 +8,8 @@ use drover_messages::{BuildId, ClientId, SubmissionId};
 
 use crate::build::{BuildState, Place};
 use crate::durations::Package;
-use crate::graph::Node;
 use crate::limits::Order;
+use crate::links::{BuildNo, Entry, Node};
 use crate::place::Requirement;
 use crate::queue::{Queue, Rank};
 use crate::state::State;
@@ -26,14 +26,16 @@ pub(crate) struct Weight {
 impl State {
     /// What those that need a build make of it. Until its submission lives, nothing that hangs on it is counted: all of
     /// that is measured at once then.
-    fn weight_of(&self, id: BuildId) -> Option<Weight> {
-        let node = self.builds.get(&id)?;
+    fn weight_of(&self, no: BuildNo) -> Option<Weight> {
+        let node = self.builds.at(no)?;
         let mut weight = Weight { urgency: node.build.priority, path_millis: node.expected_millis };
-        let entries = node.build.products().filter_map(|path| self.items.get(path));
-        for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|id| self.builds.get(id)) {
+        let mut lives = Lives { state: self, known: None };
+        let entries = node.products.iter().filter_map(|item| self.items.at(*item));
+        for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|link| self.builds.at(link.build)) {
             weight.urgency = weight.urgency.max(dependent.weight.urgency);
-            if self.is_live(dependent.build.submission) {
-                weight.path_millis = weight.path_millis.max(node.expected_millis.saturating_add(dependent.weight.path_millis));
+            let path = node.expected_millis.saturating_add(dependent.weight.path_millis);
+            if path > weight.path_millis && lives.does(dependent.build.submission) {
+                weight.path_millis = path;
             }
         }
         Some(weight)
@@ -41,94 +43,83 @@ impl State {
 
     /// Weighs builds anew, and what they need, as far as that changes: what needs before what is needed, so that hardly any
     /// is weighed twice, however many paths lead to it.
-    pub(crate) fn weigh(&mut self, builds: impl IntoIterator<Item = BuildId>) {
-        let mut pending: BTreeSet<(u64, BuildId)> = builds.into_iter().filter_map(|id| self.by_seq(id)).collect();
-        while let Some((_, id)) = pending.pop_last() {
-            let Some(now) = self.weight_of(id) else { continue };
-            let before = self.builds[&id].weight;
-            if now == before {
-                continue;
-            }
-            self.set_weight(id, now);
-            let makers = self.makers_of_inputs(id).into_iter();
-            pending.extend(makers.filter(|maker| self.may_follow(*maker, before, now)).filter_map(|maker| self.by_seq(maker)));
+    pub(crate) fn weigh(&mut self, builds: impl IntoIterator<Item = BuildNo>) {
+        let mut pending: BTreeSet<(u64, BuildNo)> = builds.into_iter().filter_map(|no| self.by_seq(no)).collect();
+        while let Some((_, no)) = pending.pop_last() {
+            let Some(now) = self.weight_of(no) else { continue };
+            let Some(before) = self.builds.at(no).map(|node| node.weight).filter(|before| *before != now) else { continue };
+            self.set_weight(no, now);
+            let Some(node) = self.builds.at(no).filter(|node| node.linked) else { continue };
+            let makers = self.open_makers(node).filter(|(_, maker)| may_follow(maker, before, now));
+            pending.extend(makers.map(|(no, maker)| (maker.build.seq, no)));
         }
     }
 
-    fn by_seq(&self, id: BuildId) -> Option<(u64, BuildId)> {
-        Some((self.builds.get(&id)?.build.seq, id))
-    }
-
-    /// Whether a build's weight may be another, now that one that needs it weighs something else: more than it has counted, or
-    /// less where that had decided.
-    fn may_follow(&self, maker: BuildId, before: Weight, now: Weight) -> bool {
-        let Some(node) = self.builds.get(&maker) else { return false };
-        let Weight { urgency, path_millis } = node.weight;
-        let path = |dependent: Weight| node.expected_millis.saturating_add(dependent.path_millis);
-        let raised = now.urgency > urgency || path(now) > path_millis;
-        let lowered = (now.urgency < before.urgency && before.urgency >= urgency)
-            || (now.path_millis < before.path_millis && path(before) >= path_millis);
-        raised || lowered
+    fn by_seq(&self, no: BuildNo) -> Option<(u64, BuildNo)> {
+        Some((self.builds.at(no)?.build.seq, no))
     }
 
     /// Weighs what a build needs: it may need it no more.
-    pub(crate) fn weigh_inputs(&mut self, id: BuildId) {
-        let makers = self.builds.get(&id).map(|node| self.open_makers(node)).unwrap_or_default();
+    pub(crate) fn weigh_inputs(&mut self, no: BuildNo) {
+        let Some(node) = self.builds.at(no) else { return };
+        let makers: Vec<BuildNo> = self.open_makers(node).map(|(no, _)| no).collect();
         self.weigh(makers);
     }
 
     /// A build that was just entered: it takes what those that need it have, and hands its urgency down.
-    pub(crate) fn weigh_entered(&mut self, id: BuildId) {
+    pub(crate) fn weigh_entered(&mut self, no: BuildNo) {
         if self.remembering {
             return;
         }
-        if let Some(weight) = self.weight_of(id) {
-            self.set_weight(id, weight);
+        if let Some(weight) = self.weight_of(no) {
+            self.set_weight(no, weight);
         }
-        let is_live = self.is_live(self.builds[&id].build.submission);
-        let urgency = self.builds[&id].weight.urgency;
-        let raises = |maker: &BuildId| self.builds.get(maker).is_some_and(|node| node.weight.urgency < urgency);
-        let makers: Vec<BuildId> = self.makers_of_inputs(id).into_iter().filter(|maker| is_live || raises(maker)).collect();
+        let Some(node) = self.builds.at(no).filter(|node| node.linked) else { return };
+        let is_live = self.is_live(node.build.submission);
+        let raised = |maker: &Node| is_live || maker.weight.urgency < node.weight.urgency;
+        let makers: Vec<BuildNo> = self.open_makers(node).filter(|(_, maker)| raised(maker)).map(|(no, _)| no).collect();
         self.weigh(makers);
     }
 
     /// Measures the paths of a submission that has come to life, those that need before those that are needed.
     pub(crate) fn measure(&mut self, submission: SubmissionId) {
-        let members: BTreeSet<BuildId> = self.members.get(&submission).into_iter().flatten().copied().collect();
-        self.measure_each(&members);
+        let members = self.members.get(&submission).into_iter().flatten();
+        let members: BTreeSet<BuildNo> = members.filter_map(|id| self.builds.number(id)).collect();
+        self.measure_each(members.iter().copied());
         // What others had made before, and this needs as well.
-        let makers: BTreeSet<BuildId> = members.iter().flat_map(|id| self.makers_of_inputs(*id)).collect();
+        let makers: BTreeSet<BuildNo> = members.iter().flat_map(|no| self.makers_of_inputs(*no)).map(|(no, _)| no).collect();
         self.weigh(makers.difference(&members).copied());
     }
 
     /// Measures all builds, of a state that was just taken back.
     pub(crate) fn measure_all(&mut self) {
-        let all: BTreeSet<BuildId> = self.builds.keys().copied().collect();
-        self.measure_each(&all);
+        let all: Vec<BuildNo> = self.builds.numbers().collect();
+        self.measure_each(all.iter().copied());
         // What is needed is mostly older than what needs it; where it is not, it was measured too early.
-        let seq = |id: &BuildId| self.builds.get(id).map(|node| node.build.seq);
-        let younger =
-            |id: &BuildId| self.makers_of_inputs(*id).into_iter().filter(|maker| seq(maker) > seq(id)).collect::<Vec<_>>();
-        let too_early: BTreeSet<BuildId> = all.iter().flat_map(younger).collect();
+        let mut too_early: BTreeSet<BuildNo> = BTreeSet::new();
+        for no in all {
+            let Some(seq) = self.builds.at(no).map(|node| node.build.seq) else { continue };
+            too_early.extend(self.makers_of_inputs(no).filter(|(_, maker)| maker.build.seq > seq).map(|(no, _)| no));
+        }
         self.weigh(too_early);
     }
 
-    fn measure_each(&mut self, builds: &BTreeSet<BuildId>) {
-        let mut builds: Vec<(u64, BuildId)> =
-            builds.iter().filter_map(|id| Some((self.builds.get(id)?.build.seq, *id))).collect();
+    fn measure_each(&mut self, builds: impl Iterator<Item = BuildNo>) {
+        let mut builds: Vec<(u64, BuildNo)> = builds.filter_map(|no| self.by_seq(no)).collect();
         builds.sort_unstable();
-        for (_, id) in builds.into_iter().rev() {
-            if let Some(weight) = self.weight_of(id) {
-                self.set_weight(id, weight);
+        for (_, no) in builds.into_iter().rev() {
+            if let Some(weight) = self.weight_of(no) {
+                self.set_weight(no, weight);
             }
         }
     }
 
     /// Builds of a package are expected to take another time now.
     pub(crate) fn expect_anew(&mut self, package: &Package) {
-        let builds: Vec<BuildId> = self.of_package.get(package).into_iter().flatten().copied().collect();
-        for id in &builds {
-            if let Some(node) = self.builds.get_mut(id) {
+        let builds = self.of_package.get(package).into_iter().flatten();
+        let builds: Vec<BuildNo> = builds.filter_map(|id| self.builds.number(id)).collect();
+        for no in &builds {
+            if let Some(node) = self.builds.at_mut(*no) {
                 node.expected_millis = self.durations.expected_millis(&node.build.recipe);
             }
         }
@@ -136,36 +127,35 @@ impl State {
     }
 
     /// The open builds that make what an open build needs.
-    fn makers_of_inputs(&self, id: BuildId) -> Vec<BuildId> {
-        match self.builds.get(&id).filter(|node| node.linked) {
-            Some(node) => self.open_makers(node),
-            None => Vec::new(),
-        }
+    fn makers_of_inputs(&self, no: BuildNo) -> impl Iterator<Item = (BuildNo, &Node)> {
+        self.builds.at(no).filter(|node| node.linked).into_iter().flat_map(|node| self.open_makers(node))
     }
 
     /// The order means nothing to what is over.
-    fn open_makers(&self, node: &Node) -> Vec<BuildId> {
-        let entries = node.build.recipe.inputs.iter().filter_map(|path| self.items.get(path));
-        let is_open = |id: &&BuildId| self.builds.get(id).is_some_and(|node| !node.build.state.is_over());
-        entries.flat_map(|entry| &entry.producers).filter(is_open).copied().collect()
+    fn open_makers<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (BuildNo, &'a Node)> {
+        let entries = node.inputs.iter().filter_map(|edge| self.items.at(edge.item));
+        let makers = entries.flat_map(Entry::maker_numbers).filter_map(|no| Some((no, self.builds.at(no)?)));
+        makers.filter(|(_, maker)| !maker.build.state.is_over())
     }
 
-    fn set_weight(&mut self, id: BuildId, weight: Weight) {
-        self.replace_rank(id, |node| node.weight = weight);
+    fn set_weight(&mut self, no: BuildNo, weight: Weight) {
+        self.replace_rank(no, |node| node.weight = weight);
     }
 
     /// It has waited for so long that it goes before others that are as urgent.
     pub(crate) fn age(&mut self, id: BuildId, bonus: i32) {
-        self.replace_rank(id, |node| node.bonus = bonus);
+        if let Some(no) = self.builds.number(&id) {
+            self.replace_rank(no, |node| node.bonus = bonus);
+        }
     }
 
-    fn replace_rank(&mut self, id: BuildId, change: impl FnOnce(&mut Node)) {
-        let Some(before) = self.rank(id) else { return };
-        if let Some(node) = self.builds.get_mut(&id) {
+    fn replace_rank(&mut self, no: BuildNo, change: impl FnOnce(&mut Node)) {
+        let Some(before) = self.rank(no) else { return };
+        if let Some(node) = self.builds.at_mut(no) {
             change(node);
         }
-        let Some(after) = self.rank(id).filter(|after| *after != before) else { return };
-        let Some(node) = self.builds.get(&id) else { return };
+        let Some(after) = self.rank(no).filter(|after| *after != before) else { return };
+        let Some(node) = self.builds.at(no) else { return };
         if let BuildState::Ready(place) = &node.build.state {
             self.ready.remove(&node.requirement, place, before);
             self.ready.insert(&node.requirement, place, after);
@@ -174,19 +164,20 @@ impl State {
 
     /// Keeps to this order from now on, for what is queued already as well.
     pub(crate) fn keep_order(&mut self, order: Order) {
-        let ready: Vec<BuildId> = self.builds().filter(|b| matches!(b.state, BuildState::Ready(_))).map(|b| b.id).collect();
-        for id in &ready {
-            self.queue(*id, Queue::remove);
+        let is_ready = |no: &BuildNo| self.builds.at(*no).is_some_and(|node| matches!(node.build.state, BuildState::Ready(_)));
+        let ready: Vec<BuildNo> = self.builds.numbers().filter(is_ready).collect();
+        for no in &ready {
+            self.queue(*no, Queue::remove);
         }
         self.order = order;
-        for id in &ready {
-            self.queue(*id, Queue::insert);
+        for no in &ready {
+            self.queue(*no, Queue::insert);
         }
     }
 
-    fn queue(&mut self, id: BuildId, change: impl FnOnce(&mut Queue, &Arc<Requirement>, &Place, Rank)) {
-        let rank = self.rank(id);
-        if let (Some(rank), Some(node)) = (rank, self.builds.get(&id))
+    fn queue(&mut self, no: BuildNo, change: impl FnOnce(&mut Queue, &Arc<Requirement>, &Place, Rank)) {
+        let rank = self.rank(no);
+        if let (Some(rank), Some(node)) = (rank, self.builds.at(no))
             && let BuildState::Ready(place) = &node.build.state
         {
             change(&mut self.ready, &node.requirement, place, rank);
@@ -194,8 +185,9 @@ impl State {
     }
 
     /// A build's place in the order.
-    pub(crate) fn rank(&self, id: BuildId) -> Option<Rank> {
-        let node = self.builds.get(&id)?;
+    pub(crate) fn rank(&self, no: BuildNo) -> Option<Rank> {
+        let node = self.builds.at(no)?;
+        let id = node.build.id;
         let urgency = node.weight.urgency.saturating_add(node.bonus);
         Some(match self.order {
             Order::Full => Rank::new(urgency, node.weight.path_millis, node.client, node.build.seq, id),
@@ -207,5 +199,35 @@ impl State {
     pub(crate) fn client_of(&self, submission: SubmissionId) -> ClientId {
         let unknown = || ClientId::from_uuid(submission.uuid());
         self.submissions.get(&submission).map_or_else(unknown, |submission| submission.client)
+    }
+}
+
+/// Whether a build's weight may be another, now that one that needs it weighs something else: more than it has counted, or
+/// less where that had decided.
+fn may_follow(maker: &Node, before: Weight, now: Weight) -> bool {
+    let Weight { urgency, path_millis } = maker.weight;
+    let path = |dependent: Weight| maker.expected_millis.saturating_add(dependent.path_millis);
+    let raised = now.urgency > urgency || path(now) > path_millis;
+    let lowered = (now.urgency < before.urgency && before.urgency >= urgency)
+        || (now.path_millis < before.path_millis && path(before) >= path_millis);
+    raised || lowered
+}
+
+/// Whether submissions live, asked again and again of mostly the same.
+struct Lives<'a> {
+    state: &'a State,
+    known: Option<(SubmissionId, bool)>,
+}
+
+impl Lives<'_> {
+    fn does(&mut self, submission: SubmissionId) -> bool {
+        match self.known {
+            Some((known, lives)) if known == submission => lives,
+            _ => {
+                let lives = self.state.is_live(submission);
+                self.known = Some((submission, lives));
+                lives
+            }
+        }
     }
 }

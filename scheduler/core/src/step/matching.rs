@@ -166,8 +166,8 @@ impl State {
     }
 
     fn has_built_the_same(&self, build: &Build, agent: AgentId) -> bool {
-        let products = build.recipe.outputs.values().filter_map(|product| self.items.get(&product.path));
-        let others = products.flat_map(|entry| &entry.producers).filter(|id| **id != build.id).filter_map(|id| self.build(*id));
+        let products = build.recipe.outputs.values();
+        let others = products.flat_map(|product| self.makers(&product.path)).filter(|other| other.id != build.id);
         build.avoid.contains(&agent) || others.flat_map(|other| &other.attempts).any(|attempt| attempt.agent == agent)
     }
 

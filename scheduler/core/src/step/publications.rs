@@ -1,10 +1,12 @@
 //! The pool's word on what is owed, and what the bucket says of items that somebody misses.
 
+use std::collections::BTreeSet;
+
 use drover_messages::event::What;
 use drover_messages::publish::{Done, PublishVerdict};
 use drover_messages::report::Kept;
 use drover_messages::request::Nar;
-use drover_messages::{BuildId, Cause, PublicationId};
+use drover_messages::{Cause, PublicationId};
 use drover_store::{Sha256, StoreDir, StorePath};
 
 use super::Step;
@@ -154,13 +156,10 @@ impl<'a> Step<'a> {
 
     /// Plans an item for one of the builds that need it.
     fn replan(&mut self, path: &StorePath) {
-        let dependents = self.state.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
-        let lives = |id: &&BuildId| {
-            let submission = self.state.build(**id).and_then(|build| self.state.submission(build.submission));
-            submission.is_some_and(|submission| submission.input_builds)
-        };
-        if let Some(build) = dependents.copied().collect::<Vec<_>>().iter().find(lives) {
-            self.effect(Effect::Replan { build: *build });
+        let state = self.state;
+        let plans = |build: &&Build| state.submission(build.submission).is_some_and(|submission| submission.input_builds);
+        if let Some(build) = state.dependents(path).find(plans) {
+            self.effect(Effect::Replan { build: build.id });
         }
     }
 
@@ -168,13 +167,14 @@ impl<'a> Step<'a> {
     pub(super) fn caught_up(&mut self) {
         self.change(Change::CaughtUp);
         let state: &'a State = self.state;
-        let orphaned = state.items.iter().filter(|(_, entry)| {
+        let orphaned = state.items.iter().filter(|entry| {
             matches!(entry.item.state, ItemState::Wanted | ItemState::Lost)
-                && entry.producers.is_empty()
+                && entry.makers().next().is_none()
                 && !entry.dependents.is_empty()
                 && entry.item.losses < self.limits.losses
         });
-        for (path, _) in orphaned {
+        let orphaned: BTreeSet<&StorePath> = orphaned.map(|entry| &entry.path).collect();
+        for path in orphaned {
             self.replan(path);
         }
     }

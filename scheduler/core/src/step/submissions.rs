@@ -110,8 +110,7 @@ impl Step<'_> {
     /// Whether living builds that may still succeed make all that this one would make.
     fn is_under_way(&self, planned: &Planned) -> bool {
         planned.recipe.outputs.values().all(|product| {
-            let producers = self.state.items.get(&product.path).into_iter().flat_map(|entry| &entry.producers);
-            let mut living = producers.filter_map(|id| self.state.build(*id)).filter(|b| self.state.is_live(b.submission));
+            let mut living = self.state.makers(&product.path).filter(|b| self.state.is_live(b.submission));
             living.any(|build| build.state.is_hopeful())
         })
     }

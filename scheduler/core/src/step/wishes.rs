@@ -180,9 +180,8 @@ impl<'a> Gone<'a> {
                 continue;
             }
             self.ids.insert(build.id);
-            let producers =
-                build.recipe.inputs.iter().filter_map(|path| state.items.get(path)).flat_map(|entry| &entry.producers);
-            candidates.extend(producers.filter(|id| state.build(**id).is_some_and(|build| self.may_go(build))));
+            let makers = build.recipe.inputs.iter().flat_map(|path| state.makers(path));
+            candidates.extend(makers.filter(|maker| self.may_go(maker)).map(|maker| maker.id));
         }
     }
 
@@ -194,7 +193,7 @@ impl<'a> Gone<'a> {
 
     /// An open build that stays and needs it.
     fn needed_by(&self, build: &Build) -> Option<BuildId> {
-        let entries = build.products().filter_map(|path| self.step.state.items.get(path));
-        entries.flat_map(|entry| &entry.dependents).find(|id| !self.ids.contains(id)).copied()
+        let mut dependents = build.products().flat_map(|path| self.step.state.dependents(path));
+        dependents.find(|other| !self.ids.contains(&other.id)).map(|other| other.id)
     }
 }

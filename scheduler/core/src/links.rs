@@ -1,0 +1,275 @@
+//! Builds and items in memory, by name and by number, and the links between them: which build needs which items, which
+//! build makes them. What the links mean is [`crate::graph`]'s.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Index, RangeBounds};
+use std::sync::Arc;
+
+use drover_messages::{BuildId, ClientId, PublicationId};
+use drover_store::StorePath;
+
+use crate::arena::{Arena, No};
+use crate::build::Build;
+use crate::item::Item;
+use crate::needs::{Needs, Offers};
+use crate::place::Requirement;
+use crate::weight::Weight;
+
+pub(crate) type BuildNo = No<Node>;
+pub(crate) type ItemNo = No<Entry>;
+
+/// A build, and what is derived of it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) build: Build,
+    /// For whom.
+    pub(crate) client: ClientId,
+    /// What an agent must be.
+    pub(crate) requirement: Arc<Requirement>,
+    pub(crate) weight: Weight,
+    /// What it is expected to take, in milliseconds.
+    pub(crate) expected_millis: u64,
+    /// How much more urgent it is for having waited long.
+    pub(crate) bonus: i32,
+    pub(crate) needs: Needs,
+    /// Whether its inputs count it among their dependents.
+    pub(crate) linked: bool,
+    pub(crate) inputs: Box<[Edge]>,
+    pub(crate) products: Box<[ItemNo]>,
+}
+
+/// A build's link to an input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge {
+    pub(crate) item: ItemNo,
+    /// Where the item has the other end of it, while the build is linked.
+    at: u32,
+}
+
+impl Edge {
+    pub(crate) fn to(item: ItemNo) -> Self {
+        Self { item, at: 0 }
+    }
+}
+
+/// An item, and what is derived of it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: StorePath,
+    pub(crate) item: Item,
+    /// Builds in memory that make it, in order of their ids.
+    makers: Vec<(BuildId, BuildNo)>,
+    /// Open builds that need it.
+    pub(crate) dependents: Vec<Dependent>,
+    /// How many builds in memory need it, also finished ones: these may be opened again, and must then find it as it is.
+    users: u32,
+    /// Publications that wait for it.
+    pub(crate) awaiting: BTreeSet<PublicationId>,
+    pub(crate) offers: Offers,
+}
+
+/// An item's link to an open build that needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dependent {
+    pub(crate) build: BuildNo,
+    /// Which of the build's edges.
+    edge: u32,
+}
+
+impl Entry {
+    pub(crate) fn new(path: StorePath, item: Item) -> Self {
+        let (makers, dependents, awaiting, offers) = (Vec::new(), Vec::new(), BTreeSet::new(), Offers::default());
+        Self { path, item, makers, dependents, users: 0, awaiting, offers }
+    }
+
+    /// The builds in memory that make it.
+    pub(crate) fn makers(&self) -> impl DoubleEndedIterator<Item = BuildId> {
+        self.makers.iter().map(|(id, _)| *id)
+    }
+
+    /// The same by number.
+    pub(crate) fn maker_numbers(&self) -> impl Iterator<Item = BuildNo> {
+        self.makers.iter().map(|(_, no)| *no)
+    }
+
+    /// Nothing in memory cares for it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.makers.is_empty() && self.users == 0 && self.awaiting.is_empty()
+    }
+}
+
+/// The builds in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Builds {
+    numbers: BTreeMap<BuildId, BuildNo>,
+    nodes: Arena<Node>,
+}
+
+impl Builds {
+    pub(crate) fn number(&self, id: &BuildId) -> Option<BuildNo> {
+        self.numbers.get(id).copied()
+    }
+
+    pub(crate) fn contains_key(&self, id: &BuildId) -> bool {
+        self.numbers.contains_key(id)
+    }
+
+    pub(crate) fn get(&self, id: &BuildId) -> Option<&Node> {
+        self.nodes.get(self.number(id)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &BuildId) -> Option<&mut Node> {
+        self.nodes.get_mut(self.number(id)?)
+    }
+
+    pub(crate) fn at(&self, no: BuildNo) -> Option<&Node> {
+        self.nodes.get(no)
+    }
+
+    pub(crate) fn at_mut(&mut self, no: BuildNo) -> Option<&mut Node> {
+        self.nodes.get_mut(no)
+    }
+
+    /// In order of their ids.
+    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &Node> {
+        self.range(..)
+    }
+
+    /// Those with these ids, in their order.
+    pub(crate) fn range(&self, ids: impl RangeBounds<BuildId>) -> impl DoubleEndedIterator<Item = &Node> {
+        self.numbers.range(ids).filter_map(|(_, no)| self.nodes.get(*no))
+    }
+
+    /// All numbers, in order of the ids.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = BuildNo> {
+        self.numbers.values().copied()
+    }
+}
+
+impl Index<&BuildId> for Builds {
+    type Output = Node;
+
+    fn index(&self, id: &BuildId) -> &Node {
+        self.get(id).expect("the build is in memory")
+    }
+}
+
+/// The items in memory. No order hangs on the map: it is only looked into.
+#[derive(Debug, Default)]
+pub(crate) struct Items {
+    numbers: HashMap<StorePath, ItemNo>,
+    entries: Arena<Entry>,
+}
+
+impl Items {
+    pub(crate) fn number(&self, path: &StorePath) -> Option<ItemNo> {
+        self.numbers.get(path).copied()
+    }
+
+    pub(crate) fn get(&self, path: &StorePath) -> Option<&Entry> {
+        self.entries.get(self.number(path)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, path: &StorePath) -> Option<&mut Entry> {
+        self.entries.get_mut(self.number(path)?)
+    }
+
+    pub(crate) fn at(&self, no: ItemNo) -> Option<&Entry> {
+        self.entries.get(no)
+    }
+
+    pub(crate) fn at_mut(&mut self, no: ItemNo) -> Option<&mut Entry> {
+        self.entries.get_mut(no)
+    }
+
+    /// All of them, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The number of an item, which is `new` if there was none.
+    pub(crate) fn enter(&mut self, path: &StorePath, new: impl FnOnce() -> Item) -> ItemNo {
+        if let Some(no) = self.number(path) {
+            return no;
+        }
+        let no = self.entries.add(Entry::new(path.clone(), new()));
+        self.numbers.insert(path.clone(), no);
+        no
+    }
+
+    /// Takes an item out of memory, if nothing there cares for it.
+    pub(crate) fn remove_idle(&mut self, no: ItemNo) -> Option<Entry> {
+        self.at(no).filter(|entry| entry.is_idle())?;
+        let entry = self.entries.take(no)?;
+        self.numbers.remove(&entry.path);
+        Some(entry)
+    }
+}
+
+/// Enters a build, as a maker and a user of its items.
+pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo {
+    let id = node.build.id;
+    let no = builds.nodes.add(node);
+    builds.numbers.insert(id, no);
+    let Some(node) = builds.nodes.get(no) else { return no };
+    for item in &node.products {
+        if let Some(entry) = items.at_mut(*item)
+            && let Err(at) = entry.makers.binary_search_by_key(&id, |(maker, _)| *maker)
+        {
+            entry.makers.insert(at, (id, no));
+        }
+    }
+    for edge in &node.inputs {
+        if let Some(entry) = items.at_mut(edge.item) {
+            entry.users += 1;
+        }
+    }
+    no
+}
+
+/// Takes a build out, which its inputs do not count any more.
+pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Option<Node> {
+    let node = builds.nodes.take(no)?;
+    builds.numbers.remove(&node.build.id);
+    for item in &node.products {
+        if let Some(entry) = items.at_mut(*item) {
+            entry.makers.retain(|(_, maker)| *maker != no);
+        }
+    }
+    for edge in &node.inputs {
+        if let Some(entry) = items.at_mut(edge.item) {
+            entry.users -= 1;
+        }
+    }
+    Some(node)
+}
+
+/// Makes its inputs count a build among their dependents.
+pub(crate) fn link(builds: &mut Builds, items: &mut Items, no: BuildNo) {
+    let Some(node) = builds.at_mut(no) else { return };
+    for (n, edge) in node.inputs.iter_mut().enumerate() {
+        let Some(entry) = items.at_mut(edge.item) else { continue };
+        edge.at = entry.dependents.len() as u32;
+        entry.dependents.push(Dependent { build: no, edge: n as u32 });
+        node.needs.add(edge.item, &entry.offers);
+    }
+}
+
+/// Makes its inputs count a build no more. The last dependent of each takes the place that is free.
+pub(crate) fn unlink(builds: &mut Builds, items: &mut Items, no: BuildNo) {
+    let Some(node) = builds.at_mut(no) else { return };
+    let edges = std::mem::take(&mut node.inputs);
+    node.needs = Needs::default();
+    for edge in &edges {
+        let Some(entry) = items.at_mut(edge.item) else { continue };
+        entry.dependents.swap_remove(edge.at as usize);
+        if let Some(moved) = entry.dependents.get(edge.at as usize)
+            && let Some(other) = builds.at_mut(moved.build)
+        {
+            other.inputs[moved.edge as usize].at = edge.at;
+        }
+    }
+    if let Some(node) = builds.at_mut(no) {
+        node.inputs = edges;
+    }
+}

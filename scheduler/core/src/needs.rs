@@ -1,0 +1,112 @@
+//! What an item means to those that need it, and what all of its inputs together mean to a build.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::{BuildId, StoreId};
+
+use crate::build::{Inputs, Place};
+use crate::links::ItemNo;
+
+/// What an item means to those that need it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Offers {
+    /// Everybody can fetch it.
+    pub(crate) available: bool,
+    /// Those who fetch what refers to it can, whatever they use beside the cache.
+    pub(crate) fetchable: bool,
+    /// Stores that have it, or that can fetch it from elsewhere, by their numbers.
+    pub(crate) at: Vec<StoreNo>,
+    pub(crate) blocked_by: Option<BuildId>,
+}
+
+/// The inputs of a build that are not available.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    missing: u32,
+    blocked: Vec<(ItemNo, BuildId)>,
+    at: Vec<(StoreNo, u32)>,
+}
+
+impl Needs {
+    pub(crate) fn add(&mut self, item: ItemNo, offers: &Offers) {
+        if offers.available {
+            return;
+        }
+        self.missing += 1;
+        for store in &offers.at {
+            match self.at.iter_mut().find(|(known, _)| known == store) {
+                Some((_, count)) => *count += 1,
+                None => self.at.push((*store, 1)),
+            }
+        }
+        if let Some(by) = offers.blocked_by {
+            self.blocked.push((item, by));
+        }
+    }
+
+    pub(crate) fn take(&mut self, item: ItemNo, offers: &Offers) {
+        if offers.available {
+            return;
+        }
+        self.missing -= 1;
+        for store in &offers.at {
+            if let Some((_, count)) = self.at.iter_mut().find(|(known, _)| known == store) {
+                *count -= 1;
+            }
+        }
+        self.at.retain(|(_, count)| *count > 0);
+        if offers.blocked_by.is_some() {
+            self.blocked.retain(|(other, _)| *other != item);
+        }
+    }
+
+    /// One of which nothing is known.
+    pub(crate) fn add_unknown(&mut self) {
+        self.missing += 1;
+    }
+
+    /// How many are not available.
+    pub(crate) fn missing(&self) -> u32 {
+        self.missing
+    }
+
+    /// What that means to the build.
+    pub(crate) fn inputs(&self, stores: &Stores) -> Inputs {
+        if let Some(by) = self.blocked.iter().map(|(_, by)| *by).min() {
+            return Inputs::BlockedBy(by);
+        }
+        if self.missing == 0 {
+            return Inputs::AtHand(Place::Anywhere);
+        }
+        let all: BTreeSet<StoreId> =
+            self.at.iter().filter(|(_, count)| *count == self.missing).filter_map(|(no, _)| stores.get(*no)).collect();
+        if all.is_empty() { Inputs::Missing(self.missing) } else { Inputs::AtHand(Place::Stores(all)) }
+    }
+}
+
+/// A store's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StoreNo(u32);
+
+/// All stores that were ever heard of in this process. There are about as many as agents.
+#[derive(Debug, Default)]
+pub(crate) struct Stores {
+    numbers: BTreeMap<StoreId, StoreNo>,
+    names: Vec<StoreId>,
+}
+
+impl Stores {
+    pub(crate) fn number(&mut self, store: &StoreId) -> StoreNo {
+        if let Some(no) = self.numbers.get(store) {
+            return *no;
+        }
+        let no = StoreNo(self.names.len() as u32);
+        self.names.push(store.clone());
+        self.numbers.insert(store.clone(), no);
+        no
+    }
+
+    fn get(&self, no: StoreNo) -> Option<StoreId> {
+        self.names.get(no.0 as usize).cloned()
+    }
+}
