@@ -21,9 +21,11 @@ async fn what_cannot_be_decoded_goes_to_dead_with_the_reason_and_stops_nothing()
     let bus = scheduler(&mut server).await;
     let raw = raw(&mut server).await;
     let (subject, message) = done(PublicationId::new());
-    raw.publish(subject.to_string(), "not msgpack".into()).await.unwrap();
-    raw.publish("done.publish.not-a-uuid", "who knows".into()).await.unwrap();
-    raw.flush().await.unwrap();
+    let raw = async_nats::jetstream::new(raw);
+    for (subject, payload) in [(subject.to_string(), "not msgpack"), ("done.publish.not-a-uuid".into(), "who knows")] {
+        // The stream has it before the good one comes by another connection.
+        raw.publish(subject, payload.into()).await.unwrap().await.unwrap();
+    }
     bus.publish(&subject, &message, "good").await.unwrap();
 
     let mut dead = bus.replay("DEAD", Filter::Dead).await.unwrap();
