@@ -104,6 +104,10 @@ pub struct Args {
     /// With less free room in the store than this, in bytes, no builds are taken
     #[arg(long, env = "DROVER_AGENT_MIN_FREE_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
     pub min_free_bytes: u64,
+
+    /// How often the store's folder is looked at, so that builds go where their inputs are; 0 for never
+    #[arg(long, env = "DROVER_AGENT_STORE_LOOK_SECS", default_value_t = 30, value_name = "SECS")]
+    pub store_look_secs: u64,
 }
 
 /// The most builds at once of one agent.
@@ -150,6 +154,7 @@ impl Args {
             build_timeout_secs: self.build_timeout_secs,
             max_silent_secs: self.max_silent_secs,
             min_free_bytes: self.min_free_bytes,
+            store_look_secs: self.store_look_secs,
         })
     }
 }

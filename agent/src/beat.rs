@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::disk::free_bytes;
 use crate::foreman::Foreman;
 use crate::servers::Servers;
+use crate::stock::{News, Stock};
 use crate::store_id::store_id;
 
 /// How long an answer may take.
@@ -33,6 +34,8 @@ pub struct Heart {
     pub foreman: Arc<Foreman>,
     /// What its daemon can fetch from.
     pub servers: Arc<Servers>,
+    /// What its store holds.
+    pub stock: Arc<Stock>,
 }
 
 impl Heart {
@@ -52,8 +55,10 @@ impl Heart {
                     () = came_back(&mut link) => break,
                     Ok(()) = servers.changed() => break,
                 }
-                match self.ask(&Subject::Beat { agent: self.config.agent }, &self.status()).await {
+                let news = self.stock.news();
+                match self.ask(&Subject::Beat { agent: self.config.agent }, &self.status(&news)).await {
                     Ok(heard) => {
+                        self.stock.was_answered(&news);
                         pause = pause_after(&heard);
                         answer = heard;
                     }
@@ -71,8 +76,12 @@ impl Heart {
     async fn hello(&self, store: &StoreId) -> BeatAnswer {
         let mut backoff = Backoff::default();
         loop {
-            match self.ask(&Subject::Hello { agent: self.config.agent }, &self.introduction(store)).await {
-                Ok(answer) if !answer.hello => return answer,
+            let everything = self.stock.everything();
+            match self.ask(&Subject::Hello { agent: self.config.agent }, &self.introduction(store, &everything)).await {
+                Ok(answer) if !answer.hello => {
+                    self.stock.was_answered(&everything);
+                    return answer;
+                }
                 Ok(_) => tracing::warn!("the scheduler wants another hello"),
                 Err(error) => tracing::debug!(%error, "nobody heard hello"),
             }
@@ -80,7 +89,7 @@ impl Heart {
         }
     }
 
-    fn introduction(&self, store: &StoreId) -> Hello {
+    fn introduction(&self, store: &StoreId, news: &News) -> Hello {
         Hello {
             name: self.config.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -93,7 +102,7 @@ impl Heart {
             tags: self.config.tags.clone(),
             servers: self.servers.reached(),
             max_parallel_builds: self.config.slots as u32,
-            beat: self.status(),
+            beat: self.status(news),
         }
     }
 
@@ -114,7 +123,7 @@ impl Heart {
         Ok(answer)
     }
 
-    fn status(&self) -> Beat {
+    fn status(&self, news: &News) -> Beat {
         let (generation, not_ready, held) = self.foreman.status();
         Beat {
             generation,
@@ -122,7 +131,9 @@ impl Heart {
             store_free_bytes: free_bytes(Path::new(self.config.store_dir.as_str())),
             not_ready,
             held,
-            ..Beat::default()
+            memory_free_mib: None,
+            holds: news.holds.clone(),
+            gained: news.gained.clone(),
         }
     }
 }

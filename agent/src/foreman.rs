@@ -24,6 +24,7 @@ use crate::outbox::Outbox;
 use crate::output_roots::OutputRoots;
 use crate::spool::Spool;
 use crate::state_dir::StateDir;
+use crate::stock::Stock;
 use crate::workshop::Workshop;
 
 /// The attempts in hand, and what runs for them.
@@ -33,6 +34,7 @@ pub struct Foreman {
     spool: Spool,
     roots: Arc<OutputRoots>,
     workshop: Arc<Workshop>,
+    stock: Arc<Stock>,
     /// Reports on their way.
     pub outbox: Outbox,
     /// Whether builds are taken has changed.
@@ -56,6 +58,7 @@ impl Foreman {
         state: StateDir,
         roots: Arc<OutputRoots>,
         workshop: Arc<Workshop>,
+        stock: Arc<Stock>,
         ledger: Ledger,
     ) -> Result<Arc<Self>, AgentError> {
         let unusable = |error: io::Error| AgentError::state_dir(&state.spool())(error);
@@ -66,7 +69,7 @@ impl Foreman {
         }
         let desk = Mutex::new(Desk { ledger, running: HashMap::new() });
         let (outbox, readiness, suspicion) = Default::default();
-        let foreman = Arc::new(Self { agent, state, spool, roots, workshop, outbox, readiness, suspicion, desk });
+        let foreman = Arc::new(Self { agent, state, spool, roots, workshop, stock, outbox, readiness, suspicion, desk });
         let mut desk = foreman.desk();
         let effects = desk.ledger.recover(attempts);
         foreman.carry_out(&mut desk, effects);
@@ -175,6 +178,10 @@ impl Foreman {
 
     fn conclude(self: &Arc<Self>, offer: &Offer, outcome: Outcome) {
         tell(&outcome);
+        if let Outcome::Built(built) = &outcome {
+            let inputs = offer.inputs.iter().map(|input| &input.path);
+            self.stock.hear_of(inputs.chain(built.outputs.values()));
+        }
         if let Outcome::Failed(Failed { cause: Cause::DaemonGone | Cause::DiskFull | Cause::InputsUnavailable { .. }, .. }) =
             &outcome
         {

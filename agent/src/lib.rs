@@ -20,6 +20,7 @@ mod daemon_pool;
 mod temp_roots;
 mod output_roots;
 mod disk;
+mod stock;
 
 mod failure;
 mod cause_of;
@@ -44,6 +45,7 @@ mod beat;
 mod readiness;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_bucket::Bucket;
 use drover_nats::Bus;
@@ -62,6 +64,7 @@ use probe::Probe;
 use readiness::Readiness;
 use servers::Servers;
 use state_dir::StateDir;
+use stock::Stock;
 use workshop::Workshop;
 
 /// Runs an agent until `shutdown`. It stops at once: what is not settled is in the spool, and the next process goes on.
@@ -87,9 +90,16 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         Arc::new(Workshop::new(config.clone(), bus.clone(), bucket.clone(), daemons.clone(), fetching.clone(), roots.clone()));
     let mut ledger = Ledger::new(config.store_dir.clone(), config.slots, generation);
     ledger.set_ready(Some(readiness::NOT_LOOKED_YET.into()));
-    let foreman = Foreman::recover(config.agent, state, roots, workshop, ledger)?;
+    let stock = Arc::new(Stock::new(config.store_dir.clone(), Duration::from_secs(config.store_look_secs)));
+    let foreman = Foreman::recover(config.agent, state, roots, workshop, stock.clone(), ledger)?;
     let servers = Arc::new(servers);
-    let heart = Heart { config: config.clone(), bus: bus.clone(), foreman: foreman.clone(), servers: servers.clone() };
+    let heart = Heart {
+        config: config.clone(),
+        bus: bus.clone(),
+        foreman: foreman.clone(),
+        servers: servers.clone(),
+        stock: stock.clone(),
+    };
     let probe = Probe::new(config.clone(), bucket);
     let readiness = Readiness { config: config.clone(), daemons, probe, foreman: foreman.clone() };
     let (to_listening, mut listening) = watch::channel(false);
@@ -104,6 +114,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         () = orders::listen(&bus, config.agent, &foreman, to_listening) => {}
         () = readiness.watch() => {}
         () = servers.watch(|reached| fetching.set_options(config.fetching(&reached))) => {}
+        () = stock.watch() => {}
         () = beats => {}
     }
     Ok(())

@@ -29,6 +29,10 @@ struct Heard {
     hellos: Vec<Hello>,
     beat: Option<Beat>,
     orders: Vec<Verdict>,
+    /// What comes is refused.
+    is_deaf: bool,
+    /// The next answer asks for hello.
+    wants_hello: bool,
 }
 
 impl Scheduler {
@@ -135,6 +139,19 @@ impl Scheduler {
         self.heard.lock().unwrap().orders.push(Verdict { attempt, order });
     }
 
+    /// Answers nothing but that it cannot be done, or answers again.
+    pub fn be_deaf(&self, is_deaf: bool) {
+        self.heard.lock().unwrap().is_deaf = is_deaf;
+    }
+
+    /// Asks for hello, as one does that has started anew, and gives it.
+    pub async fn ask_for_hello(&self) -> Hello {
+        let before = self.hellos().len();
+        self.heard.lock().unwrap().wants_hello = true;
+        super::until("hello is said again", || self.hellos().len() > before).await;
+        self.hellos().swap_remove(before)
+    }
+
     pub async fn abort(&self, generation: Generation, attempt: AttemptId) {
         self.bus.tell(&Subject::Abort { agent: self.agent }, &Abort { generation, attempt }).await.unwrap();
     }
@@ -165,7 +182,7 @@ async fn answer((mut hellos, mut beats): (Subscription, Subscription), heard: Ar
             Some(beat) = beats.next() => beat,
             else => return,
         };
-        let orders = {
+        let (orders, hello, is_deaf) = {
             let mut heard = heard.lock().unwrap();
             match incoming.decode::<Hello>() {
                 Ok(hello) => {
@@ -174,14 +191,14 @@ async fn answer((mut hellos, mut beats): (Subscription, Subscription), heard: Ar
                 }
                 Err(_) => heard.beat = Some(incoming.decode::<Beat>().unwrap()),
             }
-            std::mem::take(&mut heard.orders)
+            (std::mem::take(&mut heard.orders), std::mem::take(&mut heard.wants_hello), heard.is_deaf)
         };
-        let answer = BeatAnswer {
-            generation: Scheduler::GENERATION,
-            hello: false,
-            verdicts: orders,
-            beat_every_millis: BEAT_EVERY_MILLIS,
-        };
+        if is_deaf {
+            let _ = incoming.problem("this scheduler is deaf").await;
+            continue;
+        }
+        let answer =
+            BeatAnswer { generation: Scheduler::GENERATION, hello, verdicts: orders, beat_every_millis: BEAT_EVERY_MILLIS };
         let _ = incoming.respond(&answer).await;
     }
 }
