@@ -14,6 +14,7 @@ use crate::backoff::{Backoff, jittered};
 use crate::config::Config;
 use crate::disk::free_bytes;
 use crate::foreman::Foreman;
+use crate::memory;
 use crate::servers::Servers;
 use crate::stock::{News, Stock};
 use crate::store_id::store_id;
@@ -131,7 +132,7 @@ impl Heart {
             store_free_bytes: free_bytes(Path::new(self.config.store_dir.as_str())),
             not_ready,
             held,
-            memory_free_mib: None,
+            memory_free_mib: memory::free_mib(),
             holds: news.holds.clone(),
             gained: news.gained.clone(),
         }
