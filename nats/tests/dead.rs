@@ -64,16 +64,15 @@ async fn an_event_that_a_hook_gave_up_is_told_again_while_the_stream_has_it() {
     bus.publish(&Subject::of_event(&event), &event, "1").await.unwrap();
     let login = server.login(Who::Scheduler).await;
     let raw = async_nats::ConnectOptions::with_user_and_password(login.user, login.password).connect(login.url).await.unwrap();
+    let raw = async_nats::jetstream::new(raw);
     for number in [1, 7] {
         let advisory = serde_json::json!({
             "type": "io.nats.jetstream.advisory.v1.max_deliver", "id": "x", "timestamp": "2026-01-01T00:00:00Z",
             "stream": EVENTS, "consumer": "hook-mail", "stream_seq": number, "deliveries": 8,
         });
         let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{EVENTS}.hook-mail");
-        raw.publish(subject, advisory.to_string().into()).await.unwrap();
+        raw.publish(subject, advisory.to_string().into()).await.unwrap().await.unwrap();
     }
-    raw.flush().await.unwrap();
-    bus.round_trip().await.unwrap();
 
     let given_up = bus.dead_after(0).await.unwrap().unwrap();
     assert_eq!(given_up.why, Why::GivenUp { consumer: "hook-mail".into(), deliveries: 8 });

@@ -1,6 +1,7 @@
 //! A build: one derivation to be built for some reason. Its states, and the one table of how they follow.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drover_messages::query::StateName;
 use drover_messages::request::{Mode, Terms};
@@ -31,8 +32,9 @@ pub struct Build {
     pub entered: Heard,
     /// Its own priority.
     pub priority: i32,
-    /// What is built.
-    pub recipe: Recipe,
+    /// What is built. It does not change, and is shared by what is recorded and what is in memory.
+    #[serde(with = "shared")]
+    pub recipe: Arc<Recipe>,
     /// Whether it is built, or built again and compared.
     #[serde(default)]
     pub mode: Mode,
@@ -287,6 +289,21 @@ impl Build {
     pub fn has_failed_on(&self, agent: AgentId) -> bool {
         let ended = |attempt: &&Attempt| matches!(attempt.state, AttemptState::Ended { .. });
         self.farm_failures > 0 && self.attempts.iter().filter(ended).any(|attempt| attempt.agent == agent)
+    }
+}
+
+/// What is shared is recorded as what it is.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(shared: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        shared.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
     }
 }
 

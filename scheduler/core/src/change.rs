@@ -20,7 +20,7 @@ use crate::time::Heard;
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A submission is entered, or is another now.
-    Submission(Submission),
+    Submission(Box<Submission>),
     /// A build is entered.
     BuildCreated(Box<Build>),
     /// Something befell a build.
@@ -35,7 +35,7 @@ pub enum Change {
         /// Of which build.
         build: BuildId,
         /// The try.
-        attempt: Attempt,
+        attempt: Box<Attempt>,
     },
     /// Something befell an attempt.
     Attempt {

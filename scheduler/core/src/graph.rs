@@ -57,8 +57,7 @@ impl State {
         let (requirement, needs) = (self.requirement(&build), Needs::default());
         let inputs = build.recipe.inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
         let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
-        let node =
-            Node { build, client, requirement, weight, expected_millis, bonus: 0, needs, linked: false, inputs, products };
+        let node = Node { build, client, requirement, weight, expected_millis, bonus: 0, needs, linked: false, inputs, products };
         let no = links::add(&mut self.builds, &mut self.items, node);
         self.link(no);
         self.weigh_entered(no);

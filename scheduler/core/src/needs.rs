@@ -78,9 +78,12 @@ impl Needs {
         if self.missing == 0 {
             return Inputs::AtHand(Place::Anywhere);
         }
+        if !self.at.iter().any(|(_, count)| *count == self.missing) {
+            return Inputs::Missing(self.missing);
+        }
         let all: BTreeSet<StoreId> =
             self.at.iter().filter(|(_, count)| *count == self.missing).filter_map(|(no, _)| stores.get(*no)).collect();
-        if all.is_empty() { Inputs::Missing(self.missing) } else { Inputs::AtHand(Place::Stores(all)) }
+        Inputs::AtHand(Place::Stores(all))
     }
 }
 

@@ -93,10 +93,10 @@ impl State {
     /// Mutates, and does nothing else. What follows from the change is derived here as well.
     pub(crate) fn apply(&mut self, change: &Change) -> Result<Vec<Turn>, Illegal> {
         match change {
-            Change::Submission(submission) => Ok(self.put_submission(submission.clone())),
+            Change::Submission(submission) => Ok(self.put_submission(submission.as_ref().clone())),
             Change::BuildCreated(build) => Ok(self.enter(build.as_ref().clone())),
             Change::Build { build, event } => self.befall(*build, event.clone()),
-            Change::AttemptStarted { build, attempt } => self.start(*build, attempt.clone()),
+            Change::AttemptStarted { build, attempt } => self.start(*build, attempt.as_ref().clone()),
             Change::Attempt { build, attempt, event } => {
                 if matches!(event, AttemptEvent::Publish | AttemptEvent::Check) {
                     let build = &mut self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build;
@@ -418,6 +418,13 @@ impl State {
         makers.filter_map(|no| Some(&self.builds.at(no)?.build))
     }
 
+    /// What a build needs, each with what is known of it.
+    pub(crate) fn inputs<'a>(&'a self, build: &'a Build) -> impl Iterator<Item = (&'a StorePath, Option<&'a Item>)> {
+        let edges = self.builds.get(&build.id).map(|node| node.inputs.as_ref()).unwrap_or_default();
+        let items = edges.iter().map(|edge| self.items.at(edge.item).map(|entry| &entry.item));
+        build.recipe.inputs.iter().zip(items)
+    }
+
     /// The open builds that need an item.
     pub(crate) fn dependents(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
         let links = self.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
@@ -452,7 +459,7 @@ impl State {
         items: Vec<(StorePath, Item)>,
         owed: Vec<Publication>,
     ) {
-        let submissions = submissions.into_iter().map(Change::Submission);
+        let submissions = submissions.into_iter().map(|submission| Change::Submission(Box::new(submission)));
         let recalled = Change::Recalled { submissions: Vec::new(), builds, items };
         let owed = owed.into_iter().map(|publication| Change::Owed(Box::new(publication)));
         self.remembering = true;

@@ -1,6 +1,7 @@
 //! What is found by which index, in a state that was recorded before there were any.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drover_messages::AttemptId;
 use drover_messages::request::{Mode, Terms};
@@ -35,7 +36,7 @@ fn of(n: u8, name: &str, state: BuildState) -> Build {
         created_at: TIME,
         entered: Heard(0),
         priority: 0,
-        recipe: Recipe {
+        recipe: Arc::new(Recipe {
             drv: store_path(n, &format!("{name}.drv")).try_into().unwrap(),
             pack: PackId(Sha256::of(b"pack")),
             store_dir: StoreDir::nix(),
@@ -43,7 +44,7 @@ fn of(n: u8, name: &str, state: BuildState) -> Build {
             features: BTreeSet::new(),
             outputs: BTreeMap::from([(OutputName::OUT, product)]),
             inputs: BTreeSet::new(),
-        },
+        }),
         mode: Mode::Build,
         terms: Terms::default(),
         avoid: BTreeSet::new(),

@@ -58,7 +58,7 @@ mod tests {
         let id = submission.id;
         let mut state = State::default();
         state.remember(vec![submission.clone()], Vec::new(), Vec::new(), Vec::new());
-        let changes = vec![Change::Submission(submission)];
+        let changes = vec![Change::Submission(Box::new(submission))];
         let page = Page::of(&changes);
         let record = Record { generation: Default::default(), heard: Heard(7), wall: Timestamp(1), changes, events: Vec::new() };
         book.commit(&record, &page, &state, 0).unwrap();

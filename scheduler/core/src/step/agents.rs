@@ -97,7 +97,7 @@ impl<'a> Step<'a> {
             return false;
         }
         let attempt = Attempt::begin(held.attempt, agent, store.clone(), held.epoch);
-        self.change(Change::AttemptStarted { build: build.id, attempt: attempt.clone() });
+        self.change(Change::AttemptStarted { build: build.id, attempt: Box::new(attempt.clone()) });
         self.lease_again(build, attempt);
         true
     }

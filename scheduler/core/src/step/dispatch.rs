@@ -10,7 +10,6 @@ use super::Step;
 use crate::attempt::Attempt;
 use crate::build::{Build, BuildEvent, Lease};
 use crate::change::Change;
-use crate::item::ItemState;
 use crate::outcome::Effect;
 
 impl Step<'_> {
@@ -28,7 +27,7 @@ impl Step<'_> {
     fn lease(&mut self, agent: AgentId, build: &Build, epoch: Epoch) {
         let Some(known) = self.state.agents.get(&agent) else { return };
         let id = AttemptId::derived(build.id, epoch);
-        let attempt = Attempt::begin(id, agent, known.hello.store.clone(), epoch);
+        let attempt = Box::new(Attempt::begin(id, agent, known.hello.store.clone(), epoch));
         let until = self.now.heard.plus_millis(self.limits.lease_millis);
         self.change(Change::AttemptStarted { build: build.id, attempt });
         self.build_event(build.id, BuildEvent::Lease(Lease { attempt: id, agent, epoch, until }));
@@ -41,10 +40,10 @@ impl Step<'_> {
     /// The offer of an attempt, as it stands now.
     pub(super) fn offer(&self, build: &Build, attempt: AttemptId, epoch: Epoch) -> Offer {
         let recipe = &build.recipe;
-        let inputs = recipe.inputs.iter().map(|path| {
-            let available = self.state.item(path).is_some_and(ItemState::can_be_fetched);
-            Input { path: path.clone(), available }
-        });
+        let inputs = self
+            .state
+            .inputs(build)
+            .map(|(path, item)| Input { path: path.clone(), available: item.is_some_and(|item| item.state.can_be_fetched()) });
         Offer {
             generation: self.state.generation,
             epoch,

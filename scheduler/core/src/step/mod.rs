@@ -56,18 +56,19 @@ impl Core {
 
     /// Decides, and applies what it decided.
     pub fn advance(&mut self, now: Now, input: Input) -> Outcome {
-        let decided = step(&self.state, &self.limits, now, input);
-        let mut outcome = Outcome { changes: Vec::with_capacity(decided.changes.len()), ..decided };
-        for change in decided.changes {
-            match self.state.apply(&change) {
-                Ok(turns) => {
-                    outcome.changes.push(change);
-                    let blocked = turns.into_iter().filter_map(|turn| Some((turn.build, turn.blocked_by?)));
-                    outcome.events.extend(blocked.map(|(build, by)| What::BuildBlocked { build, by }));
-                }
-                Err(illegal) => outcome.illegal.push(illegal),
+        let mut outcome = step(&self.state, &self.limits, now, input);
+        let Outcome { changes, events, illegal, .. } = &mut outcome;
+        changes.retain(|change| match self.state.apply(change) {
+            Ok(turns) => {
+                let blocked = turns.into_iter().filter_map(|turn| Some((turn.build, turn.blocked_by?)));
+                events.extend(blocked.map(|(build, by)| What::BuildBlocked { build, by }));
+                true
             }
-        }
+            Err(refused) => {
+                illegal.push(refused);
+                false
+            }
+        });
         outcome
     }
 }

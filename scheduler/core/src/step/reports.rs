@@ -83,7 +83,7 @@ impl Step<'_> {
         // No store has this name: nobody is sent there for its inputs.
         let store = known.unwrap_or_else(|| StoreId(format!("unknown, of {agent}")));
         let attempt = Attempt::begin(report.attempt, agent, store, report.epoch);
-        self.change(Change::AttemptStarted { build: build.id, attempt: attempt.clone() });
+        self.change(Change::AttemptStarted { build: build.id, attempt: Box::new(attempt.clone()) });
         Some(attempt)
     }
 

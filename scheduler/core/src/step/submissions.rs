@@ -1,6 +1,7 @@
 //! Submissions: entered bit by bit, then brought to life.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
@@ -37,7 +38,7 @@ impl Step<'_> {
             true => SubmissionState::Cancelled { builds: 0 },
             false => SubmissionState::Planning,
         };
-        self.change(Change::Submission(Submission { state, ..submission }));
+        self.change(Change::Submission(Box::new(Submission { state, ..submission })));
     }
 
     /// A submission that is still wanted.
@@ -89,7 +90,7 @@ impl Step<'_> {
                 entered: self.now.heard,
                 priority: submission.priority,
                 state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
-                recipe: planned.recipe,
+                recipe: Arc::new(planned.recipe),
                 mode: planned.mode,
                 terms: if planned.root { submission.terms.clone() } else { Terms::default() },
                 avoid: planned.avoid,
@@ -119,14 +120,14 @@ impl Step<'_> {
         let Some(submission) = self.planning(id) else { return };
         let builds = self.state.members.get(&id).map_or(0, |members| members.len() as u64);
         let client = submission.client;
-        self.change(Change::Submission(Submission { state: SubmissionState::Live { builds }, ..submission }));
+        self.change(Change::Submission(Box::new(Submission { state: SubmissionState::Live { builds }, ..submission })));
         self.event(What::SubmissionAccepted { submission: id, client, builds });
     }
 
     pub(super) fn reject(&mut self, submission: Submission, why: String) {
         let (id, client) = (submission.id, submission.client);
         let state = SubmissionState::Rejected { why: why.clone() };
-        self.change(Change::Submission(Submission { state, ..submission }));
+        self.change(Change::Submission(Box::new(Submission { state, ..submission })));
         self.event(What::SubmissionRejected { submission: id, client, why });
     }
 }

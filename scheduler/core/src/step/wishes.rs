@@ -94,7 +94,7 @@ impl<'a> Step<'a> {
             SubmissionState::Cancelled { .. } | SubmissionState::Rejected { .. } => return,
         };
         let state = SubmissionState::Cancelled { builds };
-        self.change(Change::Submission(Submission { state, ..submission }));
+        self.change(Change::Submission(Box::new(Submission { state, ..submission })));
     }
 
     fn retry(&mut self, wanted: &Wanted, named: &[&'a Build]) -> Result<u64, String> {
@@ -136,14 +136,14 @@ impl<'a> Step<'a> {
     fn revive(&mut self, id: SubmissionId) {
         let Some(submission) = self.state.submission(id).cloned() else { return };
         if let SubmissionState::Cancelled { builds } = submission.state {
-            self.change(Change::Submission(Submission { state: SubmissionState::Live { builds }, ..submission }));
+            self.change(Change::Submission(Box::new(Submission { state: SubmissionState::Live { builds }, ..submission })));
         }
     }
 
     fn prioritise(&mut self, wanted: &Wanted, named: &[&'a Build], priority: i32) -> Result<u64, String> {
         for id in &wanted.submissions {
             if let Some(submission) = self.state.submission(*id).cloned() {
-                self.change(Change::Submission(Submission { priority, ..submission }));
+                self.change(Change::Submission(Box::new(Submission { priority, ..submission })));
             }
         }
         let of_submissions = wanted.submissions.iter().flat_map(|id| self.state.builds_of(*id));

@@ -66,7 +66,7 @@ impl Book {
         let (mut builds, mut items) = (BTreeSet::new(), BTreeSet::new());
         for change in outcome.changes.iter().filter(|change| change.is_recorded()) {
             match change {
-                Change::Submission(submission) => drop(self.submissions.insert(submission.id, submission.clone())),
+                Change::Submission(submission) => drop(self.submissions.insert(submission.id, submission.as_ref().clone())),
                 Change::BuildCreated(build) => {
                     builds.insert(build.id);
                     items.extend(build.products().cloned());
