@@ -19,6 +19,9 @@ pub use told::News;
 /// What went is told no sooner than after so many looks: a garbage collector takes its time.
 const LOOKS_AT_A_LOSS: u32 = 10;
 
+/// So many times as long as a look took is rested after it: a large store that changes all the time is looked at less often.
+const REST_PER_LOOK: u32 = 50;
+
 /// A store, as it is looked at from time to time.
 #[derive(Debug)]
 pub struct Stock {
@@ -41,6 +44,7 @@ impl Stock {
         let mut folder = Folder::of(&self.store_dir);
         loop {
             self.told().looking();
+            let began = Instant::now();
             match self.look(folder).await {
                 Ok(looked) => folder = looked,
                 Err(error) => {
@@ -48,8 +52,9 @@ impl Stock {
                     folder = Folder::of(&self.store_dir);
                 }
             }
+            let took = began.elapsed();
             self.told().refresh(self.look_every * LOOKS_AT_A_LOSS, Instant::now());
-            tokio::time::sleep(self.look_every).await;
+            tokio::time::sleep(self.look_every.max(took * REST_PER_LOOK)).await;
         }
     }
 
