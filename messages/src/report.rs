@@ -68,7 +68,7 @@ pub struct Built {
     pub log: Option<SealedLog>,
 }
 
-/// Where the time of an attempt went.
+/// Where the time of an attempt went, and what memory it took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     /// When the daemon was asked to build.
@@ -81,6 +81,10 @@ pub struct Times {
     pub waited_micros: u64,
     /// Of the daemon's work, in microseconds.
     pub build_micros: u64,
+    /// The most memory that the builder's processes were seen to have, in MiB. A page that several share counts for each, and
+    /// a short peak may go unseen. `None` for a build that was over before somebody looked, and where nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_mib: Option<u64>,
 }
 
 /// A finished log in the bucket.

@@ -140,7 +140,14 @@ fn log() -> SealedLog {
 }
 
 fn times() -> Times {
-    Times { started_at: at(1), stopped_at: at(3), inputs_micros: 1500, waited_micros: 20, build_micros: 2_000_000 }
+    Times {
+        started_at: at(1),
+        stopped_at: at(3),
+        inputs_micros: 1500,
+        waited_micros: 20,
+        build_micros: 2_000_000,
+        peak_memory_mib: Some(1800),
+    }
 }
 
 pub fn submit() -> Submit {
