@@ -74,19 +74,34 @@ impl Connection {
         self.patiently(&Subject::Admin(what), message).await
     }
 
+    /// Asks for something of administration that takes its time. It would be done again if it were asked for again, so that
+    /// is done only where nobody has heard the question.
+    pub(crate) async fn administer_once<M: Message + Any, A: Message>(
+        &self,
+        what: Admin,
+        message: &M,
+        within: Duration,
+    ) -> anyhow::Result<A> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.bus.request(&Subject::Admin(what), message, within).await {
+                Ok(answer) => return Ok(answer),
+                Err(RequestError::NoResponders) if Instant::now() < until => sleep(ASK_AGAIN_AFTER).await,
+                Err(RequestError::Timeout) => return Err(no_answer(RequestError::Timeout, within)),
+                Err(error) => return Err(no_answer(error, PATIENCE)),
+            }
+        }
+    }
+
     async fn patiently<M: Message + Any, A: Message>(&self, subject: &Subject, message: &M) -> anyhow::Result<A> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let error = match self.bus.request(subject, message, ANSWER_WITHIN).await {
+            match self.bus.request(subject, message, ANSWER_WITHIN).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            match error {
-                RequestError::Problem(words) => return Err(bad_input(words)),
-                RequestError::Broken(words) => return Err(anyhow!("the scheduler's answer cannot be used: {words}")),
-                RequestError::NoResponders | RequestError::Timeout if Instant::now() < until => sleep(ASK_AGAIN_AFTER).await,
-                RequestError::NoResponders => return Err(silent("nobody answers")),
-                RequestError::Timeout => return Err(silent("there is no answer")),
+                Err(RequestError::NoResponders | RequestError::Timeout) if Instant::now() < until => {
+                    sleep(ASK_AGAIN_AFTER).await;
+                }
+                Err(error) => return Err(no_answer(error, PATIENCE)),
             }
         }
     }
@@ -102,10 +117,20 @@ impl Connection {
     }
 }
 
-fn silent(how: &str) -> anyhow::Error {
-    anyhow!(
-        "the scheduler is silent: the broker is there, but {how} for {} s. See the log of drover-scheduler \
-         (`drover up` keeps it in its folder, log/scheduler.log)",
-        PATIENCE.as_secs()
-    )
+/// Why there is no answer, after one was awaited for so long.
+fn no_answer(error: RequestError, waited: Duration) -> anyhow::Error {
+    let silent = |how: &str| {
+        anyhow!(
+            "the scheduler is silent: the broker is there, but {how} for {} s. See the log of drover-scheduler \
+             (`drover up` keeps it in its folder, log/scheduler.log)",
+            waited.as_secs()
+        )
+    };
+    match error {
+        RequestError::Problem(words) => bad_input(words),
+        RequestError::Forbidden => bad_input("this login may not: it takes one of the role admin"),
+        RequestError::Broken(words) => anyhow!("the scheduler's answer cannot be used: {words}"),
+        RequestError::NoResponders => silent("nobody answers"),
+        RequestError::Timeout => silent("there is no answer"),
+    }
 }

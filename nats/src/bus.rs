@@ -38,6 +38,8 @@ pub struct Bus {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
     link: watch::Receiver<Link>,
+    /// The subject on which this login was not let publish last.
+    forbidden: watch::Receiver<String>,
     user: Arc<str>,
 }
 
@@ -60,14 +62,15 @@ impl Bus {
     /// makes no sense.
     pub async fn connect(login: &Login) -> Result<Self, NatsError> {
         let (sender, mut link) = watch::channel(Link::Down);
-        let sender = Arc::new(sender);
+        let (forbid, forbidden) = watch::channel(String::new());
+        let (sender, forbid) = (Arc::new(sender), Arc::new(forbid));
         for attempt in 1.. {
-            let error = match options(login, sender.clone()).connect(login.url.as_str()).await {
+            let error = match options(login, sender.clone(), forbid.clone()).connect(login.url.as_str()).await {
                 Ok(client) => {
                     // The event may come a little after the connection.
                     let _ = timeout(CONNECT_TIMEOUT, link.wait_for(|link| link.is_up())).await;
                     let jetstream = context(&client);
-                    return Ok(Self { client, jetstream, link, user: login.user.as_str().into() });
+                    return Ok(Self { client, jetstream, link, forbidden, user: login.user.as_str().into() });
                 }
                 Err(error) => error,
             };
@@ -156,19 +159,33 @@ impl Bus {
         within: Duration,
     ) -> Result<async_nats::Message, RequestError> {
         // What cannot be sent now is not left in the client's queue, to be delivered when nobody waits for it.
+        let forbidden = self.forbids(&subject);
         let asked = async {
             self.up().await;
             let request = async_nats::Request::new().headers(headers).payload(payload).timeout(Some(within));
-            self.client.send_request(subject, request).await
-        };
-        match timeout(within, asked).await {
-            Err(_) => Err(RequestError::Timeout),
-            Ok(Err(error)) => Err(match error.kind() {
+            self.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => RequestError::NoResponders,
                 RequestErrorKind::TimedOut => RequestError::Timeout,
                 _ => RequestError::Broken(error.to_string()),
-            }),
-            Ok(Ok(message)) => Ok(message),
+            })
+        };
+        tokio::select! {
+            answered = timeout(within, asked) => answered.unwrap_or(Err(RequestError::Timeout)),
+            () = forbidden => Err(RequestError::Forbidden),
+        }
+    }
+
+    /// Returns when the server says from now on that this login may not publish there.
+    fn forbids(&self, subject: &str) -> impl Future<Output = ()> + use<> {
+        let (mut forbidden, subject) = (self.forbidden.clone(), subject.to_owned());
+        forbidden.mark_unchanged();
+        async move {
+            while forbidden.changed().await.is_ok() {
+                if *forbidden.borrow_and_update() == subject {
+                    return;
+                }
+            }
+            std::future::pending().await
         }
     }
 
@@ -216,7 +233,7 @@ impl Bus {
     }
 }
 
-fn options(login: &Login, link: Arc<watch::Sender<Link>>) -> ConnectOptions {
+fn options(login: &Login, link: Arc<watch::Sender<Link>>, forbid: Arc<watch::Sender<String>>) -> ConnectOptions {
     let user = login.user.clone();
     let times = Mutex::new(0);
     ConnectOptions::with_user_and_password(login.user.clone(), login.password.clone())
@@ -230,6 +247,9 @@ fn options(login: &Login, link: Arc<watch::Sender<Link>>) -> ConnectOptions {
         .event_callback(move |event| {
             let mut times = times.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             link::heard(&event, &user, &link, &mut times);
+            if let Some(subject) = link::forbidden(&event) {
+                forbid.send_replace(subject);
+            }
             std::future::ready(())
         })
 }

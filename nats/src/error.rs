@@ -65,6 +65,9 @@ pub enum RequestError {
     /// No connection, or no answer: it may have been taken, or be taken yet.
     #[error("no answer in time")]
     Timeout,
+    /// This login may not ask that. Known at once, mostly: the server's word may come while another is refused.
+    #[error("this login may not ask that")]
+    Forbidden,
     /// Whoever was asked says what is wrong.
     #[error("{0}")]
     Problem(String),

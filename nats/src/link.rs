@@ -58,6 +58,14 @@ pub(crate) fn heard(event: &Event, user: &str, link: &watch::Sender<Link>, times
     }
 }
 
+/// The subject on which the server did not let this login publish, if the event says that. In its words:
+/// `Permissions Violation for Publish to "rpc.admin.drain"`.
+pub(crate) fn forbidden(event: &Event) -> Option<String> {
+    let Event::ServerError(ServerError::Other(words)) = event else { return None };
+    let (_, behind) = words.split_once("ermissions Violation for Publish to \"")?;
+    behind.split_once('"').map(|(subject, _)| subject.to_owned())
+}
+
 /// Says what an operator should look at. The server does not tell clients why it refuses them.
 pub(crate) fn refused(user: &str) {
     tracing::error!(
@@ -79,6 +87,14 @@ mod tests {
         }
         let delays: std::collections::HashSet<_> = (0..50).map(|_| backoff(9)).collect();
         assert!(delays.len() > 1);
+    }
+
+    #[test]
+    fn where_nobody_may_publish_is_read_from_the_servers_words() {
+        let said = |words: &str| forbidden(&Event::ServerError(ServerError::Other(words.into())));
+        let subject = Some("rpc.admin.drain".to_owned());
+        assert_eq!(said("Permissions Violation for Publish to \"rpc.admin.drain\""), subject);
+        assert_eq!(said("Permissions Violation for Subscription to \"ev.>\""), None);
     }
 
     #[test]
