@@ -26,6 +26,16 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A size in bytes, in the largest unit of which there is one: `512 B`, `4.0 KiB`, `71.3 MiB`, `2.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}
+
 /// A count with its noun: `1 build`, `3 builds`.
 pub(crate) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
@@ -39,6 +49,12 @@ mod tests {
     fn durations_have_two_units_at_most() {
         let shown: Vec<String> = [0, 850, 12_345, 250_000, 11_100_000, 187_200_000].map(duration).into();
         assert_eq!(shown, ["0 ms", "850 ms", "12.3 s", "4 min 10 s", "3 h 5 min", "2 d 4 h"]);
+    }
+
+    #[test]
+    fn sizes_stand_in_the_largest_unit_of_which_there_is_one() {
+        let shown: Vec<String> = [512, 4096, 74_763_469, 2_684_354_560].map(size).into();
+        assert_eq!(shown, ["512 B", "4.0 KiB", "71.3 MiB", "2.5 GiB"]);
     }
 
     #[test]

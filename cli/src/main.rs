@@ -12,6 +12,7 @@ mod request;
 mod sealed;
 mod table;
 
+mod admin;
 mod agent;
 mod build;
 mod client;
@@ -56,6 +57,7 @@ enum Command {
     Priority(wish::Priority),
     Agent(agent::Args),
     Client(client::Args),
+    Admin(admin::Args),
     Dead(dead::Args),
     Drv(drv::Args),
     Key(key::Args),
@@ -100,6 +102,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Priority(args) => until_interrupted(wish::priority(args)),
         Command::Dead(args) => until_interrupted(dead::run(args)),
         Command::Agent(args) => until_interrupted(agent::run(args)),
+        Command::Admin(args) => until_interrupted(admin::run(args)),
         Command::Client(args) => until_interrupted(client::run(args)),
     }
 }

@@ -1,4 +1,4 @@
-//! Administration, by core request on `rpc.admin.<what>`: logins, and messages that were set aside.
+//! Administration, by core request on `rpc.admin.<what>`: logins, copies of the state, messages that were set aside.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ impl Message for NewPassword {
     const KIND: &'static str = "new-password";
 }
 
-/// Copy the scheduler's whole state to a file beside it, while it goes on.
+/// Copy the scheduler's whole state to a file on its machine, while it goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakeSnapshot {}
 
@@ -58,6 +58,9 @@ pub struct Snapshot {
     pub file: String,
     /// Its size, in bytes.
     pub bytes: u64,
+    /// How long it took, in milliseconds.
+    #[serde(default)]
+    pub took_millis: u64,
 }
 
 impl Message for Snapshot {

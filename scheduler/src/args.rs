@@ -36,6 +36,12 @@ pub struct Args {
     /// Forget builds so many days after they were asked for, once they are finished; by default they are kept
     #[arg(long, env = "DROVER_KEEP_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep_days: Option<u64>,
+    /// Where `drover admin snapshot` has the state copied to [default: snapshots, in the state's folder]
+    #[arg(long, env = "DROVER_SNAPSHOTS", value_name = "DIR")]
+    pub snapshots: Option<PathBuf>,
+    /// How many such copies are kept; the oldest go
+    #[arg(long, env = "DROVER_SNAPSHOTS_KEPT", default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub snapshots_kept: u16,
     /// The most unfinished builds of one client
     #[arg(long, env = "DROVER_BUILDS_PER_CLIENT", value_name = "N")]
     pub builds_per_client: Option<u64>,
@@ -54,6 +60,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Where copies of the state go.
+    pub fn snapshots(&self) -> PathBuf {
+        self.snapshots.clone().unwrap_or_else(|| self.state_dir.join("snapshots"))
+    }
+
     /// The core's bounds, as far as they can be set.
     pub fn limits(&self) -> Limits {
         let usual = Limits::default();

@@ -37,7 +37,7 @@ pub(crate) async fn start(bus: &Bus) -> Result<Service, NatsError> {
         Asked {
             name: "admin",
             filter: Filter::Administration,
-            description: "logins, agents that take no builds, what was set aside",
+            description: "logins, agents that take no builds, copies of the state, what was set aside",
         },
     ];
     Service::start(bus, &about, &asked).await

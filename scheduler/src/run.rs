@@ -82,6 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let service = calls::start(&bus).await?;
     let system = args.system_password_file.as_deref();
     let system = system.map(|file| Login::read(&args.nats.nats_url, &Who::System.user(), file, "scheduler")).transpose()?;
+    let snapshots = Snapshots::new(book, args.snapshots(), args.snapshots_kept.into());
     let office = logins::Office::new(args.logins, system);
     tasks.spawn(calls::serve(
         service,
@@ -89,7 +90,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         calls::Here { generation, beat_every_millis },
         questions::Desk::new(desk),
         office,
-        Snapshots::new(book, args.state_dir.join("snapshots")),
+        snapshots,
         Disposals::new(bus.clone()),
     ));
 

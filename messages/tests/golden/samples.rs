@@ -181,7 +181,7 @@ pub fn take_snapshot() -> TakeSnapshot {
 }
 
 pub fn snapshot() -> Snapshot {
-    Snapshot { file: "/var/lib/drover/snapshots/state.redb".into(), bytes: 4096 }
+    Snapshot { file: "/var/lib/drover/snapshots/state-1760000000000.redb".into(), bytes: 4096, took_millis: 250 }
 }
 
 pub fn drain() -> Drain {

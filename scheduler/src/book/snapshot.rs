@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{ReadableDatabase, ReadableTable};
 
 use super::tables::*;
-use super::{Book, BookError};
+use super::{Book, BookError, CACHE_BYTES};
 
 impl Book {
     /// Writes the copy, to a file that is not there yet.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), BookError> {
         let read = self.database.begin_read()?;
-        let copy = Database::create(path)?;
+        let copy = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
         let write = copy.begin_write()?;
         macro_rules! copy {
             ($table:ident) => {{

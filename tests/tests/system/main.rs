@@ -7,6 +7,7 @@ mod failure;
 mod reports;
 mod killed;
 mod superseded;
+mod snapshots;
 
 mod both_daemons;
 mod check;
