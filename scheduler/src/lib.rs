@@ -13,6 +13,7 @@ mod work;
 mod calls;
 mod disposals;
 mod effects;
+mod filter;
 mod intake;
 mod listing;
 mod logins;

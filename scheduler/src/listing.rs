@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use drover_messages::BuildId;
 use drover_messages::query::{AskBuilds, BuildSummary, Builds, MAX_PAGE, StateName};
-use drover_messages::{BuildId, SubmissionId};
-use drover_scheduler_core::{Build, Submission};
+use drover_scheduler_core::Build;
 
-use crate::book::{Book, BookError, Candidates, ids, is_about_everything};
-use crate::pattern::Pattern;
+use crate::book::{BookError, Candidates, ids, is_about_everything};
+use crate::filter::{Filter, is_meant};
 use crate::reign::Reign;
 use crate::summaries::summary;
 use crate::work::Desk;
@@ -76,7 +76,7 @@ impl Page {
 async fn recorded(desk: &Desk, asked: Arc<AskBuilds>) -> Result<Builds, NoPage> {
     let book = desk.ask(|reign| reign.book().clone()).await.ok_or(NoPage::Over)?;
     let (found_in, question) = (book.clone(), asked.clone());
-    let Candidates { ids, more } = beside(move || found_in.candidates(&question)).await?;
+    let Candidates { ids, to } = beside(move || found_in.candidates(&question)).await?;
     let mut filter = Filter::new(book, asked.clone());
     let mut page = Page::of(&asked);
     for these in ids.chunks(SHOWN_TOGETHER) {
@@ -89,10 +89,11 @@ async fn recorded(desk: &Desk, asked: Arc<AskBuilds>) -> Result<Builds, NoPage> 
         let last = if is_full { shown.last().map(|build| build.build) } else { these.last().copied() };
         page.add(shown, last);
         if is_full {
-            return Ok(page.end(more || last != ids.last().copied()));
+            return Ok(page.end(to.is_some() || last != ids.last().copied()));
         }
     }
-    Ok(page.end(more))
+    page.add(Vec::new(), to);
+    Ok(page.end(to.is_some()))
 }
 
 /// Does what waits for the disk where it holds up nobody.
@@ -154,61 +155,4 @@ fn look(
         }
     }
     Ok((shown, None))
-}
-
-/// Whether a build itself is what is asked for, but for its state.
-fn is_meant(asked: &AskBuilds, build: &Build) -> bool {
-    asked.submission.is_none_or(|submission| build.submission == submission)
-        && asked.system.as_ref().is_none_or(|system| build.recipe.system == *system)
-        && asked.drv.as_ref().is_none_or(|drv| build.recipe.drv == *drv)
-        && asked.output.as_ref().is_none_or(|output| build.products().any(|path| path == output))
-        && asked.from.is_none_or(|from| build.created_at >= from)
-        && asked.to.is_none_or(|to| build.created_at < to)
-}
-
-/// What is asked of builds, and of their submissions; neighbours mostly share one.
-struct Filter {
-    book: Book,
-    asked: Arc<AskBuilds>,
-    name: Option<Pattern>,
-    last: Option<(SubmissionId, bool)>,
-}
-
-impl Filter {
-    fn new(book: Book, asked: Arc<AskBuilds>) -> Self {
-        let name = asked.name.as_deref().map(Pattern::new);
-        Self { book, asked, name, last: None }
-    }
-
-    /// Those of the builds that fit.
-    fn read(&mut self, ids: &[BuildId]) -> Result<Vec<Build>, BookError> {
-        let mut fitting = Vec::new();
-        for id in ids {
-            let Some(build) = self.book.build(*id)? else { continue };
-            let is_named = self.name.as_ref().is_none_or(|name| name.fits(build.recipe.drv.name_without_drv()));
-            if is_named && is_meant(&self.asked, &build) && self.has_submitted(build.submission)? {
-                fitting.push(build);
-            }
-        }
-        Ok(fitting)
-    }
-
-    fn has_submitted(&mut self, id: SubmissionId) -> Result<bool, BookError> {
-        if self.asked.tags.is_empty() && self.asked.client.is_none() {
-            return Ok(true);
-        }
-        if let Some((last, fits)) = self.last
-            && last == id
-        {
-            return Ok(fits);
-        }
-        let fits = self.book.submission(id)?.is_some_and(|submission| self.fits(&submission));
-        self.last = Some((id, fits));
-        Ok(fits)
-    }
-
-    fn fits(&self, submission: &Submission) -> bool {
-        self.asked.client.is_none_or(|client| submission.client == client)
-            && self.asked.tags.iter().all(|(key, value)| submission.tags.get(key) == Some(value))
-    }
 }

@@ -16,12 +16,14 @@ use crate::pattern::Pattern;
 
 /// Builds that one question is given to look at.
 const GIVEN: usize = 20_000;
+/// Rows of an index that one question looks through for them.
+const LOOKED_THROUGH: usize = 200_000;
 /// Names that are looked through for a pattern; where there are more, all builds are.
 const NAMES_LOOKED_AT: usize = 100_000;
 /// A request waits at the broker for a week at most: its builds are made so long after their ids, in milliseconds.
-const QUEUED_AT_MOST_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+pub(super) const QUEUED_AT_MOST_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Clocks may differ by so much, in milliseconds.
-const CLOCKS_DIFFER_MILLIS: u64 = 24 * 60 * 60 * 1000;
+pub(super) const CLOCKS_DIFFER_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// The latest time that fits into an id, in milliseconds.
 const MAX_MILLIS: u64 = (1 << 48) - 1;
 
@@ -32,8 +34,8 @@ type Id = [u8; 16];
 pub(crate) struct Candidates {
     /// Newest first.
     pub(crate) ids: Vec<BuildId>,
-    /// Whether there may be more behind the last.
-    pub(crate) more: bool,
+    /// As far as was looked: there may be more behind this one, which need not be a build's.
+    pub(crate) to: Option<BuildId>,
 }
 
 /// By what they are found.
@@ -64,12 +66,20 @@ impl By {
         if let Some((key, value)) = asked.tags.first_key_value() {
             return Self::Tag(tag_row(key, value));
         }
-        match (asked.client, asked.state) {
-            (_, Some(StateName::Failed)) => Self::Stopped(FAILED),
-            (_, Some(StateName::Cancelled)) => Self::Stopped(CANCELLED),
+        match (asked.client, stopped(asked)) {
             (Some(client), _) => Self::Client(client),
-            (None, _) => Self::Everything,
+            (None, Some(stopped)) => Self::Stopped(stopped),
+            (None, None) => Self::Everything,
         }
+    }
+}
+
+/// The state in which there are only builds that came to nothing, if only those are asked for.
+fn stopped(asked: &AskBuilds) -> Option<u8> {
+    match asked.state? {
+        StateName::Failed => Some(FAILED),
+        StateName::Cancelled => Some(CANCELLED),
+        _ => None,
     }
 }
 
@@ -98,110 +108,155 @@ impl Book {
         let ids = ids(asked);
         let (first, end) = (ids.start.uuid().into_bytes(), ids.end.uuid().into_bytes());
         let read = self.database.begin_read()?;
-        match By::of(asked) {
+        let sieve = Sieve { stopped: stopped(asked), table: read.open_table(STOPPED)? };
+        let found = match By::of(asked) {
             By::Output(path) => {
                 let path = path.to_string();
-                newest(read.open_table(MAKERS)?.range((path.as_str(), first)..(path.as_str(), end))?)
+                sieve.newest(read.open_table(MAKERS)?.range((path.as_str(), first)..(path.as_str(), end))?)?
             }
             By::Submission(submission) => {
                 let submission = submission.uuid().into_bytes();
-                newest(read.open_table(MEMBERS)?.range((submission, first)..(submission, end))?)
+                sieve.newest(read.open_table(MEMBERS)?.range((submission, first)..(submission, end))?)?
             }
-            By::Stopped(state) => newest(read.open_table(STOPPED)?.range((state, first)..(state, end))?),
+            By::Stopped(state) => sieve.newest(read.open_table(STOPPED)?.range((state, first)..(state, end))?)?,
             By::Tag(row) => {
                 let table = read.open_table(TAGS)?;
-                of_submissions(
-                    &read,
-                    table.range((row.as_str(), of_same_time(first))..(row.as_str(), after_same_time(end)))?,
-                    first..end,
-                )
+                let rows = table.range((row.as_str(), of_same_time(first))..(row.as_str(), after_same_time(end)))?;
+                sieve.of_submissions(&read, rows, first..end)?
             }
             By::Client(client) => {
                 let (table, client) = (read.open_table(OF_CLIENT)?, client.uuid().into_bytes());
-                of_submissions(&read, table.range((client, of_same_time(first))..(client, after_same_time(end)))?, first..end)
+                let rows = table.range((client, of_same_time(first))..(client, after_same_time(end)))?;
+                sieve.of_submissions(&read, rows, first..end)?
             }
-            By::Name(pattern) => match named(&read, &pattern, first..end)? {
-                Some(found) => Ok(found),
-                None => everything(&read, first..end),
+            By::Name(pattern) => match sieve.named(&read, &pattern, first..end)? {
+                Some(found) => found,
+                None => everything(&read, first..end)?,
             },
-            By::Everything => everything(&read, first..end),
-        }
+            By::Everything => everything(&read, first..end)?,
+        };
+        Ok(Candidates { ids: found.ids.into_iter().map(build).collect(), to: found.to.map(build) })
     }
 }
 
-/// The newest builds of these rows, which are in their order.
-fn newest<K: redb::Key + 'static>(rows: redb::Range<'_, (K, Id), ()>) -> Result<Candidates, BookError> {
-    let mut found = Candidates::default();
-    for row in rows.rev() {
-        if found.ids.len() == GIVEN {
-            found.more = true;
-            break;
-        }
-        found.ids.push(build(row?.0.value().1));
-    }
-    Ok(found)
+/// What was found in an index, newest first.
+#[derive(Default)]
+struct Found {
+    ids: Vec<Id>,
+    /// As far as was looked, if that is not the end.
+    to: Option<Id>,
+    looked_through: usize,
 }
 
-fn everything(read: &ReadTransaction, ids: Range<Id>) -> Result<Candidates, BookError> {
-    let mut found = Candidates::default();
+impl Found {
+    /// Looks at one more; false if it does not, for it has seen enough.
+    fn look(&mut self, id: Id, is_meant: bool, before: Option<Id>) -> bool {
+        if self.ids.len() == GIVEN || self.looked_through == LOOKED_THROUGH {
+            self.to = before;
+            return false;
+        }
+        self.looked_through += 1;
+        self.ids.extend(is_meant.then_some(id));
+        true
+    }
+
+    /// Puts them in their order, and leaves away what lies beyond where all were looked at.
+    fn in_order(mut self) -> Self {
+        self.ids.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(to) = self.to {
+            self.ids.retain(|id| *id >= to);
+        }
+        if self.ids.len() > GIVEN {
+            self.ids.truncate(GIVEN);
+            self.to = self.ids.last().copied();
+        }
+        self
+    }
+}
+
+fn everything(read: &ReadTransaction, ids: Range<Id>) -> Result<Found, BookError> {
+    let (mut found, mut before) = (Found::default(), None);
     for row in read.open_table(BUILDS)?.range(ids)?.rev() {
-        if found.ids.len() == GIVEN {
-            found.more = true;
+        let id = row?.0.value();
+        if !found.look(id, true, before.replace(id)) {
             break;
         }
-        found.ids.push(build(row?.0.value()));
     }
     Ok(found)
 }
 
-/// The newest builds of these submissions. A build's id has the time of its submission's, so that only submissions of the
-/// same millisecond are mixed.
-fn of_submissions<K: redb::Key + 'static>(
-    read: &ReadTransaction,
-    submissions: redb::Range<'_, (K, Id), ()>,
-    ids: Range<Id>,
-) -> Result<Candidates, BookError> {
-    let members = read.open_table(MEMBERS)?;
-    let mut found = Candidates::default();
-    let mut time = None;
-    for row in submissions.rev() {
-        let submission = row?.0.value().1;
-        if time.replace(of_same_time(submission)) != Some(of_same_time(submission)) && found.ids.len() >= GIVEN {
-            found.more = true;
-            break;
-        }
-        let of_it = newest(members.range((submission, ids.start)..(submission, ids.end))?)?;
-        found.more |= of_it.more;
-        found.ids.extend(of_it.ids);
-    }
-    found.ids.sort_unstable_by(|a, b| b.cmp(a));
-    found.more |= found.ids.len() > GIVEN;
-    found.ids.truncate(GIVEN);
-    Ok(found)
+/// Of the rows of an index, those of builds that came to nothing, if only those are asked for: that is known without
+/// reading the builds.
+struct Sieve {
+    stopped: Option<u8>,
+    table: redb::ReadOnlyTable<(u8, Id), ()>,
 }
 
-/// The newest builds whose names fit; nothing, where too many names would have to be looked at.
-fn named(read: &ReadTransaction, pattern: &Pattern, ids: Range<Id>) -> Result<Option<Candidates>, BookError> {
-    let beginning = pattern.beginning();
-    let table = read.open_table(NAMES)?;
-    let mut found = Vec::new();
-    for (looked_at, row) in table.range((beginning.as_str(), [0; 16])..)?.enumerate() {
-        let (row, _) = row?;
-        let (name, id) = row.value();
-        if !name.starts_with(&beginning) {
-            break;
-        }
-        if looked_at == NAMES_LOOKED_AT {
-            return Ok(None);
-        }
-        if ids.contains(&id) && pattern.fits(name) {
-            found.push(build(id));
-        }
+impl Sieve {
+    fn lets_through(&self, id: Id) -> Result<bool, BookError> {
+        let Some(stopped) = self.stopped else { return Ok(true) };
+        Ok(self.table.get((stopped, id))?.is_some())
     }
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    let more = found.len() > GIVEN;
-    found.truncate(GIVEN);
-    Ok(Some(Candidates { ids: found, more }))
+
+    /// The newest builds of these rows, which are in their order.
+    fn newest<K: redb::Key + 'static>(&self, rows: redb::Range<'_, (K, Id), ()>) -> Result<Found, BookError> {
+        let (mut found, mut before) = (Found::default(), None);
+        for row in rows.rev() {
+            let id = row?.0.value().1;
+            if !found.look(id, self.lets_through(id)?, before.replace(id)) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The newest builds of these submissions. A build's id has the time of its submission's, so that only submissions of the
+    /// same millisecond are mixed.
+    fn of_submissions<K: redb::Key + 'static>(
+        &self,
+        read: &ReadTransaction,
+        submissions: redb::Range<'_, (K, Id), ()>,
+        ids: Range<Id>,
+    ) -> Result<Found, BookError> {
+        let members = read.open_table(MEMBERS)?;
+        let (mut found, mut time) = (Found::default(), None);
+        for row in submissions.rev() {
+            let submission = row?.0.value().1;
+            let before = time.replace(of_same_time(submission));
+            let is_enough = found.ids.len() >= GIVEN || found.looked_through >= LOOKED_THROUGH;
+            if is_enough && before != time {
+                // All of the time before was looked at.
+                found.to = found.to.max(before);
+                break;
+            }
+            let of_it = self.newest(members.range((submission, ids.start)..(submission, ids.end))?)?;
+            found.ids.extend(of_it.ids);
+            found.looked_through += of_it.looked_through;
+            found.to = found.to.max(of_it.to);
+        }
+        Ok(found.in_order())
+    }
+
+    /// The newest builds whose names fit; nothing, where too many names would have to be looked at.
+    fn named(&self, read: &ReadTransaction, pattern: &Pattern, ids: Range<Id>) -> Result<Option<Found>, BookError> {
+        let beginning = pattern.beginning();
+        let table = read.open_table(NAMES)?;
+        let mut found = Found::default();
+        for (looked_at, row) in table.range((beginning.as_str(), [0; 16])..)?.enumerate() {
+            let (row, _) = row?;
+            let (name, id) = row.value();
+            if !name.starts_with(&beginning) {
+                break;
+            }
+            if looked_at == NAMES_LOOKED_AT {
+                return Ok(None);
+            }
+            if ids.contains(&id) && pattern.fits(name) && self.lets_through(id)? {
+                found.ids.push(id);
+            }
+        }
+        Ok(Some(found.in_order()))
+    }
 }
 
 /// The least id of the same time.

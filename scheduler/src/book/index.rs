@@ -57,6 +57,17 @@ pub(super) fn write_stopped(t: &WriteTransaction, changes: &[Change]) -> Result<
     Ok(())
 }
 
+/// Takes out a submission that is forgotten.
+pub(super) fn forget_submission(t: &WriteTransaction, submission: &Submission) -> Result<(), BookError> {
+    let id = submission.id.uuid().into_bytes();
+    t.open_table(OF_CLIENT)?.remove((submission.client.uuid().into_bytes(), id))?;
+    let mut tags = t.open_table(TAGS)?;
+    for (key, value) in &submission.tags {
+        tags.remove((tag_row(key, value).as_str(), id))?;
+    }
+    Ok(())
+}
+
 /// Takes out a build that is forgotten.
 pub(super) fn forget_build(t: &WriteTransaction, build: &Build) -> Result<(), BookError> {
     let id = build.id.uuid().into_bytes();

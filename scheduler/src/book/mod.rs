@@ -9,6 +9,9 @@ mod snapshot;
 mod tables;
 mod write;
 
+#[cfg(test)]
+pub(crate) mod samples;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +39,7 @@ pub(crate) struct Book {
 pub(crate) enum BookError {
     #[error("the state in {path} is in use: another scheduler runs on it")]
     InUse { path: String },
-    #[error("the state has the schema {found}, of a newer program; this one knows up to 2")]
+    #[error("the state has the schema {found}, of a newer program; this one knows up to {known}", known = tables::SCHEMA_VERSION)]
     Newer { found: u64 },
     #[error("the state cannot be read or written: {0}")]
     Redb(redb::Error),

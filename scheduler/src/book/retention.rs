@@ -1,50 +1,93 @@
 //! What is finished and old is forgotten, a little at a time.
 
 use drover_messages::Timestamp;
-use redb::ReadableTable;
+use drover_scheduler_core::{Build, Submission, SubmissionState};
+use redb::{ReadableTable, WriteTransaction};
 use uuid::{NoContext, Uuid};
 
+use super::find::{CLOCKS_DIFFER_MILLIS, QUEUED_AT_MOST_MILLIS};
 use super::tables::*;
 use super::{Book, BookError, decode, index};
 
-/// Builds that one commit forgets, so that others need not wait long.
+/// Rows of a kind that one commit forgets, so that others need not wait long.
 const FORGOTTEN_AT_ONCE: usize = 500;
 
 impl Book {
     /// Forgets finished builds that were asked for before a moment; true if there may be more. What they made stays known:
     /// it is in the cache. Where it is lost, it is planned anew.
+    ///
+    /// Submissions without builds, and wishes, go as well, but none that the broker may still bring again: it would be taken
+    /// for a new one.
     pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
+        let gone_from_broker = Timestamp::now().0.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
+        let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
         let transaction = self.database.begin_write()?;
-        let mut forgotten = 0;
-        {
-            let mut builds = transaction.open_table(BUILDS)?;
-            let mut members = transaction.open_table(MEMBERS)?;
-            let mut makers = transaction.open_table(MAKERS)?;
-            let open = transaction.open_table(OPEN)?;
-            let mut old = Vec::new();
-            for row in builds.range([0; 16]..first_id_of(moment))? {
-                let (id, build) = row?;
-                if open.get(id.value())?.is_none() {
-                    old.push(decode::<drover_scheduler_core::Build>("a build", build.value())?);
-                }
-                if old.len() == FORGOTTEN_AT_ONCE {
-                    break;
-                }
-            }
-            for build in &old {
-                let id = build.id.uuid().into_bytes();
-                builds.remove(id)?;
-                members.remove((build.submission.uuid().into_bytes(), id))?;
-                for path in build.products() {
-                    makers.remove((path.to_string().as_str(), id))?;
-                }
-                index::forget_build(&transaction, build)?;
-            }
-            forgotten += old.len();
-        }
+        let forgotten =
+            [forget_builds(&transaction, old)?, forget_submissions(&transaction, older)?, forget_wishes(&transaction, older)?];
         transaction.commit()?;
-        Ok(forgotten == FORGOTTEN_AT_ONCE)
+        Ok(forgotten.contains(&FORGOTTEN_AT_ONCE))
     }
+}
+
+fn forget_builds(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookError> {
+    let mut builds = t.open_table(BUILDS)?;
+    let mut members = t.open_table(MEMBERS)?;
+    let mut makers = t.open_table(MAKERS)?;
+    let open = t.open_table(OPEN)?;
+    let mut old = Vec::new();
+    for row in builds.range([0; 16]..before)? {
+        let (id, build) = row?;
+        if open.get(id.value())?.is_none() {
+            old.push(decode::<Build>("a build", build.value())?);
+        }
+        if old.len() == FORGOTTEN_AT_ONCE {
+            break;
+        }
+    }
+    for build in &old {
+        let id = build.id.uuid().into_bytes();
+        builds.remove(id)?;
+        members.remove((build.submission.uuid().into_bytes(), id))?;
+        for path in build.products() {
+            makers.remove((path.to_string().as_str(), id))?;
+        }
+        index::forget_build(t, build)?;
+    }
+    Ok(old.len())
+}
+
+fn forget_submissions(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookError> {
+    let mut submissions = t.open_table(SUBMISSIONS)?;
+    let members = t.open_table(MEMBERS)?;
+    let mut old = Vec::new();
+    for row in submissions.range([0; 16]..before)? {
+        let (id, submission) = row?;
+        let id = id.value();
+        if members.range((id, [0; 16])..=(id, [0xff; 16]))?.next().is_none() {
+            let submission: Submission = decode("a submission", submission.value())?;
+            old.extend(Some(submission).filter(|submission| submission.state != SubmissionState::Planning));
+        }
+        if old.len() == FORGOTTEN_AT_ONCE {
+            break;
+        }
+    }
+    for submission in &old {
+        submissions.remove(submission.id.uuid().into_bytes())?;
+        index::forget_submission(t, submission)?;
+    }
+    Ok(old.len())
+}
+
+fn forget_wishes(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookError> {
+    let mut wishes = t.open_table(WISHES)?;
+    let mut old = Vec::new();
+    for row in wishes.range([0; 16]..before)?.take(FORGOTTEN_AT_ONCE) {
+        old.push(row?.0.value());
+    }
+    for wish in &old {
+        wishes.remove(wish)?;
+    }
+    Ok(old.len())
 }
 
 /// Ids begin with the time of their origin.
@@ -56,14 +99,5 @@ fn first_id_of(moment: Timestamp) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_id_of_a_moment_is_before_all_that_were_made_then() {
-        let before = first_id_of(Timestamp(Timestamp::now().0.saturating_sub(1)));
-        let id = drover_messages::BuildId::new().uuid().into_bytes();
-        let after = first_id_of(Timestamp(Timestamp::now().0 + 1));
-        assert!(before < id && id < after);
-    }
-}
+#[path = "retention_tests.rs"]
+mod tests;

@@ -52,7 +52,7 @@ pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelle
 
 /// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks; 3 with
 /// names, clients and what came to nothing, by which builds are listed.
-const SCHEMA_VERSION: u64 = 3;
+pub(super) const SCHEMA_VERSION: u64 = 3;
 /// What was recorded under an earlier one is not in the tables by which builds are listed.
 const INDEXED_SINCE: u64 = 3;
 const SCHEMA: &str = "schema";

@@ -1,0 +1,62 @@
+//! What is forgotten, and what is not.
+
+use std::collections::BTreeMap;
+
+use drover_messages::{ClientId, WishId};
+use drover_scheduler_core::BuildState;
+use redb::ReadableDatabase;
+
+use super::*;
+use crate::book::samples::{TIME, id, of, record, submission};
+
+#[test]
+fn the_first_id_of_a_moment_is_before_all_that_were_made_then() {
+    let before = first_id_of(Timestamp(Timestamp::now().0.saturating_sub(1)));
+    let id = drover_messages::BuildId::new().uuid().into_bytes();
+    let after = first_id_of(Timestamp(Timestamp::now().0 + 1));
+    assert!(before < id && id < after);
+}
+
+#[test]
+fn a_submission_is_forgotten_with_its_client_and_its_tags_when_its_last_build_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let client = ClientId::new();
+    let tagged = |n| Submission { tags: BTreeMap::from([("branch".into(), "main".into())]), ..submission(n, client) };
+    let planning = Submission { state: SubmissionState::Planning, ..tagged(102) };
+    let transaction = book.database.begin_write().unwrap();
+    // Of the submission 100 there is one that is finished, of 101 one that is open.
+    record(&transaction, &[of(2, "done-1", BuildState::Cancelled), of(3, "open-1", BuildState::Waiting { missing: 1 })], &[]);
+    record(&transaction, &[], &[tagged(100), tagged(101), planning.clone()]);
+    transaction.open_table(OPEN).unwrap().insert(id(3), ()).unwrap();
+    index::enter_all(&transaction).unwrap();
+    for n in [100, 101, 102] {
+        transaction.open_table(TAGS).unwrap().insert((tag_row("branch", "main").as_str(), id(n)), ()).unwrap();
+    }
+    transaction.commit().unwrap();
+
+    assert!(!book.forget_before(Timestamp(TIME.0 + 1)).unwrap());
+    let left = [tagged(101).id, planning.id];
+    assert_eq!(book.tagged("branch", "main").unwrap(), left);
+    let of_client = book.database.begin_read().unwrap().open_table(OF_CLIENT).unwrap();
+    let of_client: Vec<_> = of_client.iter().unwrap().map(|row| row.unwrap().0.value().1).collect();
+    assert_eq!(of_client, left.map(|id| id.uuid().into_bytes()));
+    assert!(book.submission(tagged(100).id).unwrap().is_none() && book.submission(planning.id).unwrap().is_some());
+}
+
+#[test]
+fn what_the_broker_may_still_bring_again_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let young = Submission { id: drover_messages::SubmissionId::new(), ..submission(100, ClientId::new()) };
+    let (young_wish, old_wish) = (WishId::new(), WishId::from_uuid(Uuid::from_bytes(id(1))));
+    let transaction = book.database.begin_write().unwrap();
+    record(&transaction, &[], std::slice::from_ref(&young));
+    for wish in [young_wish, old_wish] {
+        transaction.open_table(WISHES).unwrap().insert(wish.uuid().into_bytes(), ()).unwrap();
+    }
+    transaction.commit().unwrap();
+    book.forget_before(Timestamp(Timestamp::now().0 + 1000)).unwrap();
+    assert!(book.submission(young.id).unwrap().is_some());
+    assert!(book.has_heard(young_wish).unwrap() && !book.has_heard(old_wish).unwrap());
+}
