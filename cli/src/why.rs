@@ -90,7 +90,10 @@ fn heading(causes: usize, more: bool) -> String {
 /// A build in a line: its name, its id, how it is, and why.
 fn one(build: &BuildSummary) -> String {
     let reason = match (build.state, build.reason.is_empty()) {
-        (StateName::Succeeded, _) if !build.available => ": it is built, and waits to be published".into(),
+        (StateName::Succeeded, true) if !build.available => ": it is built, and waits to be published".into(),
+        (StateName::Succeeded, false) if !build.available => {
+            format!(": it is built, and waits to be published: {}", printable(&build.reason))
+        }
         (StateName::Succeeded, _) => ": it waits for nothing".into(),
         (_, true) => String::new(),
         (_, false) => format!(": {}", printable(&build.reason)),

@@ -18,6 +18,7 @@ pub mod event;
 pub mod offer;
 pub mod publish;
 pub mod query;
+pub mod records;
 pub mod report;
 pub mod request;
 pub mod substitutes;

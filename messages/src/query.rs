@@ -322,6 +322,12 @@ pub struct AgentRow {
     pub systems: Vec<String>,
     /// Features it offers.
     pub features: Vec<String>,
+    /// Those of them without which it takes no build.
+    #[serde(default)]
+    pub mandatory_features: BTreeSet<String>,
+    /// What its builds share, such as `mem` → 64.
+    #[serde(default)]
+    pub resources: BTreeMap<String, u64>,
     /// Builds it runs at once.
     pub max_parallel_builds: u32,
     /// Substitute servers beyond the farm's own that it reaches and trusts.

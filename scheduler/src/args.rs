@@ -54,6 +54,9 @@ pub struct Args {
     /// An agent that was not heard for so long has lost its leases
     #[arg(long, env = "DROVER_LEASE_SECS", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub lease_secs: u64,
+    /// An agent that has not let go of what it was told to stop after so long gets no more
+    #[arg(long, env = "DROVER_ABORT_SECS", default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub abort_secs: u64,
     /// How often agents beat
     #[arg(long, env = "DROVER_BEAT_SECS", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub beat_secs: u64,
@@ -71,6 +74,7 @@ impl Args {
         Limits {
             lease_millis: self.lease_secs * 1000,
             beat_every_millis: self.beat_secs * 1000,
+            abort_millis: self.abort_secs * 1000,
             builds_per_client: self.builds_per_client.unwrap_or(usual.builds_per_client),
             slots_per_client: self.slots_per_client.unwrap_or(usual.slots_per_client),
             downloads: self.download_tries,

@@ -133,10 +133,21 @@ fn reason(reign: &Reign, build: &Build) -> String {
             let drv = reign.build(*by).ok().flatten().map_or_else(|| "a build".into(), |by| by.recipe.drv.to_string());
             format!("an input cannot be had while {drv} ({by}) is failed")
         }
-        BuildState::Deferred { cause, .. } => format!("{}: it is tried again soon", cause.words()),
+        BuildState::Deferred { cause, until } => {
+            let secs = until.millis_since(reign.heard()).div_ceil(1000).max(1);
+            format!("{}: it is tried again in {secs} s", cause.words())
+        }
         BuildState::Failed { cause, .. } => cause.words().into(),
-        BuildState::Succeeded { .. } | BuildState::Cancelled => String::new(),
+        BuildState::Cancelled => "nobody wants it; `drover retry` has it built after all".into(),
+        BuildState::Succeeded { .. } => unpublished(reign, build),
     }
+}
+
+/// What can be said of outputs that are not available, while they are in memory.
+fn unpublished(reign: &Reign, build: &Build) -> String {
+    let state = |path| reign.core().state().item(path).filter(|state| !state.can_be_fetched());
+    let first = build.products().find_map(|path| Some((path, state(path)?)));
+    first.map_or_else(String::new, |(path, state)| format!("its output {path} is {}", state.words()))
 }
 
 fn waits_for(reign: &Reign, build: &Build, missing: u32) -> String {
@@ -200,6 +211,8 @@ pub(crate) fn agent(reign: &Reign, id: AgentId, agent: &Agent) -> AgentRow {
         store_dir: Some(agent.hello.store_dir.clone()),
         systems: agent.hello.systems.clone(),
         features: agent.hello.features.clone(),
+        mandatory_features: agent.hello.mandatory_features.clone(),
+        resources: agent.hello.resources.clone(),
         max_parallel_builds: agent.hello.max_parallel_builds,
         servers: agent.hello.servers.clone(),
         tags: agent.hello.tags.clone(),

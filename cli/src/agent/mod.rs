@@ -45,7 +45,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
-    /// List the agents that were ever seen
+    /// List the agents that were ever seen, with what they offer; a feature with a ! is one that builds must require
     List {
         /// One JSON object a line
         #[arg(long)]

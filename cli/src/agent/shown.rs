@@ -20,7 +20,7 @@ pub(super) fn list(agents: &[AgentRow], json: bool) -> anyhow::Result<()> {
 }
 
 fn table(agents: &[AgentRow]) -> Table {
-    let mut table = Table::new(&["AGENT", "NAME", "HEARD", "LEASES", "STORE", "SYSTEMS", "TAGS", "STATE"]);
+    let mut table = Table::new(&["AGENT", "NAME", "HEARD", "LEASES", "STORE", "SYSTEMS", "FEATURES", "TAGS", "STATE"]);
     for agent in agents {
         table.row([
             agent.agent.to_string(),
@@ -29,6 +29,7 @@ fn table(agents: &[AgentRow]) -> Table {
             leases(agent),
             agent.store_dir.as_ref().map(|dir| dir.to_string()).unwrap_or_default(),
             agent.systems.join(","),
+            features(agent).chain(resources(agent)).collect::<Vec<_>>().join(","),
             tags(agent).join(","),
             state(agent),
         ]);
@@ -57,9 +58,13 @@ fn in_words(agent: &AgentRow) -> String {
     if let Some(store_dir) = &agent.store_dir {
         line("store", &store_dir.to_string());
     }
-    for (name, values) in [("system", &agent.systems), ("feature", &agent.features), ("tag", &tags(agent))] {
-        values.iter().for_each(|value| line(name, value));
+    agent.systems.iter().for_each(|system| line("system", system));
+    for feature in &agent.features {
+        let only = if agent.mandatory_features.contains(feature) { " (it takes only builds that require it)" } else { "" };
+        line("feature", &format!("{feature}{only}"));
     }
+    resources(agent).for_each(|amount| line("resource", &amount));
+    tags(agent).iter().for_each(|tag| line("tag", tag));
     agent.servers.iter().for_each(|server| line("server", server));
     text
 }
@@ -70,6 +75,17 @@ fn heard(agent: &AgentRow) -> String {
 
 fn leases(agent: &AgentRow) -> String {
     format!("{}/{}", agent.leases, agent.max_parallel_builds)
+}
+
+/// Those without which it takes no build with a `!`.
+fn features(agent: &AgentRow) -> impl Iterator<Item = String> {
+    let mark = |feature| if agent.mandatory_features.contains(feature) { "!" } else { "" };
+    agent.features.iter().map(move |feature| format!("{feature}{}", mark(feature)))
+}
+
+/// As a build would require all of it.
+fn resources(agent: &AgentRow) -> impl Iterator<Item = String> {
+    agent.resources.iter().map(|(name, amount)| format!("{name}:{amount}"))
 }
 
 fn tags(agent: &AgentRow) -> Vec<String> {
@@ -106,7 +122,9 @@ pub(super) mod tests {
             not_ready: None,
             store_dir: None,
             systems: vec!["x86_64-linux".into()],
-            features: Vec::new(),
+            features: vec!["big".into(), "kvm".into()],
+            mandatory_features: ["kvm".to_owned()].into(),
+            resources: BTreeMap::from([("mem".into(), 64)]),
             max_parallel_builds: 2,
             servers: Default::default(),
             tags: BTreeMap::from([("site".into(), "berlin".into())]),
@@ -115,6 +133,15 @@ pub(super) mod tests {
             leases: 1,
             silent_millis: Some(1500),
         }
+    }
+
+    #[test]
+    fn features_that_are_required_and_amounts_are_told_apart_from_others() {
+        let agent = row("a");
+        assert!(table(&[agent.clone()]).to_string().contains("  big,kvm!,mem:64  "), "{}", table(&[agent.clone()]));
+        let words = in_words(&agent);
+        assert!(words.contains("\nfeature     big\nfeature     kvm (it takes only builds that require it)\n"), "{words}");
+        assert!(words.contains("\nresource    mem:64\n"), "{words}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use drover_messages::event::{Event, EventId, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
 use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::query::*;
+use drover_messages::records::{AskRecords, Record, Records};
 use drover_messages::report::{Built, Checked, Failed, Kept, Outcome, Report, SealedLog, Times, Uploaded, UploadedOutput};
 use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit, Terms};
 use drover_messages::substitutes::{AskElsewhere, Elsewhere};
@@ -41,6 +42,8 @@ macro_rules! each {
         $do!("drain", &samples::drain());
         $do!("drained", &samples::drained());
         $do!("ask-why", &samples::ask_why());
+        $do!("ask-records", &samples::ask_records());
+        $do!("records", &samples::records());
         for (name, message) in samples::why_answers() {
             $do!(name, &message);
         }
@@ -194,6 +197,29 @@ pub fn drained() -> Drained {
 
 pub fn ask_why() -> AskWhy {
     AskWhy { build: build() }
+}
+
+pub fn ask_records() -> AskRecords {
+    AskRecords { which: ask_builds() }
+}
+
+pub fn records() -> Records {
+    let record = Record {
+        build: build(),
+        submission: submission(),
+        client: Some(client()),
+        created_at: at(1),
+        priority: 3,
+        drv: drv(),
+        store_dir: StoreDir::guix(),
+        system: "x86_64-linux".into(),
+        features: BTreeSet::from(["mem:16".into()]),
+        outputs: BTreeSet::from([path("hello-2.12.1")]),
+        inputs: BTreeSet::from([path("zlib-1.3")]),
+        agent: agent(),
+        times: times(),
+    };
+    Records { records: vec![record], next: Some(build()) }
 }
 
 pub fn why_answers() -> Vec<(&'static str, WhyAnswer)> {
@@ -540,7 +566,9 @@ pub fn agents() -> Agents {
         not_ready: None,
         store_dir: Some(StoreDir::guix()),
         systems: vec!["x86_64-linux".into()],
-        features: vec![],
+        features: vec!["kvm".into()],
+        mandatory_features: BTreeSet::from(["kvm".into()]),
+        resources: BTreeMap::from([("mem".into(), 64)]),
         max_parallel_builds: 4,
         servers: BTreeSet::from(["https://ci.example".into()]),
         tags: BTreeMap::from([("cpu".into(), "zen4".into())]),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::Cause;
 use drover_messages::agent::Hello;
 use drover_messages::query::StateName;
+use drover_store::StoreDir;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
 use super::{SYSTEM, failed, farm, fill, submit, submit_altered, submit_both, tag};
@@ -48,7 +49,7 @@ async fn a_deferred_build_says_what_went_wrong_on_the_farm() {
         agent.report(&offer, failed(Cause::DaemonGone)).await;
     }
     let why = farm.until_why(build, |why| why.build.state == StateName::Deferred).await;
-    assert_eq!(why.build.reason, "the store daemon went away: it is tried again soon");
+    assert!(why.build.reason.starts_with("the store daemon went away: it is tried again in "), "{}", why.build.reason);
 }
 
 #[tokio::test]
@@ -62,6 +63,19 @@ async fn an_agent_that_failed_a_build_by_the_farms_fault_waits_for_another_to_tr
     agent.report(&offer, failed(Cause::DiskFull)).await;
     let why = farm.until_objection(build, agent.id, "it failed there, and another agent is to try it first").await;
     assert!(why.causes[0].agents.iter().any(|verdict| verdict.why_not == "all of its 1 slots are taken"), "{why:#?}");
+}
+
+#[tokio::test]
+async fn a_failure_that_another_agent_is_to_confirm_waits_for_that_one() {
+    let Some(mut farm) = farm().await else { return };
+    let mut busy = FakeAgent::join_as(&mut farm, |hello| hello.tags = tag("name", "busy")).await;
+    fill(&farm, &mut busy, |submit| submit.terms.on = tag("name", "busy")).await;
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let build = submit_altered(&farm, &Recipe::new("doubtful", &[]), |submit| submit.terms.confirm = true).await;
+    let offer = agent.offer().await;
+    agent.report(&offer, failed(Cause::BuilderFailed)).await;
+    farm.until_objection(build, agent.id, "it failed there, and another agent is to try it first").await;
+    farm.until_objection(build, busy.id, "all of its 1 slots are taken").await;
 }
 
 #[tokio::test]
@@ -161,6 +175,34 @@ async fn a_build_whose_inputs_are_only_in_one_store_yet_says_who_lacks_them() {
     let other = FakeAgent::join(&mut farm).await;
     let why = farm.until_objection(build, other.id, "its store has not all inputs yet, and the cache neither").await;
     assert!(why.build.reason.contains("an agent whose store has its inputs"), "{}", why.build.reason);
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_let_go_of_what_it_is_told_to_stop_gets_no_more() {
+    let words = vec!["--abort-secs", "1"];
+    let Some(mut farm) = Farm::without_stores(Options { words, ..Options::default() }).await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let unwanted = submit(&farm, &Recipe::new("unwanted", &[])).await;
+    agent.offer().await;
+    submit(&farm, &Recipe::new("beyond", &[])).await;
+    agent.offer().await;
+    let next = submit(&farm, &Recipe::new("next", &[])).await;
+    farm.until_objection(next, agent.id, "all of its 1 slots are taken").await;
+    agent.cling();
+    farm.told(&["cancel", &unwanted.to_string()]).await;
+    let why = farm.until_objection(next, agent.id, "it has not let go of what it was told to stop").await;
+    assert_eq!(why.build.state, StateName::Ready);
+    agent.let_go();
+    assert_eq!(agent.offer().await.build, next);
+}
+
+#[tokio::test]
+async fn an_agent_of_another_store_directory_says_where_it_builds() {
+    let Some(mut farm) = farm().await else { return };
+    let agent = FakeAgent::join_as(&mut farm, |hello| hello.store_dir = StoreDir::guix()).await;
+    let build = submit(&farm, &Recipe::new("nixish", &[])).await;
+    let why = farm.until_objection(build, agent.id, "it builds in /gnu/store").await;
+    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store is here"));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use drover_messages::{BuildId, Cause};
 use drover_nats::permissions::Who;
 use drover_nats::{Bus, Filter, Pool};
 use drover_store::DrvPath;
+use drover_tests::lab::Kind;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
 use super::{SYSTEM, failed, farm, submit, submit_both};
@@ -146,6 +147,43 @@ async fn an_input_that_only_other_servers_have_waits_for_an_agent_that_reaches_t
 }
 
 #[tokio::test]
+async fn a_build_of_several_inputs_counts_them_and_names_one() {
+    let Some(farm) = farm().await else { return };
+    let below = [Recipe::new("left", &[]), Recipe::new("right", &[])];
+    let above = Recipe::new("above", &[&below[0], &below[1]]);
+    let submission = farm.submit_recipes(&[&below[0], &below[1], &above]).await;
+    let why = farm.until_reason(BuildId::derived(submission, &above.drv), "2 inputs, such as ").await;
+    assert!(why.build.reason.ends_with(" (wanted)"), "{}", why.build.reason);
+    assert_eq!(why.causes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_verified_yet_is_named() {
+    let Some(mut farm) = Farm::without_agents(&[Kind::Nix], Options::default()).await else { return };
+    farm.publish.kill();
+    let submission = farm.hand_in(&[&farm.instantiate("travel", &[])]).await;
+    let builds = farm.until_planned(submission).await;
+    let half = builds.iter().find(|build| build.drv.name_without_drv() == "left").unwrap();
+    let why = farm.until_reason(half.build, "words.txt (uploaded, not published yet)").await;
+    assert!(why.dead_ends.iter().any(|(path, words)| path.name() == "words.txt" && words == "uploaded, not published yet"));
+    farm.publish.run();
+    farm.until_why(half.build, |why| why.build.state == StateName::Ready).await;
+}
+
+#[tokio::test]
+async fn what_nobody_wants_or_knows_says_so() {
+    let Some(farm) = farm().await else { return };
+    let build = submit(&farm, &Recipe::new("unwanted", &[])).await;
+    farm.until_why(build, |why| why.build.state == StateName::Ready).await;
+    farm.told(&["cancel", &build.to_string()]).await;
+    farm.until_reason(build, "nobody wants it").await;
+    let nobodys = BuildId::new();
+    let unknown = farm.drover(&["why", &nobodys.to_string()]).await;
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains(&format!("knows no build {nobodys}")), "{unknown:?}");
+}
+
+#[tokio::test]
 async fn what_is_built_says_when_it_is_not_published() {
     let Some(mut farm) = farm().await else { return };
     farm.publish.kill();
@@ -156,5 +194,6 @@ async fn what_is_built_says_when_it_is_not_published() {
     agent.report(&offer, recipe.built()).await;
     farm.until_why(build, |why| why.build.state == StateName::Succeeded && !why.build.available).await;
     let said = farm.told(&["why", &build.to_string()]).await;
-    assert!(said.contains("it is built, and waits to be published"), "{said}");
+    let words = format!("it is built, and waits to be published: its output {} is built, not uploaded yet", recipe.out);
+    assert!(said.contains(&words), "{said}");
 }
