@@ -189,7 +189,7 @@ fn parse_client(text: &str) -> Result<Whose, String> {
 }
 
 /// A day begins at midnight in UTC.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let whole = if text.len() == "2026-01-31".len() { format!("{text} 00:00:00") } else { text.to_owned() };
     if let Ok(time) = humantime::parse_rfc3339_weak(&whole) {
         let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| "a time is after 1970".to_owned())?;

@@ -86,6 +86,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Drv(args) => drv::run(args),
         Command::Key(args) => key::run(args),
+        Command::Simulate(args) if args.is_from_farm() => until_interrupted(simulate::replay(args)),
         Command::Simulate(args) => simulate::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Completions(args) => completions::run(args, Args::command()),

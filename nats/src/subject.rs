@@ -154,6 +154,8 @@ words! {
         Agents = "agents",
         /// What a build waits for.
         Why = "why",
+        /// What was built, and of what.
+        Records = "records",
     }
 }
 

@@ -21,6 +21,7 @@ mod overthrow;
 mod pattern;
 mod planning;
 mod questions;
+mod records;
 mod servers;
 mod snapshots;
 mod summaries;

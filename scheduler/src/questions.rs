@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::book::BookError;
 use crate::calls::{refuse, told};
 use crate::reign::Reign;
-use crate::{listing, summaries, work};
+use crate::{listing, records, summaries, work};
 
 /// Questions at once that look through what is recorded.
 const LISTS_AT_ONCE: usize = 2;
@@ -36,6 +36,7 @@ impl Desk {
             Query::Build => self.put(incoming, build).await,
             Query::Agents => self.put(incoming, agents).await,
             Query::Why => self.put(incoming, why).await,
+            Query::Records => self.records(incoming).await,
         }
     }
 
@@ -58,6 +59,17 @@ impl Desk {
         };
         let Ok(_place) = self.lists.acquire().await else { return };
         tell(incoming, listing::list(&self.desk, question).await.map(|found| found.map_err(Unanswerable::from))).await;
+    }
+
+    async fn records(&self, incoming: Incoming) {
+        let question = match incoming.decode() {
+            Ok(question) => question,
+            Err(error) => return refuse(&incoming, &error.to_string()).await,
+        };
+        let Ok(_place) = self.lists.acquire().await else { return };
+        let Some(book) = self.desk.ask(|reign| reign.book().clone()).await else { return };
+        let page = tokio::task::spawn_blocking(move || records::page(book, question)).await;
+        tell(incoming, page.ok().map(|page| page.map_err(Unanswerable::from))).await;
     }
 }
 

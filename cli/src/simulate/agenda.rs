@@ -10,6 +10,11 @@ use super::ledger::Span;
 /// Something that will happen.
 #[derive(Debug)]
 pub(super) enum Event {
+    /// A submission comes.
+    Arrives {
+        /// Which, by its place in the graph.
+        arrival: usize,
+    },
     /// An agent says how it does.
     Beat {
         /// Which.

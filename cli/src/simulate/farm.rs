@@ -22,6 +22,7 @@ use super::fleet::Fleet;
 use super::graph::Graph;
 use super::ledger::{Ledger, Span};
 use super::machine::Machine;
+use super::outcome::word;
 use super::{said, set_up};
 
 /// When nothing was built for so long in virtual time and nothing is being built, nothing will be, in milliseconds.
@@ -50,6 +51,10 @@ pub(super) struct Farm<'a> {
     ledger: Ledger,
     /// For each build, how many outputs cannot be fetched yet, and when the last one could.
     published: Vec<(usize, u64)>,
+    /// When each build came.
+    arrived: Vec<u64>,
+    /// Submissions that are still to come.
+    to_come: usize,
     running: usize,
     last_end: u64,
     touched: (BTreeSet<BuildId>, BTreeSet<StorePath>),
@@ -57,7 +62,7 @@ pub(super) struct Farm<'a> {
 }
 
 impl<'a> Farm<'a> {
-    /// Everything is entered, and every agent has said hello.
+    /// Every agent has said hello, and what comes at once is entered.
     pub(super) fn new(ground: &'a Ground<'a>, order: Order, beyond_slots: u32, known: bool) -> anyhow::Result<Self> {
         let limits = Limits { offers_beyond_slots: beyond_slots, order, ..Limits::default() };
         let mut farm = Self {
@@ -67,8 +72,10 @@ impl<'a> Farm<'a> {
             agenda: Agenda::default(),
             machines: ground.fleet.agents().map(|kind| Machine::new(kind.clone(), beyond_slots)).collect(),
             dice: Dice::new(ground.seed, "failures"),
-            ledger: Ledger::new(order),
+            ledger: Ledger::new(word(order)),
             published: ground.graph.builds.iter().map(|planned| (planned.recipe.outputs.len(), 0)).collect(),
+            arrived: ground.graph.arrived(),
+            to_come: ground.graph.arrivals.len(),
             running: 0,
             last_end: 0,
             touched: Default::default(),
@@ -77,7 +84,12 @@ impl<'a> Farm<'a> {
         for input in set_up::inputs(ground, &farm.machines) {
             farm.decide(input)?;
         }
-        set_up::all_can_be_built(ground, &farm.core)?;
+        for (n, arrival) in ground.graph.arrivals.iter().enumerate() {
+            match arrival.at_millis {
+                0 => farm.arrives(n)?,
+                at_millis => farm.agenda.add(at_millis, Event::Arrives { arrival: n }),
+            }
+        }
         for agent in 0..farm.machines.len() {
             farm.agenda.add(farm.core.limits().beat_every_millis, Event::Beat { agent });
         }
@@ -95,7 +107,7 @@ impl<'a> Farm<'a> {
                 self.happen(event)?;
             }
             self.hand_out()?;
-            if self.running == 0 && at > self.last_end + STILL_MILLIS {
+            if self.running == 0 && self.to_come == 0 && at > self.last_end + STILL_MILLIS {
                 bail!("nothing was built for a day, with {} builds left", builds - self.ledger.waits.len());
             }
         }
@@ -106,6 +118,7 @@ impl<'a> Farm<'a> {
 
     fn happen(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
+            Event::Arrives { arrival } => self.arrives(arrival),
             Event::Beat { agent } => self.beat(agent),
             Event::Ends { span, held } => self.ends(span, held),
             Event::Uploaded { agent, held } => self.uploaded(agent, held),
@@ -117,6 +130,15 @@ impl<'a> Farm<'a> {
                 self.decide(Input::Published(Done { publication, verdict: PublishVerdict::Published })).map(drop)
             }
         }
+    }
+
+    fn arrives(&mut self, arrival: usize) -> anyhow::Result<()> {
+        let arrival = &self.ground.graph.arrivals[arrival];
+        for input in set_up::arrival(self.ground, arrival, |build| self.published[build].0 == 0) {
+            self.decide(input)?;
+        }
+        (self.to_come, self.last_end) = (self.to_come - 1, self.now_millis);
+        set_up::all_can_be_built(self.ground, &self.core, arrival)
     }
 
     fn beat(&mut self, agent: usize) -> anyhow::Result<()> {
@@ -151,14 +173,19 @@ impl<'a> Farm<'a> {
         }
     }
 
-    /// When all inputs could be fetched.
+    /// When it had come and all inputs could be fetched.
     fn ready_at(&self, build: usize) -> u64 {
         let graph = self.ground.graph;
         let at = |maker: &usize| {
             let (open, at) = self.published[*maker];
             if open == 0 { at } else { u64::MAX }
         };
-        graph.needs[build].iter().filter_map(|item| graph.makers[*item].iter().map(at).min()).max().unwrap_or(0)
+        graph.needs[build]
+            .iter()
+            .filter_map(|item| graph.makers[*item].iter().map(at).min())
+            .max()
+            .unwrap_or(0)
+            .max(self.arrived[build])
     }
 
     fn uploaded(&mut self, agent: usize, held: Held) -> anyhow::Result<()> {
@@ -247,6 +274,10 @@ impl<'a> Farm<'a> {
 
 #[cfg(test)]
 mod tests {
+    use drover_messages::SubmissionId;
+    use drover_store::StoreDir;
+
+    use super::super::graph::Arrival;
     use super::super::graph::tests::graph;
     use super::*;
 
@@ -264,6 +295,19 @@ mod tests {
         let millis = [10_000, 10_000, 10_000, 20_000];
         let of = |order| run(FAN, "[[agents]]\ncount = 2", &millis, order).unwrap().makespan;
         assert_eq!((of(Order::Full), of(Order::FirstComeFirst)), (30_000, 40_000));
+    }
+
+    #[test]
+    fn what_comes_later_needs_what_was_built_before_it_came() {
+        let builds = graph(&[("below", &[]), ("above", &["below", "source"])]).builds;
+        let id = |n| SubmissionId::from_uuid(Uuid::from_u128(n));
+        let arrival =
+            |n, at_millis, build| Arrival { submission: id(n), client: None, at_millis, priority: 0, builds: vec![build] };
+        let graph = Graph::arriving(StoreDir::nix(), builds, vec![arrival(1, 0, 0), arrival(2, 100_000, 1)]);
+        let fleet = Fleet::parse("publish_millis = 0\n[[agents]]").unwrap();
+        let ground = Ground { graph: &graph, fleet: &fleet, millis: &[5_000, 7_000], seed: 1 };
+        let ledger = Farm::new(&ground, Order::Full, 0, false).unwrap().run().unwrap();
+        assert_eq!((ledger.makespan, ledger.waits), (107_000, vec![0, 0]));
     }
 
     #[test]

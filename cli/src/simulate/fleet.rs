@@ -24,7 +24,7 @@ pub(super) struct Fleet {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
-    /// What they are called; a number is put behind it.
+    /// What they are called; where there are several of a name, a number is put behind it.
     #[serde(default = "default_name")]
     pub(super) name: String,
     /// How many of them.
@@ -89,6 +89,11 @@ impl Fleet {
         }
     }
 
+    /// Of these agents, where publishing takes as long as usual.
+    pub(super) fn of(groups: Vec<Group>) -> Self {
+        Self { publish_millis: default_publish_millis(), groups }
+    }
+
     /// Each agent, by what it is like.
     pub(super) fn agents(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().flat_map(|group| std::iter::repeat_n(group, group.count))
@@ -98,8 +103,11 @@ impl Fleet {
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         self.groups.iter().enumerate().flat_map(|(n, group)| {
             // Groups may share a name.
-            let before: usize = self.groups[..n].iter().filter(|other| other.name == group.name).map(|g| g.count).sum();
-            (1..=group.count).map(move |k| format!("{}-{}", group.name, before + k))
+            let of_name =
+                |groups: &[Group]| groups.iter().filter(|other| other.name == group.name).map(|g| g.count).sum::<usize>();
+            let (before, is_only) = (of_name(&self.groups[..n]), of_name(&self.groups) == 1);
+            let name = move |k| if is_only { group.name.clone() } else { format!("{}-{}", group.name, before + k) };
+            (1..=group.count).map(name)
         })
     }
 
@@ -110,6 +118,23 @@ impl Fleet {
 }
 
 impl Group {
+    /// One agent of one slot with nothing special.
+    pub(super) fn usual() -> Self {
+        Self {
+            name: default_name(),
+            count: 1,
+            slots: 1,
+            speed: 1.0,
+            systems: default_systems(),
+            features: Vec::new(),
+            mandatory_features: BTreeSet::new(),
+            resources: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            fails_percent: 0.0,
+            upload_millis: 0,
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         let name = &self.name;
         if self.slots == 0 || self.slots > MAX_SLOTS {

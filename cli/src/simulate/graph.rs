@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use drover_messages::request::{Mode, Root};
-use drover_messages::{BuildId, SubmissionId};
+use drover_messages::{BuildId, ClientId, SubmissionId};
 use drover_scheduler_core::plan::{How, Known, Plan, Planned, plan};
 use drover_store::{Derivation, DrvPath, Family, Pack, PackId, StoreDir, StorePath};
 use uuid::Uuid;
@@ -22,8 +22,22 @@ const MAX_DRVS: usize = 1 << 20;
 const MAX_TAR_BYTES: u64 = 4 << 30;
 /// The most bytes of a pack, as it lies in the bucket.
 const MAX_PACK_BYTES: u64 = 64 << 20;
-/// One submission brings all of it. Its id is always the same, so that the same arguments give the same result.
+/// Of a graph in files, one submission brings all of it. Its id is always the same, so that the same arguments give the same result.
 pub(super) const SUBMISSION: SubmissionId = SubmissionId::from_uuid(Uuid::from_u128(0x0193_a1b2_c3d4_7e5f_8000_0000_0000_0001));
+
+/// A submission, and when it comes.
+pub(super) struct Arrival {
+    /// Which.
+    pub(super) submission: SubmissionId,
+    /// Whose, if that is known.
+    pub(super) client: Option<ClientId>,
+    /// When, in milliseconds after the first.
+    pub(super) at_millis: u64,
+    /// Its priority.
+    pub(super) priority: i32,
+    /// Its builds, by their places in the graph.
+    pub(super) builds: Vec<usize>,
+}
 
 /// Builds, and what they need of each other.
 pub(super) struct Graph {
@@ -39,6 +53,8 @@ pub(super) struct Graph {
     pub(super) makers: Vec<Vec<usize>>,
     /// Inputs that no build makes: they are there.
     pub(super) there: BTreeSet<StorePath>,
+    /// What brings the builds.
+    pub(super) arrivals: Vec<Arrival>,
 }
 
 impl Graph {
@@ -92,8 +108,15 @@ impl Graph {
         }
     }
 
-    /// Of builds that were planned.
+    /// Of builds that were planned, and come together.
     pub(super) fn of(store_dir: StoreDir, builds: Vec<Planned>) -> Self {
+        let all = (0..builds.len()).collect();
+        let arrival = Arrival { submission: SUBMISSION, client: None, at_millis: 0, priority: 0, builds: all };
+        Self::arriving(store_dir, builds, vec![arrival])
+    }
+
+    /// Of builds that come as they are needed. What one needs comes before it in the list.
+    pub(super) fn arriving(store_dir: StoreDir, builds: Vec<Planned>, arrivals: Vec<Arrival>) -> Self {
         let index = builds.iter().enumerate().map(|(n, planned)| (planned.id, n)).collect();
         let mut items: BTreeMap<&StorePath, usize> = BTreeMap::new();
         let mut makers: Vec<Vec<usize>> = Vec::new();
@@ -108,7 +131,16 @@ impl Graph {
         let needs = builds.iter().map(needs).collect();
         let all = builds.iter().flat_map(|planned| &planned.recipe.inputs);
         let there = all.filter(|path| !items.contains_key(path)).cloned().collect();
-        Self { store_dir, index, needs, makers, there, builds }
+        Self { store_dir, index, needs, makers, there, arrivals, builds }
+    }
+
+    /// When each build comes, in milliseconds.
+    pub(super) fn arrived(&self) -> Vec<u64> {
+        let mut arrived = vec![0; self.builds.len()];
+        for arrival in &self.arrivals {
+            arrival.builds.iter().for_each(|build| arrived[*build] = arrival.at_millis);
+        }
+        arrived
     }
 }
 
@@ -188,7 +220,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    fn path(name: &str) -> StorePath {
+    pub(in super::super) fn path(name: &str) -> StorePath {
         StorePath::from_parts(Sha256::of(name.as_bytes()).as_bytes()[..20].try_into().unwrap(), name).unwrap()
     }
 

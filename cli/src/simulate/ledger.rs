@@ -1,7 +1,5 @@
 //! What happened in a simulation: who built what when, and how long what was ready had waited.
 
-use drover_scheduler_core::Order;
-
 /// One build in one slot. Times are in milliseconds since the submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
@@ -22,8 +20,8 @@ pub(super) struct Span {
 /// A whole run.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// By which order.
-    pub(super) order: Order,
+    /// What it is of: an order, or the farm's records.
+    pub(super) of: &'static str,
     /// In order of their ends.
     pub(super) spans: Vec<Span>,
     /// For each build, from when all its inputs could be fetched until it began for good; what could begin before that,
@@ -35,8 +33,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Nothing has happened.
-    pub(super) fn new(order: Order) -> Self {
-        Self { order, spans: Vec::new(), waits: Vec::new(), makespan: 0 }
+    pub(super) fn new(of: &'static str) -> Self {
+        Self { of, spans: Vec::new(), waits: Vec::new(), makespan: 0 }
     }
 
     /// Milliseconds that slots were taken, summed.

@@ -1,6 +1,7 @@
 //! `drover simulate`: how long a graph would take on a fleet, decided by the scheduler's own core, in virtual time.
 //!
-//! It reads, runs and tells; what a fleet does is for `farm`, what came of it for `outcome`. It needs no farm.
+//! It reads, runs and tells; what a fleet does is for `farm`, what came of it for `outcome`. Where the graph comes from files it
+//! needs no farm.
 
 mod agenda;
 mod bound;
@@ -9,10 +10,12 @@ mod durations;
 mod farm;
 mod fleet;
 mod graph;
+mod history;
 mod ledger;
 mod machine;
 mod outcome;
 mod plot;
+mod recorded;
 mod said;
 mod set_up;
 mod tar;
@@ -22,31 +25,54 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use drover_messages::query::AskBuilds;
+use drover_messages::{SubmissionId, Timestamp};
 use drover_scheduler_core::Order;
 use drover_store::StoreDir;
 
+use crate::ask::Connection;
+use crate::build::roots;
 use crate::exit::{Exit, bad_input};
+use crate::farm::FarmArgs;
+use crate::list::parse_time;
 use bound::Bound;
 use durations::Durations;
 use farm::{Farm, Ground};
 use fleet::Fleet;
 use graph::Graph;
+use history::History;
 use ledger::Ledger;
 use outcome::{Outcome, Report};
 
 /// Simulate how a fleet would build a graph: the scheduler itself, against agents that exist in memory
 ///
-/// Time is virtual. The same arguments give the same result.
+/// Time is virtual. The same arguments give the same result. The graph comes from files by --graph, or from what a farm has
+/// built by --from-farm: then it is also told what happened there, and how the same fleet would do by each order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What is to be built: a directory of .drv files or of packs, such as a bucket's `packs`, a .tar.zst of one, or a pack;
     /// several make one graph
-    #[arg(long, value_name = "PATH", required = true)]
+    #[arg(long, value_name = "PATH", required_unless_present = "from_farm")]
     graph: Vec<PathBuf>,
+    /// What a farm has built, as its scheduler has recorded it, with the times it took and the times at which it was asked for
+    #[arg(long, conflicts_with_all = ["graph", "durations", "bench"])]
+    from_farm: bool,
+    /// Of a farm's records only this submission
+    #[arg(long, value_name = "UUID", requires = "from_farm")]
+    submission: Option<SubmissionId>,
+    /// Of a farm's records only submissions with this tag; several mean all of them
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = roots::parse_tag, requires = "from_farm")]
+    tags: Vec<(String, String)>,
+    /// Of a farm's records only what was asked for then or later: 2026-01-31, 2026-01-31T12:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "from_farm")]
+    from: Option<Timestamp>,
+    /// Of a farm's records only what was asked for before
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "from_farm")]
+    to: Option<Timestamp>,
     /// The agents, as TOML: `[[agents]]` with count, slots, speed, systems, features, fails_percent; see
-    /// cli/fleets/uneven.toml
-    #[arg(long, value_name = "FILE")]
-    fleet: PathBuf,
+    /// cli/fleets/uneven.toml. With --from-farm, another fleet than its own
+    #[arg(long, value_name = "FILE", required_unless_present = "from_farm")]
+    fleet: Option<PathBuf>,
     /// How long builds take at speed 1: lines `NAME SECONDS`, where NAME is a derivation's path or name or its name without
     /// versions (`gcc-*`), or what `drover list --json` printed: then only what is recorded there is built, and all else is
     /// there already
@@ -65,13 +91,14 @@ pub(crate) struct Args {
     /// Builds that an agent may have waiting beyond its slots
     #[arg(long, value_name = "N", default_value_t = 1)]
     beyond_slots: u32,
-    /// Write what each slot did, for <https://ui.perfetto.dev>; of our order, if both are simulated
+    /// Write what each slot did, for <https://ui.perfetto.dev>: of our order, if both are simulated, and on the other fleet, if
+    /// one is given
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Draw the share of slots that build, over time, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// The result as JSON; times are in milliseconds
+    /// The result as JSON; times are in milliseconds. With --from-farm: own_fleet, other_fleet
     #[arg(long)]
     json: bool,
     /// The result as a benchmark prints it
@@ -80,6 +107,8 @@ pub(crate) struct Args {
     /// The store directory; guessed from the derivations' own paths if not given
     #[arg(long, value_name = "DIR", env = "DROVER_STORE_DIR")]
     store_dir: Option<StoreDir>,
+    #[command(flatten)]
+    farm: FarmArgs,
 }
 
 /// Which orders are simulated.
@@ -103,35 +132,97 @@ impl Orders {
     }
 }
 
-/// Runs it.
+/// What is built, wherever it comes from.
+struct Plan {
+    graph: Graph,
+    /// What each build takes at speed 1, in milliseconds.
+    millis: Vec<u64>,
+}
+
+/// Runs it on a graph in files.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let fleet = Fleet::parse(&read(&args.fleet)?).map_err(|why| bad_input(format!("{}: {why}", args.fleet.display())))?;
+    let fleet = args.fleet()?.ok_or_else(|| bad_input("on which fleet? Name it by --fleet"))?;
     let durations = match &args.durations {
         Some(file) => Durations::parse(&read(file)?).map_err(|why| bad_input(format!("{}: {why}", file.display())))?,
         None => Durations::default(),
     };
     let graph = Graph::read(&args.graph, args.store_dir.as_ref(), &durations)?;
-    let millis = durations.of(&graph, args.seed);
-    let ground = Ground { graph: &graph, fleet: &fleet, millis: &millis, seed: args.seed };
-    let bound = Bound::of(&graph, &fleet, &millis);
-    let mut ledgers: Vec<Ledger> = Vec::new();
-    for order in args.order.each() {
-        ledgers.push(Farm::new(&ground, *order, args.beyond_slots, args.known)?.run()?);
-    }
-    let runs = ledgers.iter().map(|ledger| Outcome::of(ledger, &fleet, &bound)).collect();
-    let report = Report::new(&graph, &fleet, bound, runs);
-    if let (Some(file), Some(ledger)) = (&args.trace, ledgers.first()) {
-        write(file, &trace::json(ledger, &graph, &fleet))?;
-    }
-    if let Some(file) = &args.plot {
-        write(file, &plot::svg(&ledgers, &fleet, &report.bound))?;
-    }
+    let plan = Plan { millis: durations.of(&graph, args.seed), graph };
+    let (report, ledgers) = args.simulate(&plan, &fleet, None)?;
+    args.draw(&plan, &fleet, &report, &ledgers)?;
     match (args.json, args.bench) {
         (true, _) => println!("{}", serde_json::to_string_pretty(&report)?),
         (_, true) => print!("{}", report.bench_lines()),
         _ => print!("{report}"),
     }
     Ok(Exit::Success.into())
+}
+
+/// Runs it on what a farm has built.
+pub(crate) async fn replay(args: &Args) -> anyhow::Result<ExitCode> {
+    let other = args.fleet()?;
+    let (submission, from, to) = (args.submission, args.from, args.to);
+    let which = AskBuilds { submission, from, to, tags: roots::tags(&args.tags)?, ..AskBuilds::default() };
+    let connection = Connection::open(&args.farm).await?;
+    let history = History::read(&connection, which, args.store_dir.as_ref()).await?;
+    let (plan, own) = (Plan { graph: history.graph(), millis: history.millis() }, recorded::fleet(&history));
+    let recorded = recorded::ledger(&history, &plan.graph);
+    let (own_report, ledgers) = args.simulate(&plan, &own, Some(recorded))?;
+    let other_report = match &other {
+        Some(fleet) => {
+            let (report, ledgers) = args.simulate(&plan, fleet, None)?;
+            args.draw(&plan, fleet, &report, &ledgers)?;
+            Some(report)
+        }
+        None => args.draw(&plan, &own, &own_report, &ledgers).map(|()| None)?,
+    };
+    if args.json {
+        let both = serde_json::json!({ "own_fleet": own_report, "other_fleet": other_report });
+        println!("{}", serde_json::to_string_pretty(&both)?);
+        return Ok(Exit::Success.into());
+    }
+    print!("The farm's own fleet: {own_report}");
+    if let Some(report) = other_report {
+        print!("\nThe other fleet: {report}");
+    }
+    Ok(Exit::Success.into())
+}
+
+impl Args {
+    /// Whether it takes a farm.
+    pub(crate) fn is_from_farm(&self) -> bool {
+        self.from_farm
+    }
+
+    fn fleet(&self) -> anyhow::Result<Option<Fleet>> {
+        let Some(file) = &self.fleet else { return Ok(None) };
+        let fleet = Fleet::parse(&read(file)?).map_err(|why| bad_input(format!("{}: {why}", file.display())))?;
+        Ok(Some(fleet))
+    }
+
+    /// One run for each order, behind what was recorded.
+    fn simulate(&self, plan: &Plan, fleet: &Fleet, recorded: Option<Ledger>) -> anyhow::Result<(Report, Vec<Ledger>)> {
+        let ground = Ground { graph: &plan.graph, fleet, millis: &plan.millis, seed: self.seed };
+        let bound = Bound::of(&plan.graph, fleet, &plan.millis);
+        let mut ledgers: Vec<Ledger> = recorded.into_iter().collect();
+        for order in self.order.each() {
+            ledgers.push(Farm::new(&ground, *order, self.beyond_slots, self.known)?.run()?);
+        }
+        let runs = ledgers.iter().map(|ledger| Outcome::of(ledger, fleet, &bound)).collect();
+        Ok((Report::new(&plan.graph, fleet, bound, runs), ledgers))
+    }
+
+    /// Writes the pictures that were asked for.
+    fn draw(&self, plan: &Plan, fleet: &Fleet, report: &Report, ledgers: &[Ledger]) -> anyhow::Result<()> {
+        let simulated = ledgers.iter().find(|ledger| ledger.of != recorded::RECORDED);
+        if let (Some(file), Some(ledger)) = (&self.trace, simulated) {
+            write(file, &trace::json(ledger, &plan.graph, fleet))?;
+        }
+        match &self.plot {
+            Some(file) => write(file, &plot::svg(ledgers, fleet, &report.bound)),
+            None => Ok(()),
+        }
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -15,7 +15,7 @@ use crate::table::Table;
 /// One run. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Outcome {
-    /// `ours` or `fifo`.
+    /// `ours`, `fifo`, or `recorded`: what happened.
     pub(super) order: &'static str,
     /// Until the last output could be fetched.
     pub(super) makespan_millis: u64,
@@ -61,7 +61,7 @@ impl Outcome {
         let at = |share: usize| waits.get((waits.len() * share / 100).min(waits.len().saturating_sub(1))).copied().unwrap_or(0);
         let makespan = ledger.makespan.max(1);
         Self {
-            order: word(ledger.order),
+            order: ledger.of,
             makespan_millis: ledger.makespan,
             over_bound: makespan as f64 / bound.millis().max(1) as f64,
             utilisation: ledger.busy() as f64 / (makespan * fleet.slots()) as f64,

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use super::bound::Bound;
 use super::fleet::Fleet;
 use super::ledger::Ledger;
-use super::outcome::word;
 use crate::human;
 
 const WIDTH: f64 = 900.0;
@@ -14,7 +13,7 @@ const HEIGHT: f64 = 300.0;
 const MARGIN: f64 = 50.0;
 /// Points of a line.
 const POINTS: usize = 300;
-const COLOURS: [&str; 2] = ["#1f6feb", "#bf5b16"];
+const COLOURS: [&str; 3] = ["#1f6feb", "#bf5b16", "#1a7f37"];
 
 /// The whole picture.
 pub(super) fn svg(ledgers: &[Ledger], fleet: &Fleet, bound: &Bound) -> String {
@@ -80,7 +79,7 @@ fn line(svg: &mut String, ledger: &Ledger, fleet: &Fleet, end: u64, n: usize) {
         r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>
 <text x="{}" y="{y}" fill="{colour}">{}, {}</text>"#,
         MARGIN + 250.0 * n as f64,
-        word(ledger.order),
+        ledger.of,
         human::duration(ledger.makespan),
     );
 }
@@ -100,14 +99,12 @@ fn busy(ledger: &Ledger, end: u64) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::Order;
-
     use super::super::ledger::Span;
     use super::*;
 
     #[test]
     fn a_slot_that_builds_half_of_the_time_counts_half() {
-        let mut ledger = Ledger::new(Order::Full);
+        let mut ledger = Ledger::new("ours");
         ledger.spans.push(Span { agent: 0, slot: 0, build: 0, from: 0, to: 450, failed: false });
         ledger.spans.push(Span { agent: 0, slot: 1, build: 0, from: 300, to: 301, failed: false });
         let busy = busy(&ledger, 900);
@@ -117,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_picture_names_each_order_and_the_bound() {
-        let ledger = Ledger { makespan: 90_000, ..Ledger::new(Order::FirstComeFirst) };
+        let ledger = Ledger { makespan: 90_000, ..Ledger::new("fifo") };
         let bound = Bound { longest_path_millis: 60_000, work_over_slots_millis: 0 };
         let svg = svg(&[ledger], &Fleet::parse("[[agents]]").unwrap(), &bound);
         assert!(svg.contains("fifo, 1 min 30 s") && svg.contains("lower bound, 1 min 0 s"), "{svg}");

@@ -1,14 +1,15 @@
-//! What a simulated farm begins with: what the scheduler has learned, who says hello, and the one submission.
+//! What a simulated farm begins with: what the scheduler has learned, and who says hello; and what submissions bring.
 
 use std::collections::BTreeMap;
 
 use drover_messages::{AgentId, ClientId, Generation, Timestamp};
 use drover_scheduler_core::{Core, Input, Item, ItemState, Objection, Order, Package, State, Submission, SubmissionState, Took};
+use drover_store::StorePath;
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
 use super::farm::Ground;
-use super::graph::SUBMISSION;
+use super::graph::{Arrival, Graph};
 use super::machine::Machine;
 use crate::exit::bad_input;
 
@@ -47,40 +48,57 @@ pub(super) fn inputs(ground: &Ground<'_>, machines: &[Machine]) -> Vec<Input> {
         let hello = Box::new(machine.hello(&name, &graph.store_dir));
         Input::Hello { agent: agent(n), hello }
     });
-    let there = graph.there.iter().map(|path| {
-        let item = Item { state: ItemState::Available, ..Item::wanted(graph.store_dir.clone()) };
-        (path.clone(), item)
-    });
-    let there = Input::Recall { submissions: Vec::new(), builds: Vec::new(), items: there.collect() };
-    let builds = graph.builds.chunks(ROWS);
-    let builds = builds.map(|builds| Input::AddBuilds { submission: SUBMISSION, builds: builds.to_vec() });
-    let enter = [Input::CaughtUp, there, Input::Enter(submission(ground))];
-    hellos.chain(enter).chain(builds).chain([Input::GoLive { submission: SUBMISSION }]).collect()
+    hellos.chain([Input::CaughtUp]).collect()
 }
 
-fn submission(ground: &Ground<'_>) -> Submission {
+/// What the core is told when a submission comes, where it is known which builds are published.
+pub(super) fn arrival(ground: &Ground<'_>, arrival: &Arrival, is_published: impl Fn(usize) -> bool) -> Vec<Input> {
+    let id = arrival.submission;
+    let there = arrival.builds.iter().flat_map(|build| there(ground.graph, *build, &is_published));
+    let there = there.collect::<BTreeMap<_, _>>().into_iter().collect();
+    let there = Input::Recall { submissions: Vec::new(), builds: Vec::new(), items: there };
+    let planned = |builds: &[usize]| builds.iter().map(|build| ground.graph.builds[*build].clone()).collect();
+    let builds = arrival.builds.chunks(ROWS).map(|builds| Input::AddBuilds { submission: id, builds: planned(builds) });
+    [there, Input::Enter(submission(ground, arrival))]
+        .into_iter()
+        .chain(builds)
+        .chain([Input::GoLive { submission: id }])
+        .collect()
+}
+
+/// The inputs of a build that are available, as the records of a farm would say.
+fn there(graph: &Graph, build: usize, is_published: &impl Fn(usize) -> bool) -> Vec<(StorePath, Item)> {
+    let inputs = &graph.builds[build].recipe.inputs;
+    let (there, made): (Vec<_>, Vec<_>) = inputs.iter().partition(|path| graph.there.contains(*path));
+    let is_made = |(_, item): &(&StorePath, &usize)| graph.makers[**item].iter().any(|maker| is_published(*maker));
+    let made = made.into_iter().zip(&graph.needs[build]).filter(is_made).map(|(path, _)| path);
+    let item = || Item { state: ItemState::Available, ..Item::wanted(graph.store_dir.clone()) };
+    there.into_iter().chain(made).map(|path| (path.clone(), item())).collect()
+}
+
+fn submission(ground: &Ground<'_>, arrival: &Arrival) -> Submission {
     Submission {
-        id: SUBMISSION,
-        client: ClientId::from_uuid(Uuid::nil()),
+        id: arrival.submission,
+        client: arrival.client.unwrap_or(ClientId::from_uuid(Uuid::nil())),
         store_dir: ground.graph.store_dir.clone(),
         roots: Vec::new(),
-        priority: 0,
+        priority: arrival.priority,
         input_builds: true,
         tags: BTreeMap::new(),
         terms: Default::default(),
-        submitted_at: Timestamp(0),
+        submitted_at: Timestamp(arrival.at_millis),
         state: SubmissionState::Planning,
     }
 }
 
-/// That there is an agent for each build; else what speaks against them.
-pub(super) fn all_can_be_built(ground: &Ground<'_>, core: &Core) -> anyhow::Result<()> {
+/// That there is an agent for each build that came; else what speaks against them.
+pub(super) fn all_can_be_built(ground: &Ground<'_>, core: &Core, came: &Arrival) -> anyhow::Result<()> {
     let agents = 0..ground.fleet.agents().count();
     let lasting = |build, n| {
         let objection = core.state().objection(build, agent(n), Default::default(), core.limits());
         objection.filter(|objection| !Objection::may_pass(objection))
     };
-    for build in core.state().builds() {
+    for build in came.builds.iter().filter_map(|build| core.state().build(ground.graph.builds[*build].id)) {
         let objections: Option<Vec<Objection>> = agents.clone().map(|n| lasting(build, n)).collect();
         if let Some(objections) = objections {
             let name = build.recipe.drv.name_without_drv();

@@ -37,15 +37,13 @@ fn complete(span: &Span, graph: &Graph) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::Order;
-
     use super::super::graph::tests::graph;
     use super::*;
 
     #[test]
     fn a_build_stands_in_the_track_of_its_slot() {
         let fleet = Fleet::parse("[[agents]]\nslots = 2").unwrap();
-        let mut ledger = Ledger::new(Order::Full);
+        let mut ledger = Ledger::new("ours");
         ledger.spans.push(Span { agent: 0, slot: 1, build: 0, from: 5, to: 7, failed: false });
         let trace: Value = serde_json::from_str(&json(&ledger, &graph(&[("hello-1", &[])]), &fleet)).unwrap();
         let events = trace["traceEvents"].as_array().unwrap();
