@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_messages::SubmissionId;
 use drover_messages::query::{AgentRow, Agents, AskAgents, AskBuilds, MAX_PAGE};
 use drover_messages::records::{AskRecords, Record, Records};
 use drover_messages::request::Mode;
-use drover_messages::{BuildId, SubmissionId};
 use drover_nats::Query;
 use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::plan::Planned;
@@ -141,7 +141,7 @@ fn in_order(records: Vec<Record>) -> Vec<Record> {
 #[cfg(test)]
 pub(super) mod tests {
     use drover_messages::report::Times;
-    use drover_messages::{AgentId, Timestamp};
+    use drover_messages::{AgentId, BuildId, Timestamp};
 
     use super::super::graph::tests::{hello, path};
     use super::*;

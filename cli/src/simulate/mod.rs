@@ -49,6 +49,8 @@ use outcome::{Outcome, Report};
 /// Time is virtual. The same arguments give the same result. The graph comes from files by --graph, or from what a farm has
 /// built by --from-farm: then it is also told what happened there, and how the same fleet would do by each order.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "drover simulate --graph PATH… --fleet FILE [OPTIONS]\n       \
+    drover simulate --from-farm [--fleet FILE] [OPTIONS]")]
 pub(crate) struct Args {
     /// What is to be built: a directory of .drv files or of packs, such as a bucket's `packs`, a .tar.zst of one, or a pack;
     /// several make one graph

@@ -19,6 +19,7 @@ mod why;
 mod wishes;
 mod lists;
 mod dead;
+mod replay;
 
 mod bench_farm;
 mod nats_cli;
