@@ -22,12 +22,14 @@ pub(crate) struct Channel {
     pub store: StoreDir,
     /// Nix's until the daemon has said what it is; nothing before that depends on it.
     pub dialect: Dialect,
+    /// The daemon's process at the other end, where it is known.
+    pub worker: Option<u32>,
 }
 
 impl Channel {
     pub fn new(stream: UnixStream, store: StoreDir) -> Self {
         let (input, output) = stream.into_split();
-        Self { input: Reader::new(input), output, store, dialect: Dialect::Nix }
+        Self { input: Reader::new(input), output, store, dialect: Dialect::Nix, worker: None }
     }
 
     /// Sends a request in one write.

@@ -70,6 +70,10 @@ impl StoreDaemon for Connection {
         either!(self, daemon => daemon.trusted())
     }
 
+    fn worker(&self) -> Option<u32> {
+        either!(self, daemon => daemon.worker())
+    }
+
     async fn set_options(&mut self, options: &Options) -> Result<(), DaemonError> {
         either!(self, daemon => daemon.set_options(options).await)
     }

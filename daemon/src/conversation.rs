@@ -44,6 +44,10 @@ impl Conversation {
         &self.channel.store
     }
 
+    pub fn worker(&self) -> Option<u32> {
+        self.channel.worker
+    }
+
     pub fn is_usable(&self) -> bool {
         self.in_step
     }

@@ -1,19 +1,24 @@
 //! The first words: magic numbers and versions, and by them the dialect.
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use crate::channel::Channel;
 use crate::conversation::Conversation;
 use crate::wire::Request;
+use crate::worker;
 use crate::{Connection, DaemonConfig, DaemonError, Dialect, ProtocolVersion, guix, nix};
 
 const CLIENT_MAGIC: u64 = 0x6e69_7863;
 const DAEMON_MAGIC: u64 = 0x6478_696f;
 
 /// Speaks first. A daemon that does not fit is left before it is told our version.
-pub(crate) async fn greet(stream: UnixStream, config: &DaemonConfig) -> Result<Connection, DaemonError> {
+pub(crate) async fn greet(mut stream: UnixStream, config: &DaemonConfig) -> Result<Connection, DaemonError> {
+    worker::ask(&stream);
+    stream.write_all(Request::new(CLIENT_MAGIC).as_bytes()).await.map_err(DaemonError::Lost)?;
+    let worker = worker::of_answer(&stream).await;
     let mut channel = Channel::new(stream, config.store_dir.clone());
-    channel.send(&Request::new(CLIENT_MAGIC)).await?;
+    channel.worker = worker;
     if channel.input.number().await? != DAEMON_MAGIC {
         return Err(DaemonError::protocol("it is no Nix or Guix daemon"));
     }

@@ -24,6 +24,7 @@ mod version;
 mod channel;
 mod connection;
 mod dial;
+mod worker;
 mod conversation;
 mod greeting;
 pub mod guix;

@@ -29,6 +29,10 @@ pub trait StoreDaemon {
     /// Whether the daemon trusts this user, where it says so: `nix-daemon` from protocol 1.35 on.
     fn trusted(&self) -> Option<bool>;
 
+    /// The daemon's process that serves this connection, below which the builders run. Its number is the caller's own name for it;
+    /// `None` where the caller cannot see it.
+    fn worker(&self) -> Option<u32>;
+
     /// Whether a derivation can be built only when it is in the daemon's store, and with it all derivations and
     /// sources that it refers to, however far below. So it is with Guix.
     fn needs_closure(&self) -> bool {

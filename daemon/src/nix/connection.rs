@@ -77,6 +77,10 @@ impl StoreDaemon for Connection {
         self.welcome.trusted
     }
 
+    fn worker(&self) -> Option<u32> {
+        self.talk.worker()
+    }
+
     async fn set_options(&mut self, options: &Options) -> Result<(), DaemonError> {
         self.change_options(options).await
     }
