@@ -12,9 +12,10 @@ use crate::build_log::BuildLog;
 use crate::cause_of;
 use crate::daemon_pool::DaemonPool;
 use crate::failure::Failure;
+use crate::peak_memory::PeakMemory;
 
-/// Has a derivation built whose inputs are in the store. The daemon's time is noted in `times`, however it ends; its
-/// own words go to `on_message`.
+/// Has a derivation built whose inputs are in the store. The daemon's time and the builder's memory are noted in
+/// `times`, however it ends; the daemon's own words go to `on_message`.
 ///
 /// Dropped before its end it drops the connection, which makes the daemon kill the builder.
 pub async fn build(
@@ -26,14 +27,16 @@ pub async fn build(
     on_message: impl FnMut(&str) + Send,
 ) -> Result<BuildResult, Failure> {
     let start = Instant::now();
+    let peak = PeakMemory::default();
     times.started_at = Timestamp::now();
     let result = tokio::select! {
-        result = run(daemons, job, mode, log, on_message) => Some(result),
+        result = run(daemons, job, mode, log, &peak, on_message) => Some(result),
         () = log.follow() => None,
         () = log.overflows() => None,
     };
     times.build_micros = start.elapsed().as_micros() as u64;
     times.stopped_at = Timestamp::now();
+    times.peak_memory_mib = peak.mib();
     match result {
         None => Err(Failure::new(Cause::TooLarge, "the log is larger than it may be")),
         Some(result) => result.map_err(|error| Failure::of(cause_of::of_error(&error), &error)),
@@ -45,6 +48,7 @@ async fn run(
     job: &Job<'_>,
     mode: BuildMode,
     log: &BuildLog,
+    peak: &PeakMemory,
     mut on_message: impl FnMut(&str) + Send,
 ) -> Result<BuildResult, DaemonError> {
     loop {
@@ -54,7 +58,12 @@ async fn run(
             Event::Message(words) => on_message(&words),
             _ => {}
         };
-        match daemon.build(job, mode, &mut told).await {
+        let memory = peak.follow(daemon.worker());
+        let result = tokio::select! {
+            result = daemon.build(job, mode, &mut told) => result,
+            never = memory => match never {},
+        };
+        match result {
             Err(error) if daemon.went_stale(&error) => {}
             result => return result,
         }

@@ -29,6 +29,7 @@ mod recipes;
 mod inputs;
 mod closure;
 mod build_log;
+mod peak_memory;
 mod build;
 mod seal;
 pub mod dump;

@@ -25,6 +25,7 @@ macro_rules! with_every_daemon {
 }
 
 with_every_daemon!(
+    the_memory_of_a_long_build_is_told,
     the_cause_of_a_failure_is_told,
     a_build_that_is_silent_or_slow_is_stopped,
     a_check_that_finds_nothing_is_told_and_one_that_does_keeps_what_it_found
@@ -49,6 +50,18 @@ impl Farm {
         self.scheduler.order(offer.attempt, Order::Settled);
         self.scheduler.beat(|beat| beat.held.is_empty()).await;
     }
+}
+
+/// A pipe that nobody reads from keeps a `tail` and what it has read.
+async fn the_memory_of_a_long_build_is_told(kind: Kind) {
+    let Some(mut farm) = Farm::of(kind).await else { return };
+    farm.run_agent(&[]);
+    let (bytes, secs) = (150_000_000, 8);
+    let script = format!("head -c {bytes} /dev/zero | tail -c {bytes} | (sleep {secs}; cat > /dev/null); echo > $out");
+    let (_, offer) = farm.offer_of(&Plan::new("large", script)).await;
+    farm.scheduler.offer(&offer).await;
+    let peak = farm.scheduler.built(&offer).await.times.peak_memory_mib.unwrap();
+    assert!((140..600).contains(&peak), "{peak} MiB");
 }
 
 /// Whether a message names a hash, in whichever way it is written.
