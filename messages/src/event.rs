@@ -5,6 +5,7 @@ use std::fmt;
 use drover_store::{DrvPath, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
+use crate::placement::Placement;
 use crate::{AgentId, AttemptId, BuildId, Cause, ClientId, Epoch, Message, SubmissionId, Timestamp, WishId};
 
 /// One thing that happened, told once it is committed.
@@ -71,6 +72,15 @@ pub enum What {
         agent: AgentId,
         /// Under which lease.
         epoch: Epoch,
+    },
+    /// Why a build was given to this agent and to no other. Not told of each: under load of some.
+    BuildPlaced {
+        /// Which.
+        build: BuildId,
+        /// In which attempt.
+        attempt: AttemptId,
+        /// Who got it, and who could have had it.
+        placement: Placement,
     },
     /// A build is done.
     BuildSucceeded {

@@ -16,6 +16,7 @@ pub mod holdings;
 pub mod agent;
 pub mod event;
 pub mod offer;
+pub mod placement;
 pub mod publish;
 pub mod query;
 pub mod records;

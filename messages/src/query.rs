@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_store::{DrvPath, OutputName, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
+use crate::placement::Placement;
 use crate::report::{Kept, SealedLog, Times};
 use crate::request::Mode;
 use crate::{AgentId, AttemptId, BuildId, Cause, ClientId, Epoch, Message, SubmissionId, Timestamp};
@@ -395,6 +396,9 @@ pub struct RootCause {
     pub build: BuildSummary,
     /// For one that waits for a slot: what speaks against each kind of agent.
     pub agents: Vec<AgentVerdict>,
+    /// For one that an agent has: why it went there, where others could have had it.
+    #[serde(default)]
+    pub placement: Option<Placement>,
 }
 
 /// What speaks against some agents, for one build.

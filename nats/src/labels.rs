@@ -73,6 +73,9 @@ fn done(m: &Done) -> Labels {
 fn event(m: &Event) -> Labels {
     match &m.what {
         What::BuildLeased { agent, attempt, .. } => vec![("Agent", agent.to_string()), ("Attempt", attempt.to_string())],
+        What::BuildPlaced { placement, .. } => {
+            vec![("Agent", placement.chosen.agent.to_string()), ("Cost", placement.chosen.score.to_string())]
+        }
         What::BuildSucceeded { agent, drv, .. } | What::BuildChecked { agent, drv, .. } => {
             vec![("Drv", drv.to_string()), ("Agent", agent.to_string())]
         }

@@ -227,6 +227,7 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         SubmissionAccepted { submission, .. } => (Noun::Submission, submission.to_string(), "accepted"),
         SubmissionRejected { submission, .. } => (Noun::Submission, submission.to_string(), "rejected"),
         BuildLeased { build, .. } => (Noun::Build, build.to_string(), "leased"),
+        BuildPlaced { build, .. } => (Noun::Build, build.to_string(), "placed"),
         BuildSucceeded { build, .. } => (Noun::Build, build.to_string(), "succeeded"),
         BuildChecked { build, .. } => (Noun::Build, build.to_string(), "checked"),
         AttemptVoid { build, .. } => (Noun::Build, build.to_string(), "void"),

@@ -196,7 +196,8 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         | What::BuildRetried { build }
         | What::BuildDiffers { build, .. }
         | What::AttemptVoid { build, .. } => names.contains_key(build),
-        What::ItemLost { .. }
+        What::BuildPlaced { .. }
+        | What::ItemLost { .. }
         | What::ItemGivenUp { .. }
         | What::PublicationRefused { .. }
         | What::WishFulfilled { .. }

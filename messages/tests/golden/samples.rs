@@ -6,6 +6,7 @@ use drover_messages::admin::{Disposal, Dispose, Disposed, LoginAnswer, NewLogin,
 use drover_messages::agent::{Abort, Beat, BeatAnswer, Drain, Drained, Held, Hello, Order, Phase, Verdict};
 use drover_messages::event::{Event, EventId, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
+use drover_messages::placement::{Candidate, Placement, Score};
 use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::query::*;
 use drover_messages::records::{AskRecords, Record, Records};
@@ -404,6 +405,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::SubmissionAccepted { submission, client, builds: 300 },
         What::SubmissionRejected { submission, client, why: why.clone() },
         What::BuildLeased { build, attempt, agent, epoch: epoch() },
+        What::BuildPlaced { build, attempt, placement: placement() },
         What::BuildSucceeded { build, attempt, agent, drv: drv.clone(), build_millis: 7, already_valid: true },
         What::BuildChecked { build, attempt, agent, drv: drv.clone(), build_millis: 7 },
         What::AttemptVoid { build, attempt, agent, cause, message: message.clone() },
@@ -427,12 +429,20 @@ pub fn events() -> Vec<(&'static str, Event)> {
     all.into_iter().map(event).collect()
 }
 
+fn placement() -> Placement {
+    let score = Score { inputs_millis: 1_200, speed_millis: -300, spread_millis: 250, ..Score::default() };
+    let other = Score { memory_millis: 500, slot_millis: 30_000, ..score };
+    let candidate = |score| Candidate { agent: agent(), score };
+    Placement { chosen: candidate(score), others: vec![candidate(other)] }
+}
+
 /// A new event is missed here.
 fn event_name(what: &What) -> &'static str {
     match what {
         What::SubmissionAccepted { .. } => "event-submission-accepted",
         What::SubmissionRejected { .. } => "event-submission-rejected",
         What::BuildLeased { .. } => "event-build-leased",
+        What::BuildPlaced { .. } => "event-build-placed",
         What::BuildSucceeded { .. } => "event-build-succeeded",
         What::BuildChecked { .. } => "event-build-checked",
         What::AttemptVoid { .. } => "event-attempt-void",

@@ -1,12 +1,14 @@
 //! An agent, as the scheduler hears it.
 
 use drover_messages::agent::{self, Beat, Hello, Phase};
+use drover_messages::placement::Placement;
 use drover_messages::{AttemptId, BuildId};
 use std::collections::BTreeMap;
 
 use crate::breaker::Breaker;
 use crate::build::Build;
 use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::place::Requirement;
 use crate::time::Heard;
 
@@ -27,6 +29,8 @@ pub struct Agent {
     pub stopping: BTreeMap<AttemptId, Heard>,
     /// Whether it is trusted.
     pub breaker: Breaker,
+    /// How fast it builds.
+    pub pace: Pace,
 }
 
 /// What is known of a lease beyond what is recorded.
@@ -38,6 +42,8 @@ pub struct Held {
     pub unanswered_since: Option<Heard>,
     /// The agent accepted it, and its last beat did not name it.
     pub missed: bool,
+    /// Why it got it, where others could have had it.
+    pub placement: Option<Box<Placement>>,
 }
 
 impl Agent {

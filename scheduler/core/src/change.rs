@@ -1,6 +1,7 @@
 //! What can change. A step returns changes; applying them is the only way anything mutates.
 
 use drover_messages::agent::{Beat, Hello};
+use drover_messages::placement::Placement;
 use drover_messages::report::{Kept, SealedLog, Times};
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
 use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
@@ -102,6 +103,9 @@ pub enum Change {
         package: Package,
         /// In milliseconds.
         millis: u64,
+        /// The most memory that it took, in MiB, where that was seen.
+        #[serde(default)]
+        memory_mib: Option<u64>,
     },
     /// A client's attempt is over.
     Used {
@@ -207,6 +211,22 @@ pub enum Change {
         /// When.
         heard: Heard,
     },
+    /// An agent took so long for a build, against what was expected.
+    Paced {
+        /// Which.
+        agent: AgentId,
+        /// In milliseconds.
+        took_millis: u64,
+        /// In milliseconds.
+        expected_millis: u64,
+    },
+    /// Why an agent got an attempt.
+    Placed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Whose it could have been.
+        placement: Box<Placement>,
+    },
     /// An offer was accepted.
     Accepted {
         /// By whom.
@@ -256,6 +276,8 @@ impl Change {
                 | Aged { .. }
                 | Fault { .. }
                 | Sound { .. }
+                | Paced { .. }
+                | Placed { .. }
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }

@@ -46,33 +46,60 @@ fn without_version(name: &str) -> String {
     name.split('-').map(part).collect::<Vec<_>>().join("-")
 }
 
-/// The last durations of one package, oldest first, in milliseconds.
+/// What the last builds of one package took, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Took(Vec<u64>);
+#[serde(from = "Recorded")]
+pub struct Took {
+    millis: Vec<u64>,
+    memory_mib: Vec<u64>,
+}
+
+/// How it was recorded: before memory was seen, as durations alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Recorded {
+    Millis(Vec<u64>),
+    Both { millis: Vec<u64>, memory_mib: Vec<u64> },
+}
+
+impl From<Recorded> for Took {
+    fn from(recorded: Recorded) -> Self {
+        match recorded {
+            Recorded::Millis(millis) => Self { millis, memory_mib: Vec::new() },
+            Recorded::Both { millis, memory_mib } => Self { millis, memory_mib },
+        }
+    }
+}
 
 impl FromIterator<u64> for Took {
     /// The last few of these, in milliseconds.
     fn from_iter<I: IntoIterator<Item = u64>>(millis: I) -> Self {
         let mut took = Self::default();
-        millis.into_iter().for_each(|millis| took.add(millis));
+        millis.into_iter().for_each(|millis| took.add(millis, None));
         took
     }
 }
 
 impl Took {
     fn median(&self) -> Option<u64> {
-        let mut sorted = self.0.clone();
+        let mut sorted = self.millis.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
     }
 
-    fn add(&mut self, millis: u64) {
-        if self.0.len() == REMEMBERED {
-            self.0.remove(0);
+    fn add(&mut self, millis: u64, memory_mib: Option<u64>) {
+        push(&mut self.millis, millis);
+        if let Some(mib) = memory_mib {
+            push(&mut self.memory_mib, mib);
         }
-        self.0.push(millis);
     }
+}
+
+fn push(last: &mut Vec<u64>, one: u64) {
+    if last.len() == REMEMBERED {
+        last.remove(0);
+    }
+    last.push(one);
 }
 
 /// What is known of all packages.
@@ -89,11 +116,16 @@ impl Durations {
         known.unwrap_or(if is_fixed { UNKNOWN_FIXED_MILLIS } else { UNKNOWN_MILLIS }).max(1)
     }
 
+    /// The most memory that one of the last builds took, in MiB; 0 where none has told.
+    pub(crate) fn expected_mib(&self, package: &Package) -> u64 {
+        self.took.get(package).and_then(|took| took.memory_mib.iter().max()).copied().unwrap_or(0)
+    }
+
     /// Learns of one more. True if builds of the package are expected to take a notably different time now.
-    pub(crate) fn learn(&mut self, package: &Package, millis: u64) -> bool {
+    pub(crate) fn learn(&mut self, package: &Package, millis: u64, memory_mib: Option<u64>) -> bool {
         let took = self.took.entry(package.clone()).or_default();
         let before = took.median();
-        took.add(millis);
+        took.add(millis, memory_mib);
         let now = took.median().unwrap_or(millis);
         before.is_none_or(|before| before.abs_diff(now) * 100 > before * NOTABLE_PERCENT)
     }
@@ -128,12 +160,23 @@ mod tests {
     fn the_median_of_the_last_few_counts() {
         let mut durations = Durations::default();
         let hello = package("hello-1");
-        assert!(durations.learn(&hello, 1000), "the first is news");
-        assert!(!durations.learn(&hello, 1100), "about the same");
+        assert!(durations.learn(&hello, 1000, None), "the first is news");
+        assert!(!durations.learn(&hello, 1100, None), "about the same");
         for _ in 0..REMEMBERED {
-            durations.learn(&hello, 50_000);
+            durations.learn(&hello, 50_000, None);
         }
         assert_eq!(durations.get(&hello).unwrap().median(), Some(50_000));
-        assert_eq!(durations.get(&hello).unwrap().0.len(), REMEMBERED);
+        assert_eq!(durations.get(&hello).unwrap().millis.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn the_most_memory_of_the_last_few_is_expected() {
+        let mut durations = Durations::default();
+        let hello = package("hello-1");
+        assert_eq!(durations.expected_mib(&hello), 0);
+        for mib in [Some(100), None, Some(300), Some(200)] {
+            durations.learn(&hello, 1000, mib);
+        }
+        assert_eq!(durations.expected_mib(&hello), 300);
     }
 }

@@ -48,7 +48,8 @@ impl State {
     fn enter_node(&mut self, build: Build) -> Vec<Turn> {
         let expected_millis = self.durations.expected_millis(&build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
-        self.of_package.entry(Package::of(&build.recipe)).or_default().insert(build.id);
+        let package = Package::of(&build.recipe);
+        self.of_package.entry(package.clone()).or_default().insert(build.id);
         let client = self.client_of(build.submission);
         if build.state.lease().is_some() {
             self.shares.begin(client, expected_millis);
@@ -57,7 +58,19 @@ impl State {
         let (requirement, needs) = (self.requirement(&build), Needs::default());
         let inputs = build.recipe.inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
         let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
-        let node = Node { build, client, requirement, weight, expected_millis, bonus: 0, needs, linked: false, inputs, products };
+        let node = Node {
+            build,
+            package,
+            client,
+            requirement,
+            weight,
+            expected_millis,
+            bonus: 0,
+            needs,
+            linked: false,
+            inputs,
+            products,
+        };
         let no = links::add(&mut self.builds, &mut self.items, node);
         self.link(no);
         self.weigh_entered(no);
@@ -115,7 +128,7 @@ impl State {
                 self.deferred.insert((*until, id));
             }
             BuildState::Leased(lease) => {
-                let held = Held { build: id, unanswered_since: None, missed: false };
+                let held = Held { build: id, unanswered_since: None, missed: false, placement: None };
                 let agent = self.agents.get_mut(&lease.agent);
                 agent.map(|agent| agent.leases.insert(lease.attempt, held));
                 self.shares.begin(client, expected);
@@ -193,11 +206,10 @@ impl State {
         if let Some(count) = self.of_client.get_mut(&node.client) {
             *count -= 1;
         }
-        let package = Package::of(&node.build.recipe);
-        if let Some(builds) = self.of_package.get_mut(&package) {
+        if let Some(builds) = self.of_package.get_mut(&node.package) {
             builds.remove(&id);
             if builds.is_empty() {
-                self.of_package.remove(&package);
+                self.of_package.remove(&node.package);
             }
         }
         for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {

@@ -18,12 +18,15 @@ pub struct Item {
     /// How often it was lost after it could be fetched.
     #[serde(default)]
     pub losses: u32,
+    /// The size of its nar in bytes; 0 where that is not known.
+    #[serde(default)]
+    pub nar_bytes: u64,
 }
 
 impl Item {
     /// One that something needs and nothing has.
     pub fn wanted(store_dir: StoreDir) -> Self {
-        Self { store_dir, state: ItemState::Wanted, losses: 0 }
+        Self { store_dir, state: ItemState::Wanted, losses: 0, nar_bytes: 0 }
     }
 }
 

@@ -21,6 +21,8 @@ pub mod packs;
 
 pub mod agent;
 pub mod place;
+pub mod pace;
+mod score;
 pub mod breaker;
 
 pub mod change;

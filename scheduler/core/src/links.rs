@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Index, RangeBounds};
 use std::sync::Arc;
 
+use drover_messages::holdings::Fingerprint;
 use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_store::StorePath;
 
 use crate::arena::{Arena, No};
 use crate::build::Build;
+use crate::durations::Package;
 use crate::item::Item;
 use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
@@ -22,6 +24,8 @@ pub(crate) type ItemNo = No<Entry>;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) build: Build,
+    /// What it is counted with, where time and memory are learned.
+    pub(crate) package: Package,
     /// For whom.
     pub(crate) client: ClientId,
     /// What an agent must be.
@@ -56,6 +60,7 @@ impl Edge {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) path: StorePath,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) item: Item,
     /// Builds in memory that make it, in order of their ids.
     makers: Vec<(BuildId, BuildNo)>,
@@ -79,7 +84,8 @@ pub(crate) struct Dependent {
 impl Entry {
     pub(crate) fn new(path: StorePath, item: Item) -> Self {
         let (makers, dependents, awaiting, offers) = (Vec::new(), Vec::new(), BTreeSet::new(), Offers::default());
-        Self { path, item, makers, dependents, users: 0, awaiting, offers }
+        let fingerprint = Fingerprint::of(&path);
+        Self { path, fingerprint, item, makers, dependents, users: 0, awaiting, offers }
     }
 
     /// The builds in memory that make it.

@@ -97,7 +97,7 @@ impl Queue {
         let own = self.in_store.get(&agent.hello.store);
         let ranks = own.into_iter().chain([&self.anywhere]).flatten();
         let fitting = ranks.filter(|(requirement, _)| requirement.objection(agent).is_none());
-        Offered { classes: fitting.map(|(_, levels)| levels.iter().peekable()).collect(), lines: Vec::new() }
+        Offered { classes: fitting.map(|(_, levels)| levels.iter().peekable()).collect(), lines: Vec::new(), last: 0 }
     }
 }
 
@@ -106,6 +106,8 @@ pub(crate) struct Offered<'a> {
     classes: Vec<Peekable<btree_map::Iter<'a, Level, BTreeMap<ClientId, Line>>>>,
     /// Of the level that is under way.
     lines: Vec<Waiting<'a>>,
+    /// Of which of them the last build was.
+    last: usize,
 }
 
 /// What is left of a line.
@@ -123,10 +125,16 @@ impl Offered<'_> {
                 Some((share(line.client)?, *seq, n))
             };
             if let Some((_, _, n)) = self.lines.iter_mut().enumerate().filter_map(first).min() {
-                return self.lines[n].builds.next().map(|(_, build)| *build);
+                self.last = n;
+                return self.next_beside();
             }
             self.enter_level()?;
         }
+    }
+
+    /// The next of the same client that is as urgent as the last one, and requires the same.
+    pub(crate) fn next_beside(&mut self) -> Option<BuildId> {
+        self.lines.get_mut(self.last)?.builds.next().map(|(_, build)| *build)
     }
 
     fn enter_level(&mut self) -> Option<()> {

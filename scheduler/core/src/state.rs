@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use drover_messages::{AgentId, AttemptId, BuildId, Cause, ClientId, Generation, PublicationId, SubmissionId, WishId};
+use drover_messages::agent::Beat;
+use drover_messages::holdings::Holdings;
+use drover_messages::placement::Placement;
+use drover_messages::{AgentId, AttemptId, BuildId, Cause, ClientId, Generation, PublicationId, StoreId, SubmissionId, WishId};
 use drover_store::StorePath;
 
 use crate::Illegal;
@@ -12,9 +15,9 @@ use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::durations::{Durations, Package, Took};
-use crate::item::{Item, ItemState};
+use crate::item::{Item, ItemEvent, ItemState};
 use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Limits, Order, WISHES_REMEMBERED};
-use crate::links::{Builds, Items, Node};
+use crate::links::{Builds, ItemNo, Items, Node};
 use crate::needs::Stores;
 use crate::owed::Publication;
 use crate::place::Requirement;
@@ -65,6 +68,8 @@ pub struct State {
     /// Wishes that were heard by this process, the newest.
     pub(crate) wished: BTreeSet<WishId>,
     pub(crate) reach: Reach,
+    /// What stores hold, by the word of their agents.
+    pub(crate) holdings: BTreeMap<StoreId, Holdings>,
 }
 
 /// A publication that is owed, and what is derived of it.
@@ -129,9 +134,15 @@ impl State {
                 let before = std::mem::replace(&mut entry.item.state, next);
                 entry.item.losses += u32::from(before.can_be_fetched() && entry.item.state == ItemState::Lost);
                 self.reach.move_item(path, &before, &entry.item.state);
+                if let ItemEvent::Build(store) = event {
+                    self.store_gains(store, [no]);
+                }
                 Ok(self.item_changed(no))
             }
             Change::Owed(publication) => {
+                if let Some(entry) = self.items.get_mut(&publication.path) {
+                    entry.item.nar_bytes = publication.nar.nar_size;
+                }
                 self.owe(publication.as_ref().clone());
                 Ok(Vec::new())
             }
@@ -152,8 +163,8 @@ impl State {
                 }
                 Ok(Vec::new())
             }
-            Change::Took { package, millis } => {
-                if self.durations.learn(package, *millis) {
+            Change::Took { package, millis, memory_mib } => {
+                if self.durations.learn(package, *millis, *memory_mib) {
                     self.expect_anew(package);
                 }
                 Ok(Vec::new())
@@ -186,23 +197,28 @@ impl State {
                 return self.recall(builds, items);
             }
             Change::AgentHello { agent, hello, heard } => {
-                let (leases, breaker) = match self.agents.remove(agent) {
-                    Some(known) => (known.leases, Some(known.breaker)),
-                    None => (self.leases_of(*agent), None),
+                let (leases, breaker, pace) = match self.agents.remove(agent) {
+                    Some(known) => (known.leases, known.breaker, known.pace),
+                    None => (self.leases_of(*agent), Default::default(), Default::default()),
                 };
                 let not_ready = hello.beat.not_ready.clone();
-                let hello = hello.as_ref().clone();
+                self.hear_of_store(&hello.store, &hello.beat);
+                let mut hello = hello.as_ref().clone();
+                (hello.beat.holds, hello.beat.gained) = (None, Vec::new());
                 self.unheard.remove(agent);
                 let changed = self.reach.hear(*agent, &hello.store, &hello.servers);
-                let (stopping, breaker) = (BTreeMap::new(), breaker.unwrap_or_default());
-                let known = Agent { hello, heard: *heard, alive: true, not_ready, leases, stopping, breaker };
+                let (stopping, heard) = (BTreeMap::new(), *heard);
+                let known = Agent { hello, heard, alive: true, not_ready, leases, stopping, breaker, pace };
                 self.agents.insert(*agent, known);
                 return self.items_changed(changed);
             }
             Change::AgentBeat { agent, beat, heard } => {
                 if let Some(known) = self.agents.get_mut(agent) {
                     (known.heard, known.alive, known.not_ready) = (*heard, true, beat.not_ready.clone());
+                    known.hello.beat.memory_free_mib = beat.memory_free_mib;
                     known.holds(beat, *heard);
+                    let store = known.hello.store.clone();
+                    self.hear_of_store(&store, beat);
                 }
             }
             Change::AgentAway { agent } => {
@@ -220,6 +236,17 @@ impl State {
                     known.breaker.success();
                 }
             }
+            Change::Paced { agent, took_millis, expected_millis } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.pace.learn(*took_millis, *expected_millis);
+                }
+            }
+            Change::Placed { attempt, placement } => {
+                let agent = self.agents.get_mut(&placement.chosen.agent);
+                if let Some(held) = agent.and_then(|agent| agent.leases.get_mut(attempt)) {
+                    held.placement = Some(placement.clone());
+                }
+            }
             Change::Stopping { agent, attempt, heard } => {
                 if let Some(known) = self.agents.get_mut(agent) {
                     known.stopping.insert(*attempt, *heard);
@@ -230,8 +257,11 @@ impl State {
             Change::Accepted { agent, attempt } => self.set_unanswered(*agent, *attempt, None),
             Change::Asked { publication, heard } => self.set_asked(*publication, *heard),
             Change::AgentLost { agent } => {
-                self.agents.remove(agent);
+                let store = self.agents.remove(agent).map(|lost| lost.hello.store);
                 self.unheard.remove(agent);
+                // Others may have the same store.
+                let lost = store.filter(|store| self.agents.values().all(|other| other.hello.store != *store));
+                lost.map(|store| self.holdings.remove(&store));
                 let changed = self.reach.lose(*agent);
                 return self.items_changed(changed);
             }
@@ -239,6 +269,23 @@ impl State {
             _ => {}
         }
         Vec::new()
+    }
+
+    /// What an agent says of its store.
+    fn hear_of_store(&mut self, store: &StoreId, beat: &Beat) {
+        if let Some(holdings) = &beat.holds {
+            self.holdings.insert(store.clone(), holdings.clone());
+        }
+        if let Some(holdings) = self.holdings.get_mut(store) {
+            beat.gained.iter().for_each(|item| holdings.insert(*item));
+        }
+    }
+
+    /// What an agent has built, or fetches for what it builds, is in its store from now on.
+    pub(crate) fn store_gains(&mut self, store: &StoreId, items: impl IntoIterator<Item = ItemNo>) {
+        let Some(holdings) = self.holdings.get_mut(store) else { return };
+        let entries = items.into_iter().filter_map(|item| self.items.at(item));
+        entries.for_each(|entry| holdings.insert(entry.fingerprint));
     }
 
     fn put_submission(&mut self, submission: Submission) -> Vec<Turn> {
@@ -292,6 +339,8 @@ impl State {
 
     fn start(&mut self, id: BuildId, attempt: Attempt) -> Result<Vec<Turn>, Illegal> {
         self.next_epoch = self.next_epoch.max(attempt.epoch.n + 1);
+        let inputs: Vec<ItemNo> = self.node(id)?.inputs.iter().map(|edge| edge.item).collect();
+        self.store_gains(&attempt.store, inputs);
         let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
         node.build.attempts.push(attempt);
         let spare = node.build.attempts.len().saturating_sub(ATTEMPTS_REMEMBERED);
@@ -320,7 +369,9 @@ impl State {
         let leased = self.builds.values().filter_map(|node| Some((node.build.id, node.build.state.lease()?)));
         let of_agent = leased.filter(|(_, lease)| lease.agent == agent);
         of_agent
-            .map(|(build, lease)| (lease.attempt, Held { build, unanswered_since: Some(Heard::default()), missed: false }))
+            .map(|(build, lease)| {
+                (lease.attempt, Held { build, unanswered_since: Some(Heard::default()), missed: false, placement: None })
+            })
             .collect()
     }
 
@@ -444,6 +495,12 @@ impl State {
     /// All agents heard since the start.
     pub fn agents(&self) -> impl Iterator<Item = (AgentId, &Agent)> {
         self.agents.iter().map(|(id, agent)| (*id, agent))
+    }
+
+    /// Why the agent that has a build got it, where others could have had it.
+    pub fn placement(&self, build: BuildId) -> Option<&Placement> {
+        let lease = self.build(build)?.state.lease()?;
+        self.agents.get(&lease.agent)?.leases.get(&lease.attempt)?.placement.as_deref()
     }
 
     /// Publications that are owed.

@@ -7,10 +7,14 @@ use drover_messages::{AgentId, AttemptId, Epoch};
 use drover_store::StorePath;
 
 use super::Step;
+use super::matching::Match;
 use crate::attempt::Attempt;
 use crate::build::{Build, BuildEvent, Lease};
 use crate::change::Change;
 use crate::outcome::Effect;
+
+/// Of the builds that are given away at once, the reasons of so many are told as events.
+const PLACEMENTS_TOLD: usize = 4;
 
 impl Step<'_> {
     pub(super) fn dispatch(&mut self) {
@@ -18,9 +22,19 @@ impl Step<'_> {
         if !self.state.gives_leases(self.now.heard) {
             return;
         }
-        for (n, (agent, build)) in self.matches().into_iter().enumerate() {
+        let mut untold = PLACEMENTS_TOLD;
+        for (n, matched) in self.matches().into_iter().enumerate() {
+            let Match { agent, build, placement } = matched;
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
             self.lease(agent, build, epoch);
+            if !placement.others.is_empty() {
+                let attempt = AttemptId::derived(build.id, epoch);
+                if untold > 0 {
+                    untold -= 1;
+                    self.event(What::BuildPlaced { build: build.id, attempt, placement: placement.clone() });
+                }
+                self.change(Change::Placed { attempt, placement: Box::new(placement) });
+            }
         }
     }
 

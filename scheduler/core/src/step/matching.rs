@@ -1,78 +1,134 @@
 //! Who gets what, and what speaks against it. What decides here is what `drover why` tells.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use drover_messages::placement::{Candidate, Placement};
 use drover_messages::{AgentId, BuildId, ClientId};
 
 use super::Step;
 use crate::agent::Agent;
 use crate::build::{Build, BuildState, Place};
-use crate::limits::Limits;
+use crate::limits::{Limits, Order};
+use crate::links::Node;
 use crate::place::{Objection, Resources};
-use crate::queue::Offered;
+use crate::score::Taker;
 use crate::state::State;
 use crate::time::Heard;
 
-/// An agent that takes builds.
-struct Taker<'a> {
-    id: AgentId,
-    /// How many more.
-    room: u32,
-    /// What is left of what its builds share.
-    free: Resources,
-    line: Offered<'a>,
+/// Agents whose scores are compared for one build.
+const CANDIDATES: usize = 8;
+/// Builds of one client that are as urgent, and of which an agent gets the one of which it has most, the oldest among equals.
+const RIVALS: usize = 4;
+
+/// Who gets what.
+pub(super) struct Match<'a> {
+    pub(super) agent: AgentId,
+    pub(super) build: &'a Build,
+    pub(super) placement: Placement,
 }
 
 /// What clients have been given in this round of decisions.
 type Given = BTreeMap<ClientId, (u32, u64)>;
 
 impl<'a> Step<'a> {
-    /// Who gets what: in each round every agent with room takes the first that it may have, the idlest agent first. What is
-    /// given counts at once as used.
-    pub(super) fn matches(&self) -> Vec<(AgentId, &'a Build)> {
-        let state = self.state;
-        let mut takers: Vec<Taker<'a>> = state.agents.iter().filter_map(|(id, agent)| self.taker(*id, agent)).collect();
-        let mut taken: BTreeSet<BuildId> = BTreeSet::new();
-        let mut given = Given::new();
-        let mut matches = Vec::new();
+    /// Who gets what: in each round every agent with room finds the first build that it may have, the idlest agent first;
+    /// it gets it, or another does whom it costs less, and then it looks on. What is given counts at once as used.
+    pub(super) fn matches(&self) -> Vec<Match<'a>> {
+        let mut takers: Vec<Taker<'a>> = self.state.agents.iter().filter_map(|(id, agent)| self.taker(*id, agent)).collect();
+        let (mut taken, mut given, mut matches) = (BTreeSet::new(), Given::new(), Vec::new());
         while !takers.is_empty() {
             takers.sort_by_key(|taker| (Reverse(taker.room), taker.id));
-            takers.retain_mut(|taker| {
-                let Some(build) = self.first_for(taker, &taken, &given) else { return false };
-                taken.insert(build.id);
-                let node = &state.builds[&build.id];
-                let (leases, millis) = given.entry(node.client).or_default();
-                (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
-                for (name, takes) in node.requirement.takes() {
-                    taker.free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
+            for n in 0..takers.len() {
+                let mut others = true;
+                while others && takers[n].room > 0 {
+                    let Some(node) = self.first_for(&mut takers[n], &taken, &given) else {
+                        takers[n].room = 0;
+                        break;
+                    };
+                    let (chosen, placement) = self.place(node, n, &takers);
+                    takers[chosen].give(node, self.state.expected_mib(node));
+                    taken.insert(node.build.id);
+                    let (leases, millis) = given.entry(node.client).or_default();
+                    (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
+                    matches.push(Match { agent: takers[chosen].id, build: &node.build, placement });
+                    others = chosen != n;
                 }
-                matches.push((taker.id, build));
-                taker.room -= 1;
-                taker.room > 0
-            });
+            }
+            takers.retain(|taker| taker.room > 0);
         }
         matches
     }
 
     fn taker(&self, id: AgentId, agent: &'a Agent) -> Option<Taker<'a>> {
-        if self.state.objection_to_any(id, agent, self.now.heard, self.limits).is_some() {
+        let state = self.state;
+        if state.objection_to_any(id, agent, self.now.heard, self.limits).is_some() {
             return None;
         }
-        let room = self.state.room(agent, self.now.heard, self.limits);
-        Some(Taker { id, room, free: self.state.free(agent), line: self.state.ready.for_agent(agent) })
+        let held = agent.leases.values().filter_map(|held| state.builds.get(&held.build));
+        let busy_millis = held.map(|node| node.expected_millis).fold(0, u64::saturating_add);
+        Some(Taker {
+            id,
+            agent,
+            room: state.room(agent, self.now.heard, self.limits),
+            free: state.free(agent),
+            line: state.ready.for_agent(agent),
+            passed: VecDeque::new(),
+            taken: (agent.leases.len() + agent.stopping.len()) as u32,
+            busy_millis,
+            memory_mib: agent.hello.beat.memory_free_mib,
+        })
     }
 
-    /// The first build in its line that nothing speaks against.
-    fn first_for(&self, taker: &mut Taker<'a>, taken: &BTreeSet<BuildId>, given: &Given) -> Option<&'a Build> {
+    /// The first build in its line that nothing speaks against; or one beside it, of which more is in its store.
+    fn first_for(&self, taker: &mut Taker<'a>, taken: &BTreeSet<BuildId>, given: &Given) -> Option<&'a Node> {
+        let state: &'a State = self.state;
         let share = |client| self.share(client, given.get(&client).copied().unwrap_or_default());
-        loop {
-            let build = self.state.build(taker.line.next(share)?)?;
-            let objection = || self.state.objection_of(build, taker.id, &taker.free);
-            if !taken.contains(&build.id) && objection().is_none() {
-                return Some(build);
+        let (id, agent, free) = (taker.id, taker.agent, taker.free.clone());
+        let fitting = |build: BuildId| {
+            let node = state.builds.get(&build).filter(|_| !taken.contains(&build))?;
+            state.objection_of(&node.build, id, &free).is_none().then_some(node)
+        };
+        while let Some(build) = taker.passed.pop_front() {
+            if let Some(node) = fitting(build).filter(|node| share(node.client).is_some()) {
+                return Some(node);
             }
         }
+        let first = loop {
+            if let Some(node) = fitting(taker.line.next(share)?) {
+                break node;
+            }
+        };
+        let millis = state.fetch_millis(first, agent);
+        if millis == 0 || self.limits.order == Order::FirstComeFirst {
+            return Some(first);
+        }
+        let beside = (1..RIVALS).map_while(|_| taker.line.next_beside()).collect::<Vec<_>>();
+        taker.passed = std::iter::once(first.build.id).chain(beside).collect();
+        let rivals = taker.passed.iter().enumerate().filter_map(|(n, build)| Some((n, fitting(*build)?)));
+        let best = rivals.min_by_key(|(n, node)| (state.fetch_millis(node, agent), *n));
+        let (n, best) = best?;
+        taker.passed.remove(n);
+        Some(best)
+    }
+
+    /// The agent among the idlest that this build costs least, with what speaks for it.
+    fn place(&self, node: &Node, first: usize, takers: &[Taker<'a>]) -> (usize, Placement) {
+        let may = |taker: &Taker<'_>| {
+            taker.room > 0
+                && node.requirement.objection(taker.agent).is_none()
+                && self.state.objection_here(&node.build, taker.agent).is_none()
+                && self.state.objection_of(&node.build, taker.id, &taker.free).is_none()
+        };
+        let looked_at = if self.limits.order == Order::Full { CANDIDATES } else { 1 };
+        let others = (0..takers.len()).filter(|n| *n != first && may(&takers[*n])).take(looked_at - 1);
+        let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
+            .chain(others)
+            .map(|n| (n, Candidate { agent: takers[n].id, score: self.state.score(node, &takers[n]) }))
+            .collect();
+        scored.sort_by_key(|(_, candidate)| candidate.score.total_millis());
+        let (n, chosen) = scored[0];
+        (n, Placement { chosen, others: scored[1..].iter().map(|(_, candidate)| *candidate).collect() })
     }
 
     /// What a client uses, with what it is just given; nothing, if it may not have more.

@@ -96,9 +96,12 @@ impl Step<'_> {
             return;
         }
         if self.succeed(build, attempt, built.times, built.already_valid) {
-            let (known, build, attempt) = (build, build.id, attempt.id);
+            let (known, build, agent, attempt) = (build, build.id, attempt.agent, attempt.id);
             let Built { times, log, already_valid, .. } = built;
             self.account(known, times, !already_valid);
+            if !already_valid {
+                self.pace(known, agent, times);
+            }
             self.change(Change::Told { build, attempt, times, log, already_valid, kept: Vec::new() });
         }
     }
@@ -109,7 +112,16 @@ impl Step<'_> {
         let client = self.state.client_of(build.submission);
         self.change(Change::Used { client, slot_millis: millis, heard: self.now.heard });
         if succeeded {
-            self.change(Change::Took { package: Package::of(&build.recipe), millis });
+            self.change(Change::Took { package: Package::of(&build.recipe), millis, memory_mib: times.peak_memory_mib });
+        }
+    }
+
+    /// Where the farm knew what to expect, the build says how fast its agent is.
+    fn pace(&mut self, build: &Build, agent: AgentId, times: Times) {
+        let Some(node) = self.state.builds.get(&build.id) else { return };
+        if self.state.durations.get(&node.package).is_some() {
+            let (took_millis, expected_millis) = (times.build_micros / 1000, node.expected_millis);
+            self.change(Change::Paced { agent, took_millis, expected_millis });
         }
     }
 

@@ -61,6 +61,8 @@ pub struct Farm {
     pub core: Core,
     pub now: Now,
     wishes: u128,
+    /// What builds are seen to take.
+    pub peak_memory_mib: Option<u64>,
 }
 
 impl Farm {
@@ -69,7 +71,7 @@ impl Farm {
     }
 
     pub fn with(limits: Limits) -> Self {
-        Self { core: Core::new(State::new(Generation(1)), limits), now: Now::default(), wishes: 0 }
+        Self { core: Core::new(State::new(Generation(1)), limits), now: Now::default(), wishes: 0, peak_memory_mib: None }
     }
 
     pub fn advance(&mut self, input: Input) -> Outcome {
@@ -163,7 +165,13 @@ impl Farm {
 
     /// An agent beats, with nothing in its hands.
     pub fn beat(&mut self, agent: AgentId) {
-        let beat = Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, ..Beat::default() };
+        self.beat_with(agent, |_| {});
+    }
+
+    /// The same, in its own way.
+    pub fn beat_with(&mut self, agent: AgentId, change: impl FnOnce(&mut Beat)) {
+        let mut beat = Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, ..Beat::default() };
+        change(&mut beat);
         self.advance(Input::Beat { agent, beat: Box::new(beat) });
     }
 
@@ -207,7 +215,7 @@ impl Farm {
         let built = Built {
             outputs: BTreeMap::from([(out, path(offer.drv.name_without_drv()))]),
             already_valid: false,
-            times: Times { build_micros: millis * 1000, ..Times::default() },
+            times: Times { build_micros: millis * 1000, peak_memory_mib: self.peak_memory_mib, ..Times::default() },
             log: None,
         };
         self.report(agent, offer, ReportOutcome::Built(built));

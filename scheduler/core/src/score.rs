@@ -1,0 +1,88 @@
+//! What it would cost to build somewhere: named parts, in milliseconds. All of it is a guess; nothing hangs on it but who
+//! of those that may have a build gets it.
+
+use std::collections::VecDeque;
+
+use drover_messages::placement::Score;
+use drover_messages::{AgentId, BuildId};
+
+use crate::agent::Agent;
+use crate::links::Node;
+use crate::place::Resources;
+use crate::queue::Offered;
+use crate::state::State;
+
+/// What an agent is taken to fetch in a millisecond, in bytes.
+const FETCHED_A_MILLI: u64 = 20_000;
+/// What each item takes beside its bytes, in milliseconds.
+const ITEM_MILLIS: u64 = 10;
+/// What an item of unknown size is taken for, in bytes.
+const UNKNOWN_BYTES: u64 = 1 << 20;
+/// What an agent costs whose slots are all taken over one that is idle, in milliseconds.
+const SPREAD_MILLIS: u64 = 1_000;
+/// What a MiB costs that is not there, in milliseconds.
+const SWAP_MILLIS_A_MIB: u64 = 20;
+
+/// An agent that takes builds, as it is after what it was just given.
+pub(crate) struct Taker<'a> {
+    pub(crate) id: AgentId,
+    pub(crate) agent: &'a Agent,
+    /// How many builds more.
+    pub(crate) room: u32,
+    /// What is left of what its builds share.
+    pub(crate) free: Resources,
+    pub(crate) line: Offered<'a>,
+    /// Builds that came up in its line, and for which another was taken first.
+    pub(crate) passed: VecDeque<BuildId>,
+    /// How many it has.
+    pub(crate) taken: u32,
+    /// What all of these are expected to take, in milliseconds.
+    pub(crate) busy_millis: u64,
+    /// The memory that it has beside them, in MiB, where that is known.
+    pub(crate) memory_mib: Option<u64>,
+}
+
+impl Taker<'_> {
+    /// It was given one more.
+    pub(crate) fn give(&mut self, node: &Node, memory_mib: u64) {
+        self.room = self.room.saturating_sub(1);
+        self.taken += 1;
+        self.busy_millis = self.busy_millis.saturating_add(node.expected_millis);
+        self.memory_mib = self.memory_mib.map(|mib| mib.saturating_sub(memory_mib));
+        for (name, takes) in node.requirement.takes() {
+            self.free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
+        }
+    }
+}
+
+impl State {
+    /// What it would cost to build this there.
+    pub(crate) fn score(&self, node: &Node, taker: &Taker<'_>) -> Score {
+        let slots = u64::from(taker.agent.hello.max_parallel_builds.max(1));
+        let is_full = u64::from(taker.taken) >= slots;
+        let lacking_mib = taker.memory_mib.map_or(0, |free| self.expected_mib(node).saturating_sub(free));
+        let millis = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
+        Score {
+            inputs_millis: millis(self.fetch_millis(node, taker.agent)),
+            speed_millis: taker.agent.pace.beyond(node.expected_millis),
+            memory_millis: millis(lacking_mib.saturating_mul(SWAP_MILLIS_A_MIB)),
+            // About half of each is over by now.
+            slot_millis: if is_full { millis(taker.busy_millis / slots / 2) } else { 0 },
+            spread_millis: millis(SPREAD_MILLIS * u64::from(taker.taken).min(slots) / slots),
+        }
+    }
+
+    /// What it takes to fetch what the agent's store lacks; everything, where nothing is known of the store.
+    pub(crate) fn fetch_millis(&self, node: &Node, agent: &Agent) -> u64 {
+        let holdings = self.holdings.get(&agent.hello.store);
+        let entries = node.inputs.iter().filter_map(|edge| self.items.at(edge.item));
+        let lacking = entries.filter(|entry| holdings.is_none_or(|held| !held.may_have(entry.fingerprint)));
+        let bytes = |size: u64| if size == 0 { UNKNOWN_BYTES } else { size };
+        lacking.map(|entry| ITEM_MILLIS + bytes(entry.item.nar_bytes) / FETCHED_A_MILLI).sum()
+    }
+
+    /// The memory that builds like this one took, in MiB; 0 where none has told.
+    pub(crate) fn expected_mib(&self, node: &Node) -> u64 {
+        self.durations.expected_mib(&node.package)
+    }
+}
