@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use drover_messages::placement::Placement;
 use drover_messages::query::{AgentVerdict, Agents, AskAgents, AskWhy, BuildSummary, RootCause, StateName, Why, WhyAnswer};
 use drover_messages::{AgentId, BuildId};
 use drover_nats::Query;
@@ -64,11 +65,11 @@ fn in_words(why: &Why, names: &BTreeMap<AgentId, String>) -> String {
         text.push_str(&format!("\n{}\n", heading(others.len(), why.more)));
     }
     for cause in others.iter().take(CAUSES_SHOWN) {
-        text.push_str(&format!("  {}\n{}", one(&cause.build), verdicts(&cause.agents, names, "    ")));
+        text.push_str(&format!("  {}\n{}", one(&cause.build), speaks(cause, names, "    ")));
     }
     text.push_str(&and_more(others.len(), CAUSES_SHOWN));
     for own in why.causes.iter().filter(|cause| cause.build.build == why.build.build) {
-        text.push_str(&verdicts(&own.agents, names, "  "));
+        text.push_str(&speaks(own, names, "  "));
     }
     if !why.dead_ends.is_empty() {
         text.push_str("\nNo build makes these, and they cannot be had\n");
@@ -117,6 +118,21 @@ fn chain(builds: &[BuildSummary]) -> String {
     text
 }
 
+/// What speaks against each agent, or for the one that has it.
+fn speaks(cause: &RootCause, names: &BTreeMap<AgentId, String>, indent: &str) -> String {
+    let placed = cause.placement.iter().map(|placement| placed(placement, names, indent));
+    verdicts(&cause.agents, names, indent) + &placed.collect::<String>()
+}
+
+/// Who has it, and what it would have cost others.
+fn placed(Placement { chosen, others }: &Placement, names: &BTreeMap<AgentId, String>, indent: &str) -> String {
+    let mut text = format!("{indent}{} has it, which costs least: {}\n", named(&[chosen.agent], names), chosen.score);
+    for other in others {
+        text.push_str(&format!("{indent}{}: {}\n", named(&[other.agent], names), other.score));
+    }
+    text
+}
+
 /// What speaks against the agents, those that could do it soonest first.
 fn verdicts(verdicts: &[AgentVerdict], names: &BTreeMap<AgentId, String>, indent: &str) -> String {
     let line = |verdict: &AgentVerdict| {
@@ -145,6 +161,8 @@ fn and_more(all: usize, shown: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use drover_messages::placement::{Candidate, Score};
+
     use super::*;
     use crate::list::tests::summary;
 
@@ -162,7 +180,7 @@ mod tests {
         let (busy, idle) = (AgentId::new(), AgentId::new());
         let verdict = |why_not: &str, agent| AgentVerdict { why_not: why_not.into(), agents: vec![agent] };
         let agents = vec![verdict("", idle), verdict("all of its 4 slots are taken", busy)];
-        let why = Why { causes: vec![RootCause { build: ready.clone(), agents }], chain: vec![ready.clone()], ..why(ready) };
+        let why = Why { causes: vec![RootCause { build: ready.clone(), agents, placement: None }], chain: vec![ready.clone()], ..why(ready) };
         let text = in_words(&why, &BTreeMap::from([(busy, "busy".into())]));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("hello (") && lines[0].ends_with(") ready: a slot"), "{text}");
@@ -171,10 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn a_leased_build_says_why_its_agent_has_it() {
+        let leased = with(StateName::Leased, "hello", "");
+        let (near, far) = (AgentId::new(), AgentId::new());
+        let candidate = |agent, inputs_millis| Candidate { agent, score: Score { inputs_millis, ..Score::default() } };
+        let placement = Some(Placement { chosen: candidate(near, 0), others: vec![candidate(far, 2_000)] });
+        let causes = vec![RootCause { build: leased.clone(), agents: Vec::new(), placement }];
+        let text = in_words(&Why { causes, ..why(leased) }, &BTreeMap::from([(near, "near".into()), (far, "far".into())]));
+        assert!(text.ends_with("  near has it, which costs least: nothing\n  far: inputs 2.0 s\n"), "{text}");
+    }
+
+    #[test]
     fn a_waiting_build_names_the_chain_and_what_must_happen_first() {
         let top = with(StateName::Blocked, "top", "an input cannot be had");
         let bottom = with(StateName::Failed, "bottom", "the builder failed");
-        let causes = vec![RootCause { build: bottom.clone(), agents: Vec::new() }];
+        let causes = vec![RootCause { build: bottom.clone(), agents: Vec::new(), placement: None }];
         let text = in_words(&Why { causes, chain: vec![top.clone(), bottom.clone()], ..why(top) }, &BTreeMap::new());
         let first = text.split_once("What must happen first\n").unwrap().1;
         assert_eq!(first, format!("  bottom ({}) failed: the builder failed\n", bottom.build));

@@ -22,7 +22,8 @@ pub(crate) fn why(reign: &Reign, build: &Build) -> Result<Why, BookError> {
     let mut causes = Vec::new();
     for cause in found.causes.iter().take(MAX_PAGE).filter_map(|id| reign.core().state().build(*id)) {
         let agents = if causes.len() < WITH_AGENTS { verdicts(reign, cause) } else { Vec::new() };
-        causes.push(RootCause { build: summary(reign, cause)?, agents });
+        let placement = reign.core().state().placement(cause.id).cloned();
+        causes.push(RootCause { build: summary(reign, cause)?, agents, placement });
     }
     let mut chain: Vec<BuildSummary> = Vec::new();
     for id in found.chain() {

@@ -225,7 +225,7 @@ pub fn records() -> Records {
 
 pub fn why_answers() -> Vec<(&'static str, WhyAnswer)> {
     let verdict = AgentVerdict { why_not: "it lacks the feature kvm".into(), agents: vec![agent()] };
-    let cause = RootCause { build: summary(), agents: vec![verdict] };
+    let cause = RootCause { build: summary(), agents: vec![verdict], placement: Some(placement()) };
     let why = Why {
         build: summary(),
         causes: vec![cause],
