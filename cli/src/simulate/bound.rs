@@ -10,7 +10,8 @@ use super::graph::Graph;
 /// Lower bounds, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Bound {
-    /// The longest chain of builds that need each other, each on the fastest agent that can build it.
+    /// Until the longest chain of builds that need each other is done, each begun when it has come, on the fastest agent that
+    /// can build it.
     pub(super) longest_path_millis: u64,
     /// All work over all slots by their speeds: the most that this is for any set of systems.
     pub(super) work_over_slots_millis: u64,
@@ -39,7 +40,8 @@ fn builds_for(agent: &Group, system: &str) -> bool {
 fn longest_path(graph: &Graph, fleet: &Fleet, millis: &[u64]) -> u64 {
     let mut fastest: BTreeMap<&str, f64> = BTreeMap::new();
     let mut ends: Vec<u64> = Vec::with_capacity(millis.len());
-    for ((planned, needs), millis) in graph.builds.iter().zip(&graph.needs).zip(millis) {
+    let builds = graph.builds.iter().zip(&graph.needs).zip(graph.arrived());
+    for (((planned, needs), arrived), millis) in builds.zip(millis) {
         let system = planned.recipe.system.as_str();
         let speed = *fastest.entry(system).or_insert_with(|| {
             fleet.agents().filter(|agent| builds_for(agent, system)).map(|agent| agent.speed).fold(0.001, f64::max)
@@ -47,7 +49,7 @@ fn longest_path(graph: &Graph, fleet: &Fleet, millis: &[u64]) -> u64 {
         // What is planned later is taken to begin at once.
         let end = |maker: &usize| ends.get(*maker).copied().unwrap_or(0);
         let before = needs.iter().filter_map(|item| graph.makers[*item].iter().map(end).min()).max().unwrap_or(0);
-        ends.push(before + took(*millis, speed));
+        ends.push(before.max(arrived) + took(*millis, speed));
     }
     ends.into_iter().max().unwrap_or(0)
 }
@@ -77,6 +79,7 @@ pub(super) fn took(millis: u64, speed: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::graph::tests::graph;
+    use super::super::graph::{Arrival, SUBMISSION};
     use super::*;
 
     fn bound(fleet: &str, millis: &[u64]) -> Bound {
@@ -89,6 +92,16 @@ mod tests {
         let found = bound("[[agents]]\ncount = 9\n[[agents]]\nspeed = 2", &[1_000, 2_000, 500]);
         assert_eq!((found.longest_path_millis, found.work_over_slots_millis), (1_500, 318));
         assert_eq!(found.millis(), 1_500);
+    }
+
+    #[test]
+    fn a_chain_begins_when_it_has_come() {
+        let arrival =
+            |at_millis, build| Arrival { submission: SUBMISSION, client: None, at_millis, priority: 0, builds: vec![build] };
+        let builds = graph(&[("a", &[]), ("b", &["a"])]).builds;
+        let graph = Graph::arriving(drover_store::StoreDir::nix(), builds, vec![arrival(0, 0), arrival(9_000, 1)]);
+        let fleet = Fleet::parse("[[agents]]").unwrap();
+        assert_eq!(Bound::of(&graph, &fleet, &[2_000, 1_000]).longest_path_millis, 10_000);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a simulated farm begins with: what the scheduler has learned, and who says hello; and what submissions bring.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, ClientId, Generation, Timestamp};
 use drover_scheduler_core::{Core, Input, Item, ItemState, Objection, Order, Package, State, Submission, SubmissionState, Took};
@@ -54,8 +54,9 @@ pub(super) fn inputs(ground: &Ground<'_>, machines: &[Machine]) -> Vec<Input> {
 /// What the core is told when a submission comes, where it is known which builds are published.
 pub(super) fn arrival(ground: &Ground<'_>, arrival: &Arrival, is_published: impl Fn(usize) -> bool) -> Vec<Input> {
     let id = arrival.submission;
-    let there = arrival.builds.iter().flat_map(|build| there(ground.graph, *build, &is_published));
-    let there = there.collect::<BTreeMap<_, _>>().into_iter().collect();
+    let there: BTreeSet<_> = arrival.builds.iter().flat_map(|build| there(ground.graph, *build, &is_published)).collect();
+    let item = || Item { state: ItemState::Available, ..Item::wanted(ground.graph.store_dir.clone()) };
+    let there = there.into_iter().map(|path| (path.clone(), item())).collect();
     let there = Input::Recall { submissions: Vec::new(), builds: Vec::new(), items: there };
     let planned = |builds: &[usize]| builds.iter().map(|build| ground.graph.builds[*build].clone()).collect();
     let builds = arrival.builds.chunks(ROWS).map(|builds| Input::AddBuilds { submission: id, builds: planned(builds) });
@@ -67,13 +68,12 @@ pub(super) fn arrival(ground: &Ground<'_>, arrival: &Arrival, is_published: impl
 }
 
 /// The inputs of a build that are available, as the records of a farm would say.
-fn there(graph: &Graph, build: usize, is_published: &impl Fn(usize) -> bool) -> Vec<(StorePath, Item)> {
+fn there<'a>(graph: &'a Graph, build: usize, is_published: &impl Fn(usize) -> bool) -> Vec<&'a StorePath> {
     let inputs = &graph.builds[build].recipe.inputs;
     let (there, made): (Vec<_>, Vec<_>) = inputs.iter().partition(|path| graph.there.contains(*path));
     let is_made = |(_, item): &(&StorePath, &usize)| graph.makers[**item].iter().any(|maker| is_published(*maker));
     let made = made.into_iter().zip(&graph.needs[build]).filter(is_made).map(|(path, _)| path);
-    let item = || Item { state: ItemState::Available, ..Item::wanted(graph.store_dir.clone()) };
-    there.into_iter().chain(made).map(|path| (path.clone(), item())).collect()
+    there.into_iter().chain(made).collect()
 }
 
 fn submission(ground: &Ground<'_>, arrival: &Arrival) -> Submission {

@@ -49,8 +49,12 @@ async fn what_was_built_in_one_slot_is_simulated_there_and_in_two() {
     let names: Vec<_> = trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X").collect();
     assert_eq!((names.len(), &names[2]["name"]), (3, &"whole".into()));
 
-    let said = farm.told(&["simulate", "--from-farm", "--submission", &submission.to_string()]).await;
+    let plot = farm.folder.join("plot.svg");
+    let flags = ["--submission", &submission.to_string(), "--plot", plot.to_str().unwrap()];
+    let said = farm.told(&[&["simulate", "--from-farm"], &flags[..]].concat()).await;
     assert!(said.starts_with("The farm's own fleet: 3 builds on 1 agent with 1 slot\n"), "{said}");
+    let plot = std::fs::read_to_string(plot).unwrap();
+    assert!(["recorded, ", "ours, ", "fifo, "].iter().all(|line| plot.contains(line)), "{plot}");
     let nothing = farm.drover(&["simulate", "--from-farm", "--submission", &SubmissionId::new().to_string()]).await;
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
 }
