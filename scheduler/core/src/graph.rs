@@ -71,6 +71,9 @@ impl State {
             inputs,
             products,
         };
+        for attempt in &node.build.attempts {
+            self.tried_by.entry(attempt.agent).or_default().insert(node.build.id);
+        }
         let no = links::add(&mut self.builds, &mut self.items, node);
         self.link(no);
         self.weigh_entered(no);
@@ -203,6 +206,9 @@ impl State {
         let Some(no) = self.builds.number(&id) else { return };
         self.unlink(no);
         let Some(node) = links::remove(&mut self.builds, &mut self.items, no) else { return };
+        for attempt in &node.build.attempts {
+            self.forget_tried(attempt.agent, id);
+        }
         if let Some(count) = self.of_client.get_mut(&node.client) {
             *count -= 1;
         }

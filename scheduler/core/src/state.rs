@@ -46,6 +46,8 @@ pub struct State {
     pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
     pub(crate) deferred: BTreeSet<(Heard, BuildId)>,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
+    /// The builds in memory that each agent has tried.
+    pub(crate) tried_by: BTreeMap<AgentId, BTreeSet<BuildId>>,
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
@@ -339,14 +341,19 @@ impl State {
 
     fn start(&mut self, id: BuildId, attempt: Attempt) -> Result<Vec<Turn>, Illegal> {
         self.next_epoch = self.next_epoch.max(attempt.epoch.n + 1);
-        let inputs: Vec<ItemNo> = self.node(id)?.inputs.iter().map(|edge| edge.item).collect();
-        self.store_gains(&attempt.store, inputs);
+        if self.holdings.contains_key(&attempt.store) {
+            let inputs: Vec<ItemNo> = self.node(id)?.inputs.iter().map(|edge| edge.item).collect();
+            self.store_gains(&attempt.store, inputs);
+        }
         let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
+        self.tried_by.entry(attempt.agent).or_default().insert(id);
         node.build.attempts.push(attempt);
         let spare = node.build.attempts.len().saturating_sub(ATTEMPTS_REMEMBERED);
-        if spare > 0 {
-            let oldest = node.build.attempts.iter().position(|a| a.state.is_settled());
-            oldest.map(|at| node.build.attempts.remove(at));
+        let oldest = node.build.attempts.iter().position(|a| a.state.is_settled()).filter(|_| spare > 0);
+        if let Some(forgotten) = oldest.map(|at| node.build.attempts.remove(at))
+            && !node.build.attempts.iter().any(|attempt| attempt.agent == forgotten.agent)
+        {
+            self.forget_tried(forgotten.agent, id);
         }
         Ok(Vec::new())
     }
@@ -366,13 +373,26 @@ impl State {
     /// The leases that are recorded for an agent, when it says hello for the first time in this process. They count as
     /// offered and not answered: offered again, they are answered the same.
     fn leases_of(&self, agent: AgentId) -> BTreeMap<AttemptId, Held> {
-        let leased = self.builds.values().filter_map(|node| Some((node.build.id, node.build.state.lease()?)));
+        let leased = self.tried_by(agent).filter_map(|build| Some((build.id, build.state.lease()?)));
         let of_agent = leased.filter(|(_, lease)| lease.agent == agent);
         of_agent
             .map(|(build, lease)| {
                 (lease.attempt, Held { build, unanswered_since: Some(Heard::default()), missed: false, placement: None })
             })
             .collect()
+    }
+
+    /// The builds in memory that an agent has tried.
+    pub(crate) fn tried_by(&self, agent: AgentId) -> impl Iterator<Item = &Build> {
+        self.tried_by.get(&agent).into_iter().flatten().filter_map(|id| self.build(*id))
+    }
+
+    pub(crate) fn forget_tried(&mut self, agent: AgentId, build: BuildId) {
+        let Some(builds) = self.tried_by.get_mut(&agent) else { return };
+        builds.remove(&build);
+        if builds.is_empty() {
+            self.tried_by.remove(&agent);
+        }
     }
 
     pub(crate) fn node(&self, id: BuildId) -> Result<&Node, Illegal> {

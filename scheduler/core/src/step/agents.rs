@@ -160,7 +160,7 @@ impl<'a> Step<'a> {
 
     /// An agent was silent for too long: its leases are void, and what only its store has is lost.
     pub(super) fn lose_agent(&mut self, id: AgentId) {
-        let running = self.state.builds().filter_map(|build| Some((build, build.state.lease()?)));
+        let running = self.state.tried_by(id).filter_map(|build| Some((build, build.state.lease()?)));
         for (build, lease) in running.filter(|(_, lease)| lease.agent == id) {
             self.void(build, lease.attempt, Cause::AgentLost, "it was not heard for longer than a lease".into());
         }
@@ -174,7 +174,7 @@ impl<'a> Step<'a> {
     /// Attempts whose outputs only this agent can bring.
     fn kept_by(&self, id: AgentId) -> Vec<(&'a Build, &'a Attempt)> {
         let state = self.state;
-        let attempts = state.builds().flat_map(|build| build.attempts.iter().map(move |attempt| (build, attempt)));
+        let attempts = state.tried_by(id).flat_map(|build| build.attempts.iter().map(move |attempt| (build, attempt)));
         let kept = |attempt: &Attempt| matches!(attempt.state, AttemptState::Built | AttemptState::Unloaded);
         attempts.filter(|(_, attempt)| attempt.agent == id && kept(attempt)).collect()
     }
