@@ -105,38 +105,55 @@ fn push(last: &mut Vec<u64>, one: u64) {
 /// What is known of all packages.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
-    took: BTreeMap<Package, Took>,
+    known: BTreeMap<Package, Known>,
+}
+
+/// What is known of one package.
+#[derive(Debug, Default)]
+struct Known {
+    took: Took,
+    /// The median, as those that hang on it were last measured by, in milliseconds.
+    expected: Option<u64>,
 }
 
 impl Durations {
     /// What a build is expected to take, in milliseconds; never 0.
     pub(crate) fn expected_millis(&self, recipe: &Recipe) -> u64 {
-        let known = self.took.get(&Package::of(recipe)).and_then(Took::median);
+        let known = self.known.get(&Package::of(recipe)).and_then(|known| known.expected);
         let is_fixed = recipe.outputs.values().any(|product| product.ca.is_some());
         known.unwrap_or(if is_fixed { UNKNOWN_FIXED_MILLIS } else { UNKNOWN_MILLIS }).max(1)
     }
 
     /// The most memory that one of the last builds took, in MiB; 0 where none has told.
     pub(crate) fn expected_mib(&self, package: &Package) -> u64 {
-        self.took.get(package).and_then(|took| took.memory_mib.iter().max()).copied().unwrap_or(0)
+        self.get(package).and_then(|took| took.memory_mib.iter().max()).copied().unwrap_or(0)
     }
 
     /// Learns of one more. True if builds of the package are expected to take a notably different time now.
     pub(crate) fn learn(&mut self, package: &Package, millis: u64, memory_mib: Option<u64>) -> bool {
-        let took = self.took.entry(package.clone()).or_default();
-        let before = took.median();
-        took.add(millis, memory_mib);
-        let now = took.median().unwrap_or(millis);
-        before.is_none_or(|before| before.abs_diff(now) * 100 > before * NOTABLE_PERCENT)
+        let known = self.known.entry(package.clone()).or_default();
+        known.took.add(millis, memory_mib);
+        let now = known.took.median().unwrap_or(millis);
+        let notable = known.expected.is_none_or(|expected| expected.abs_diff(now) * 100 > expected * NOTABLE_PERCENT);
+        if notable {
+            known.expected = Some(now);
+        }
+        notable
     }
 
     /// Takes back what was recorded.
     pub(crate) fn remember(&mut self, package: Package, took: Took) {
-        self.took.insert(package, took);
+        let expected = took.median();
+        self.known.insert(package, Known { took, expected });
+    }
+
+    /// How long each package took.
+    pub(crate) fn all(&self) -> BTreeMap<&Package, &Took> {
+        self.known.iter().map(|(package, known)| (package, &known.took)).collect()
     }
 
     pub(crate) fn get(&self, package: &Package) -> Option<&Took> {
-        self.took.get(package)
+        self.known.get(package).map(|known| &known.took)
     }
 }
 
@@ -154,6 +171,14 @@ mod tests {
         assert_eq!(package("gcc-14.3.0-lib").name, "gcc-*-lib");
         assert_ne!(package("gcc-14.3.0-lib"), package("gcc-14.3.0"));
         assert_eq!(package("python-3.11.1-source.tar.gz").name, "python-*-source.tar.gz");
+    }
+
+    #[test]
+    fn many_small_changes_are_a_notable_one() {
+        let mut durations = Durations::default();
+        let hello = package("hello-1");
+        let told: Vec<bool> = (0..100).map(|n| durations.learn(&hello, 1000 + 20 * n, None)).collect();
+        assert!((3..10).contains(&told.iter().filter(|told| **told).count()), "{told:?}");
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl State {
         let (id, client, expected) = (node.build.id, node.client, node.expected_millis);
         let due = node.build.entered.plus_millis(AGE_STEP_MILLIS * (node.bonus as u64 + 1));
         let before = std::mem::replace(&mut node.build.state, next);
+        let was_over = before.is_over();
         match &before {
             BuildState::Ready(place) => {
                 self.ready.remove(&node.requirement, place, rank);
@@ -139,7 +140,11 @@ impl State {
             _ => {}
         }
         if !node.build.state.is_over() {
-            return self.link(no);
+            self.link(no);
+            if was_over {
+                self.weigh_reopened(no);
+            }
+            return;
         }
         self.unlink(no);
         self.weigh_inputs(no);

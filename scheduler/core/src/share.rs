@@ -44,8 +44,8 @@ pub(crate) struct Shares {
 }
 
 /// What one client has under way.
-#[derive(Debug, Clone, Copy, Default)]
-struct Running {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Running {
     leases: u32,
     expected_millis: u64,
 }
@@ -69,7 +69,7 @@ impl Shares {
         running.expected_millis += expected_millis;
     }
 
-    /// A lease is over. What was expected meanwhile may have become another.
+    /// A lease is over, of which this was expected.
     pub(crate) fn end(&mut self, client: ClientId, expected_millis: u64) {
         let Some(running) = self.running.get_mut(&client) else { return };
         running.leases = running.leases.saturating_sub(1);
@@ -88,6 +88,16 @@ impl Shares {
     /// How many leases a client has.
     pub(crate) fn leases(&self, client: ClientId) -> u32 {
         self.running.get(&client).map_or(0, |running| running.leases)
+    }
+
+    /// What each client has under way.
+    pub(crate) fn running(&self) -> &BTreeMap<ClientId, Running> {
+        &self.running
+    }
+
+    /// What each client has used.
+    pub(crate) fn all_used(&self) -> &BTreeMap<ClientId, Used> {
+        &self.used
     }
 
     /// As it is to be recorded.

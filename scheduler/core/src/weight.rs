@@ -59,6 +59,14 @@ impl State {
         Some((self.builds.at(no)?.build.seq, no))
     }
 
+    /// A build that was over is open again: nobody has weighed it meanwhile, and it counts for what it needs.
+    pub(crate) fn weigh_reopened(&mut self, no: BuildNo) {
+        if let Some(weight) = self.weight_of(no) {
+            self.set_weight(no, weight);
+        }
+        self.weigh_inputs(no);
+    }
+
     /// Weighs what a build needs: it may need it no more.
     pub(crate) fn weigh_inputs(&mut self, no: BuildNo) {
         let Some(node) = self.builds.at(no) else { return };
@@ -95,11 +103,11 @@ impl State {
     pub(crate) fn measure_all(&mut self) {
         let all: Vec<BuildNo> = self.builds.numbers().collect();
         self.measure_each(all.iter().copied());
-        // What is needed is mostly older than what needs it; where it is not, it was measured too early.
+        // What is needed is mostly older than what needs it; where it may not be, it may have been measured too early.
         let mut too_early: BTreeSet<BuildNo> = BTreeSet::new();
         for no in all {
             let Some(seq) = self.builds.at(no).map(|node| node.build.seq) else { continue };
-            too_early.extend(self.makers_of_inputs(no).filter(|(_, maker)| maker.build.seq > seq).map(|(no, _)| no));
+            too_early.extend(self.makers_of_inputs(no).filter(|(_, maker)| maker.build.seq >= seq).map(|(no, _)| no));
         }
         self.weigh(too_early);
     }
@@ -119,8 +127,11 @@ impl State {
         let builds = self.of_package.get(package).into_iter().flatten();
         let builds: Vec<BuildNo> = builds.filter_map(|id| self.builds.number(id)).collect();
         for no in &builds {
-            if let Some(node) = self.builds.at_mut(*no) {
-                node.expected_millis = self.durations.expected_millis(&node.build.recipe);
+            let Some(node) = self.builds.at_mut(*no) else { continue };
+            let before = std::mem::replace(&mut node.expected_millis, self.durations.expected_millis(&node.build.recipe));
+            if node.build.state.lease().is_some() {
+                self.shares.end(node.client, before);
+                self.shares.begin(node.client, node.expected_millis);
             }
         }
         self.weigh(builds);
