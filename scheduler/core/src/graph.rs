@@ -155,7 +155,7 @@ impl State {
         self.builds.get(&id).map_or(Inputs::Missing(0), |node| self.inputs_of_node(node))
     }
 
-    fn inputs_of_node(&self, node: &Node) -> Inputs {
+    pub(crate) fn inputs_of_node(&self, node: &Node) -> Inputs {
         match node.needs.inputs(&self.stores) {
             Inputs::AtHand(_) if !self.is_live(node.build.submission) => Inputs::Missing(node.needs.missing()),
             inputs => inputs,
@@ -222,6 +222,10 @@ impl State {
             if builds.is_empty() {
                 self.of_package.remove(&node.package);
             }
+        }
+        for item in &node.products {
+            // Nothing open needs it now; what comes later must not find that this build stands in its way.
+            self.refresh_offers(*item, &mut Vec::new());
         }
         for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {
             self.forget_idle(item);
@@ -322,7 +326,7 @@ impl State {
     }
 
     /// The failed build behind which all that make an item stand, if none of them may still succeed.
-    fn hopeless_behind(&self, entry: &Entry) -> Option<BuildId> {
+    pub(crate) fn hopeless_behind(&self, entry: &Entry) -> Option<BuildId> {
         let mut culprit = None;
         for build in entry.maker_numbers().filter_map(|no| self.builds.at(no)).map(|node| &node.build) {
             if build.state.is_hopeful() {

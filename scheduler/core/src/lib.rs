@@ -42,6 +42,7 @@ pub mod state;
 pub mod plan;
 mod below;
 pub mod step;
+pub mod audit;
 
 pub use attempt::{Attempt, AttemptEvent, AttemptState};
 pub use build::{Build, BuildEvent, BuildState, Lease, Place};

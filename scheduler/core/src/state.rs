@@ -431,7 +431,10 @@ impl State {
     /// Whether nothing more is to be done about a build that is in memory.
     pub fn is_finished(&self, build: &Build) -> bool {
         match build.state {
-            BuildState::Succeeded { .. } => self.is_all_available(build),
+            // Another build may have made the same: what this one made is published all the same, and its agent told so.
+            BuildState::Succeeded { .. } => {
+                self.is_all_available(build) && build.attempts.iter().all(|attempt| attempt.state.is_settled())
+            }
             BuildState::Failed { .. } | BuildState::Cancelled => !self.is_needed(build),
             _ => false,
         }

@@ -32,10 +32,17 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn beat(&mut self, id: AgentId, beat: Beat) {
-        match self.state.agents.get(&id) {
-            Some(agent) => self.heard(id, beat, &agent.hello.store),
-            None => self.out.hello = true,
+        let Some(agent) = self.state.agents.get(&id) else {
+            self.out.hello = true;
+            return;
+        };
+        let gone = |(_, attempt): &(&Build, &Attempt)| {
+            attempt.state == AttemptState::Unloaded && !beat.held.iter().any(|held| held.attempt == attempt.id)
+        };
+        for (build, attempt) in self.kept_by(id).into_iter().filter(gone) {
+            self.lose_outputs(build, attempt, "its uploads are gone, and the agent has nothing of it any more");
         }
+        self.heard(id, beat, &agent.hello.store);
     }
 
     fn heard(&mut self, id: AgentId, beat: Beat, store: &StoreId) {
