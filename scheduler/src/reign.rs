@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
-use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Limits, Outcome, State, Submission};
+use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Limits, Outcome, State, Submission, SubmissionState};
 use drover_store::StorePath;
 use tokio::sync::{Notify, mpsc};
 
@@ -146,7 +146,12 @@ impl Reign {
             }
             Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
             Input::AddSources { sources, .. } => paths.extend(sources.iter().map(|source| source.path.clone())),
-            Input::AddBuilds { builds: planned, .. } => {
+            Input::AddBuilds { submission, builds: planned } => {
+                let state = self.core.state().submission(*submission).map(|submission| &submission.state);
+                // Of what is planned once more, some may be over.
+                if state.is_none_or(|state| *state != SubmissionState::Planning) {
+                    builds.extend(planned.iter().map(|planned| planned.id));
+                }
                 let recipes = planned.iter().map(|planned| &planned.recipe);
                 paths.extend(recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path))).cloned());
             }
@@ -173,7 +178,11 @@ impl Reign {
             return Ok(());
         }
         let now = self.clock.now();
-        let page = Page::of(&batch.changes);
+        let mut page = Page::of(&batch.changes);
+        // What was taken back may have got something to do.
+        let state = self.core.state();
+        let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
+        page.builds.extend(batch.recalled.builds.iter().filter(stays));
         let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, changes, events };
         self.book.commit(&record, &page, self.core.state(), self.told.load(Ordering::Relaxed))?;

@@ -154,6 +154,15 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Whether an item is had by nobody, and made by nobody but builds that were cancelled.
+    pub(super) fn is_orphaned(&self, path: &StorePath) -> bool {
+        let Some(entry) = self.state.items.get(path) else { return false };
+        let cancelled = |build: &Build| matches!(build.state, BuildState::Cancelled);
+        matches!(entry.item.state, ItemState::Wanted | ItemState::Lost)
+            && entry.item.losses < self.limits.losses
+            && self.state.makers(path).all(cancelled)
+    }
+
     /// Plans an item for one of the builds that need it.
     fn replan(&mut self, path: &StorePath) {
         let state = self.state;
@@ -167,13 +176,8 @@ impl<'a> Step<'a> {
     pub(super) fn caught_up(&mut self) {
         self.change(Change::CaughtUp);
         let state: &'a State = self.state;
-        let orphaned = state.items.iter().filter(|entry| {
-            matches!(entry.item.state, ItemState::Wanted | ItemState::Lost)
-                && entry.makers().next().is_none()
-                && !entry.dependents.is_empty()
-                && entry.item.losses < self.limits.losses
-        });
-        let orphaned: BTreeSet<&StorePath> = orphaned.map(|entry| &entry.path).collect();
+        let needed = state.items.iter().filter(|entry| !entry.dependents.is_empty()).map(|entry| &entry.path);
+        let orphaned: BTreeSet<&StorePath> = needed.filter(|path| self.is_orphaned(path)).collect();
         for path in orphaned {
             self.replan(path);
         }

@@ -76,8 +76,13 @@ impl Step<'_> {
         let Some(submission) = self.wanted(id) else { return };
         let mut seq = self.state.next_seq;
         for planned in planned {
-            let known = self.state.build(planned.id).is_some();
-            if known || (!planned.root && self.is_under_way(&planned)) {
+            let known = self.state.build(planned.id);
+            match known {
+                // It went with what needed it, and that is wanted again.
+                Some(build) if !build.root && matches!(build.state, BuildState::Cancelled) => self.retry_build(build),
+                _ => {}
+            }
+            if known.is_some() || (!planned.root && self.is_under_way(&planned)) {
                 continue;
             }
             let (id_of_build, drv, known_failure) = (planned.id, planned.recipe.drv.clone(), planned.known_failure);

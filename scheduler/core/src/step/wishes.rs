@@ -13,6 +13,7 @@ use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::input::Wanted;
 use crate::item::ItemState;
+use crate::outcome::Effect;
 use crate::submission::{Submission, SubmissionState};
 
 impl<'a> Step<'a> {
@@ -114,8 +115,7 @@ impl<'a> Step<'a> {
             self.make_again(path);
         }
         for build in &again {
-            self.build_event(build.id, BuildEvent::Retry(self.state.inputs_if_reopened(build)));
-            self.event(What::BuildRetried { build: build.id });
+            self.retry_build(build);
         }
         match (again.len() + given_up.len()) as u64 {
             0 => Err("nothing of it has failed, was cancelled, or waits for another try".into()),
@@ -123,11 +123,21 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Tries a build again. What it needs may have gone with it when it was cancelled: that is planned again.
+    pub(super) fn retry_build(&mut self, build: &Build) {
+        self.build_event(build.id, BuildEvent::Retry(self.state.inputs_if_reopened(build)));
+        self.event(What::BuildRetried { build: build.id });
+        let plans = self.state.submission(build.submission).is_some_and(|submission| submission.input_builds);
+        if plans && build.recipe.inputs.iter().any(|path| self.is_orphaned(path)) {
+            self.effect(Effect::Replan { build: build.id });
+        }
+    }
+
     /// What these builds wait for that was lost too often.
     fn given_up(&self, builds: impl Iterator<Item = &'a Build>) -> BTreeSet<StorePath> {
         let waiting = builds.filter(|build| build.state.follows_inputs());
         let lost = |path: &&StorePath| {
-            let entry = self.state.items.get(*path);
+            let entry = self.state.items.get(path);
             entry.is_some_and(|e| e.item.state == ItemState::Lost && e.item.losses >= self.limits.losses)
         };
         waiting.flat_map(|build| &build.recipe.inputs).filter(lost).cloned().collect()
