@@ -98,6 +98,11 @@ impl Entry {
         self.makers.iter().map(|(_, no)| *no)
     }
 
+    /// How many builds in memory need it, or did.
+    pub(crate) fn users(&self) -> u32 {
+        self.users
+    }
+
     /// Nothing in memory cares for it.
     pub(crate) fn is_idle(&self) -> bool {
         self.makers.is_empty() && self.users == 0 && self.awaiting.is_empty()

@@ -20,7 +20,7 @@ pub(crate) struct Offers {
 }
 
 /// The inputs of a build that are not available.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     missing: u32,
     blocked: Vec<(ItemNo, BuildId)>,
@@ -70,6 +70,14 @@ impl Needs {
         self.missing
     }
 
+    /// All of it, in an order that does not tell in which it was added.
+    pub(crate) fn sorted(&self) -> Self {
+        let (mut blocked, mut at) = (self.blocked.clone(), self.at.clone());
+        blocked.sort_unstable();
+        at.sort_unstable();
+        Self { missing: self.missing, blocked, at }
+    }
+
     /// What that means to the build.
     pub(crate) fn inputs(&self, stores: &Stores) -> Inputs {
         if let Some(by) = self.blocked.iter().map(|(_, by)| *by).min() {
@@ -109,7 +117,8 @@ impl Stores {
         no
     }
 
-    fn get(&self, no: StoreNo) -> Option<StoreId> {
+    /// Its name.
+    pub(crate) fn get(&self, no: StoreNo) -> Option<StoreId> {
         self.names.get(no.0 as usize).cloned()
     }
 }

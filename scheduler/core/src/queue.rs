@@ -59,7 +59,7 @@ type Levels = BTreeMap<Level, BTreeMap<ClientId, Line>>;
 type Ranks = BTreeMap<Arc<Requirement>, Levels>;
 
 /// The ready queue: one order for each class of agents, and one for each store that has what others lack.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
     anywhere: Ranks,
     in_store: BTreeMap<StoreId, Ranks>,

@@ -1,0 +1,169 @@
+//! Which builds need and make which items, what that means for each of them, and what counts them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, StoreId};
+use drover_store::StorePath;
+
+use super::{Discrepancy, same};
+use crate::build::BuildState;
+use crate::durations::Package;
+use crate::item::ItemState;
+use crate::links::Entry;
+use crate::needs::Needs;
+use crate::share::Shares;
+use crate::state::State;
+use crate::unsettled::Unsettled;
+
+type ByItem = BTreeMap<StorePath, BTreeSet<BuildId>>;
+type Users = BTreeMap<StorePath, u32>;
+
+impl State {
+    pub(super) fn audit_links(&self) -> Result<(), Discrepancy> {
+        let (mut makers, mut users, mut dependents) = (ByItem::new(), Users::new(), ByItem::new());
+        for node in self.builds.values() {
+            let id = node.build.id;
+            same(format!("whether {id} is linked"), &node.linked, &!node.build.state.is_over())?;
+            for path in node.build.products() {
+                makers.entry(path.clone()).or_default().insert(id);
+            }
+            for path in &node.build.recipe.inputs {
+                *users.entry(path.clone()).or_default() += 1;
+                if node.linked {
+                    dependents.entry(path.clone()).or_default().insert(id);
+                }
+            }
+        }
+        same("who makes what", &self.by_item(|entry| entry.makers().collect()), &makers)?;
+        same("who needs what", &self.by_item(|entry| self.dependents(&entry.path).map(|build| build.id).collect()), &dependents)?;
+        let is = self.items.iter().filter(|entry| entry.users() > 0).map(|entry| (entry.path.clone(), entry.users()));
+        same("how many have to do with what", &is.collect(), &users)
+    }
+
+    fn by_item(&self, of: impl Fn(&Entry) -> BTreeSet<BuildId>) -> ByItem {
+        let all = self.items.iter().map(|entry| (entry.path.clone(), of(entry)));
+        all.filter(|(_, builds)| !builds.is_empty()).collect()
+    }
+
+    /// What items mean to builds, and builds to items.
+    pub(super) fn audit_inputs(&self) -> Result<(), Discrepancy> {
+        for entry in self.items.iter() {
+            self.audit_offers(entry)?;
+        }
+        for node in self.builds.values() {
+            let id = node.build.id;
+            let mut needs = Needs::default();
+            for path in node.build.recipe.inputs.iter().filter(|_| node.linked) {
+                match self.items.number(path).and_then(|no| Some((no, self.items.at(no)?))) {
+                    Some((no, entry)) => needs.add(no, &entry.offers),
+                    None => needs.add_unknown(),
+                }
+            }
+            same(format!("what {id} lacks"), &node.needs.sorted(), &needs.sorted())?;
+            if node.build.state.follows_inputs() {
+                same(format!("the state of {id}"), &node.build.state, &self.inputs_of_node(node).into())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_offers(&self, entry: &Entry) -> Result<(), Discrepancy> {
+        let (state, offers) = (&entry.item.state, &entry.offers);
+        let here = state.stores().into_iter().flatten();
+        let elsewhere = state.servers().into_iter().flat_map(|servers| self.reach.stores(servers));
+        let stores: BTreeSet<StoreId> = here.chain(elsewhere).cloned().collect();
+        let is: BTreeSet<StoreId> = offers.at.iter().filter_map(|no| self.stores.get(*no)).collect();
+        let nobody_has_it = matches!(state, ItemState::Wanted | ItemState::Lost);
+        let blocked_by = self.hopeless_behind(entry).filter(|_| nobody_has_it);
+        let path = &entry.path;
+        same(format!("where {path} is"), &is, &stores)?;
+        same(format!("what stands in the way of {path}"), &offers.blocked_by, &blocked_by)?;
+        let can = (state.is_available(), state.can_be_fetched());
+        same(format!("whether {path} can be fetched"), &(offers.available, offers.fetchable), &can)
+    }
+
+    /// Blocked are exactly those that need something that nobody has, and that can come only from builds that failed, were
+    /// cancelled or are blocked themselves. Each names one that failed or was cancelled.
+    pub(super) fn audit_blocks(&self) -> Result<(), Discrepancy> {
+        let mut hopeless: BTreeSet<BuildId> =
+            self.builds().filter(|build| build.state.is_over() && !build.state.is_hopeful()).map(|build| build.id).collect();
+        let culprits = hopeless.clone();
+        loop {
+            let follow = self.builds().filter(|build| build.state.follows_inputs() && !hopeless.contains(&build.id));
+            let stuck = |path: &StorePath| self.is_cut_off(path, &hopeless);
+            let more: Vec<BuildId> = follow.filter(|build| build.recipe.inputs.iter().any(stuck)).map(|build| build.id).collect();
+            if more.is_empty() {
+                break;
+            }
+            hopeless.extend(more);
+        }
+        for build in self.builds().filter(|build| build.state.follows_inputs()) {
+            let (is, blocked) = match &build.state {
+                BuildState::Blocked { by } => (culprits.contains(by), true),
+                _ => (true, false),
+            };
+            same(format!("whether {} is blocked", build.id), &blocked, &hopeless.contains(&build.id))?;
+            same(format!("whether {} is blocked by something that is over", build.id), &is, &true)?;
+        }
+        Ok(())
+    }
+
+    fn is_cut_off(&self, path: &StorePath, hopeless: &BTreeSet<BuildId>) -> bool {
+        let Some(entry) = self.items.get(path) else { return false };
+        let nobody_has_it = matches!(entry.item.state, ItemState::Wanted | ItemState::Lost);
+        let makers: BTreeSet<BuildId> = entry.makers().collect();
+        nobody_has_it && !makers.is_empty() && makers.is_subset(hopeless)
+    }
+
+    /// Each build has at most one lease, which its agent is known to have.
+    pub(super) fn audit_leases(&self) -> Result<(), Discrepancy> {
+        let mut held: BTreeMap<AgentId, BTreeMap<AttemptId, BuildId>> = BTreeMap::new();
+        let mut shares = Shares::default();
+        for node in self.builds.values() {
+            let id = node.build.id;
+            let Some(lease) = node.build.state.lease() else { continue };
+            let attempt = node.build.attempt(lease.attempt).map(|attempt| attempt.agent);
+            same(format!("who tries {id} under its lease"), &attempt, &Some(lease.agent))?;
+            let waited_for = self.agents.contains_key(&lease.agent) || self.unheard.contains_key(&lease.agent);
+            same(format!("whether {id} is given up when {} stays away", lease.agent), &waited_for, &true)?;
+            shares.begin(node.client, node.expected_millis);
+            if self.agents.contains_key(&lease.agent) {
+                held.entry(lease.agent).or_default().insert(lease.attempt, id);
+            }
+        }
+        for (id, agent) in &self.agents {
+            let leases: BTreeMap<AttemptId, BuildId> =
+                agent.leases.iter().map(|(attempt, held)| (*attempt, held.build)).collect();
+            same(format!("what {id} holds"), &leases, held.entry(*id).or_default())?;
+        }
+        same("what clients have under way", self.shares.running(), shares.running())
+    }
+
+    /// Who has how many builds, and which builds are of which package and submission.
+    pub(super) fn audit_counters(&self) -> Result<(), Discrepancy> {
+        let mut of_client: BTreeMap<ClientId, u64> = BTreeMap::new();
+        let mut of_package: BTreeMap<Package, BTreeSet<BuildId>> = BTreeMap::new();
+        let mut members = BTreeMap::new();
+        let (mut deferred, mut unsettled) = (BTreeSet::new(), Unsettled::default());
+        for node in self.builds.values() {
+            let id = node.build.id;
+            node.build.attempts.iter().for_each(|attempt| unsettled.note(id, attempt));
+            *of_client.entry(node.client).or_default() += 1;
+            of_package.entry(Package::of(&node.build.recipe)).or_default().insert(id);
+            members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(id);
+            if let BuildState::Deferred { until, .. } = &node.build.state {
+                deferred.insert((*until, id));
+            }
+            same(format!("whether {id} is younger than the next"), &(node.build.seq < self.next_seq), &true)?;
+            let expected = self.durations.expected_millis(&node.build.recipe);
+            same(format!("what {id} is expected to take"), &node.expected_millis, &expected)?;
+        }
+        let some = |(client, count): (&ClientId, &u64)| (*count > 0).then_some((*client, *count));
+        same("the builds of clients", &self.of_client.iter().filter_map(some).collect(), &of_client)?;
+        same("the builds of packages", &self.of_package, &of_package)?;
+        let some = self.members.iter().filter(|(_, members)| !members.is_empty());
+        same("the builds of submissions", &some.map(|(id, members)| (*id, members.clone())).collect(), &members)?;
+        same("what is deferred", &self.deferred, &deferred)?;
+        same("what agents have in their hands", &self.unsettled, &unsettled)
+    }
+}
