@@ -1,9 +1,11 @@
-//! The database, as three maps, used as the shell uses redb.
+//! The database, as a few maps, used as the shell uses redb.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{BuildId, Generation, PublicationId, SubmissionId, WishId};
-use drover_scheduler_core::{Build, Change, Heard, Input, Item, Limits, Outcome, Publication, State, Submission};
+use drover_messages::{AgentId, BuildId, ClientId, Generation, PublicationId, SubmissionId, WishId};
+use drover_scheduler_core::{
+    Build, Change, Heard, Input, Item, Limits, Package, Publication, State, Submission, SubmissionState, Took, Used,
+};
 use drover_store::StorePath;
 
 #[derive(Clone, Default)]
@@ -13,37 +15,91 @@ pub struct Book {
     items: BTreeMap<StorePath, Item>,
     submissions: BTreeMap<SubmissionId, Submission>,
     owed: BTreeMap<PublicationId, Publication>,
-    pub wishes: BTreeSet<WishId>,
+    wishes: BTreeSet<WishId>,
+    cancelled_ahead: BTreeSet<SubmissionId>,
+    took: BTreeMap<Package, Took>,
+    used: BTreeMap<ClientId, Used>,
+    drained: BTreeMap<AgentId, Option<Heard>>,
+    /// As the clock that decides stood at the last commit.
+    pub heard: Heard,
+}
+
+/// What a commit touches, and what was taken back into memory for it.
+#[derive(Default)]
+pub struct Touched {
+    submissions: BTreeSet<SubmissionId>,
+    builds: BTreeSet<BuildId>,
+    items: BTreeSet<StorePath>,
+}
+
+impl Touched {
+    /// Finished builds and idle items come back for the input that follows.
+    pub fn recalled(&mut self, recall: &Input) {
+        if let Input::Recall { submissions, builds, items } = recall {
+            self.submissions.extend(submissions.iter().map(|submission| submission.id));
+            self.builds.extend(builds.iter().map(|build| build.id));
+            self.items.extend(items.iter().map(|(path, _)| path.clone()));
+        }
+    }
 }
 
 impl Book {
     /// The state that a new reign begins with.
-    pub fn state(&self, generation: Generation, heard: Heard, limits: &Limits) -> State {
+    pub fn state(&self, generation: Generation, limits: &Limits) -> State {
         let mut state = State::new(generation);
-        let builds = self.open.iter().map(|id| self.builds[id].clone()).collect();
-        let items = self.items.clone().into_iter().collect();
-        state.remember(self.submissions.values().cloned().collect(), builds, items, self.owed.values().cloned().collect());
-        state.begin_reign(heard, limits);
+        state.remember_drained(self.drained.clone());
+        state.remember_usage(self.took.clone(), self.used.clone());
+        let builds: Vec<Build> = self.open.iter().map(|id| self.builds[id].clone()).collect();
+        let of_builds = builds.iter().map(|build| build.submission);
+        let asked: BTreeSet<SubmissionId> = of_builds.chain(self.owed.values().filter_map(Publication::submission)).collect();
+        let submissions = asked.iter().filter_map(|id| self.submissions.get(id)).cloned().collect();
+        let of_owed = self.owed.values().flat_map(|owed| owed.references.iter().chain([&owed.path]));
+        let paths: BTreeSet<&StorePath> =
+            builds.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).chain(of_owed).collect();
+        let items = paths.iter().filter_map(|path| Some(((*path).clone(), self.items.get(*path)?.clone()))).collect();
+        state.remember(submissions, builds, items, self.owed.values().cloned().collect());
+        state.remember_cancelled(self.cancelled_ahead.clone());
+        state.begin_reign(self.heard, limits);
         state
     }
 
+    pub fn item(&self, path: &StorePath) -> Option<&Item> {
+        self.items.get(path)
+    }
+
+    pub fn has_heard(&self, wish: WishId) -> bool {
+        self.wishes.contains(&wish)
+    }
+
+    /// Whether a submission was taken up, or turned away: it is not planned again.
+    pub fn has_planned(&self, id: SubmissionId) -> bool {
+        self.submissions.get(&id).is_some_and(|submission| submission.state != SubmissionState::Planning)
+    }
+
+    /// What an input speaks of that is finished, and so not in memory.
     pub fn recall_for(&self, input: &Input, state: &State) -> Input {
-        let mut builds: Vec<BuildId> = Vec::new();
-        let mut paths: Vec<StorePath> = Vec::new();
+        let mut submissions: BTreeSet<SubmissionId> = BTreeSet::new();
+        let mut builds: BTreeSet<BuildId> = BTreeSet::new();
+        let mut paths: BTreeSet<StorePath> = BTreeSet::new();
         match input {
-            Input::Report { report, .. } => builds.push(report.build),
+            Input::Report { report, .. } => drop(builds.insert(report.build)),
             Input::Hello { hello, .. } => builds.extend(hello.beat.held.iter().map(|held| held.build)),
             Input::Beat { beat, .. } => builds.extend(beat.held.iter().map(|held| held.build)),
             Input::Confirmed { items, .. } => {
-                for (path, _) in items {
-                    paths.push(path.clone());
-                    let makers = self.builds.values().filter(|build| build.products().any(|p| p == path));
-                    builds.extend(makers.map(|build| build.id));
-                }
+                paths.extend(items.iter().map(|(path, _)| path.clone()));
+                let makers = self.builds.values().filter(|build| build.products().any(|path| paths.contains(path)));
+                builds.extend(makers.map(|build| build.id));
             }
-            Input::Wish(wanted) => builds.extend(&wanted.builds),
+            Input::Wish(wanted) => {
+                submissions.extend(&wanted.submissions);
+                builds.extend(&wanted.builds);
+            }
             Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
-            Input::AddBuilds { builds: planned, .. } => {
+            Input::AddSources { sources, .. } => paths.extend(sources.iter().map(|source| source.path.clone())),
+            Input::AddBuilds { submission, builds: planned } => {
+                if self.has_planned(*submission) {
+                    builds.extend(planned.iter().map(|planned| planned.id));
+                }
                 let recipes = planned.iter().map(|planned| &planned.recipe);
                 paths.extend(recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path))).cloned());
             }
@@ -51,40 +107,56 @@ impl Book {
         }
         let builds: Vec<Build> =
             builds.iter().filter(|id| state.build(**id).is_none()).filter_map(|id| self.builds.get(id)).cloned().collect();
+        submissions.extend(builds.iter().map(|build| build.submission));
+        let unknown = submissions.iter().filter(|id| state.submission(**id).is_none());
+        let submissions = unknown.filter_map(|id| self.submissions.get(id)).cloned().collect();
         paths.extend(builds.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
-        let items = paths.iter().filter(|path| state.item(path).is_none()).filter_map(|path| {
-            let item = self.items.get(path)?;
-            Some((path.clone(), item.clone()))
-        });
-        let items = items.collect();
-        let submissions = self.submissions.values().cloned().collect();
+        let unknown = paths.into_iter().filter(|path| state.item(path).is_none());
+        let items = unknown.filter_map(|path| self.items.get(&path).cloned().map(|item| (path, item))).collect();
         Input::Recall { submissions, builds, items }
     }
 
-    /// Records an outcome and lets go of what is finished.
-    pub fn record(&mut self, outcome: &Outcome, state: &mut State) {
-        let (mut builds, mut items) = (BTreeSet::new(), BTreeSet::new());
-        for change in outcome.changes.iter().filter(|change| change.is_recorded()) {
+    /// Records what changed, as the core has it now.
+    pub fn record(&mut self, changes: &[Change], heard: Heard, state: &State, touched: &mut Touched) {
+        let mut written = Touched::default();
+        for change in changes {
             match change {
-                Change::Submission(submission) => drop(self.submissions.insert(submission.id, submission.as_ref().clone())),
+                Change::Submission(submission) => drop(written.submissions.insert(submission.id)),
                 Change::BuildCreated(build) => {
-                    builds.insert(build.id);
-                    items.extend(build.products().cloned());
+                    written.builds.insert(build.id);
+                    written.items.extend(build.products().cloned());
                 }
                 Change::Build { build, .. }
                 | Change::AttemptStarted { build, .. }
                 | Change::Attempt { build, .. }
                 | Change::Priority { build, .. }
                 | Change::Differs { build, .. }
-                | Change::Told { build, .. } => drop(builds.insert(*build)),
-                Change::Item { path, .. } | Change::Forgiven { path } => drop(items.insert(path.clone())),
+                | Change::Told { build, .. } => drop(written.builds.insert(*build)),
+                Change::Item { path, .. } | Change::Forgiven { path } => drop(written.items.insert(path.clone())),
                 Change::Owed(publication) => drop(self.owed.insert(publication.id, publication.as_ref().clone())),
-                Change::Wished(wish) => drop(self.wishes.insert(*wish)),
                 Change::OwedDone(id) => drop(self.owed.remove(id)),
+                Change::Wished(wish) => drop(self.wishes.insert(*wish)),
+                Change::CancelledAhead(submission) => drop(self.cancelled_ahead.insert(*submission)),
+                Change::Took { package, .. } => self.took.extend(state.took(package).map(|t| (package.clone(), t.clone()))),
+                Change::Used { client, .. } => self.used.extend(state.used(*client).map(|used| (*client, used))),
+                Change::Drain { agent, drained: true, deadline } => drop(self.drained.insert(*agent, *deadline)),
+                Change::Drain { agent, drained: false, .. } => drop(self.drained.remove(agent)),
                 _ => {}
             }
         }
-        for build in builds.iter().filter_map(|id| state.build(*id)) {
+        // What was taken back may have got something to do.
+        written
+            .builds
+            .extend(touched.builds.iter().filter(|id| state.build(**id).is_some_and(|build| !state.is_finished(build))));
+        self.write(&written, state);
+        self.heard = heard;
+        touched.submissions.extend(written.submissions);
+        touched.builds.extend(written.builds);
+        touched.items.extend(written.items);
+    }
+
+    fn write(&mut self, written: &Touched, state: &State) {
+        for build in written.builds.iter().filter_map(|id| state.build(*id)) {
             self.builds.insert(build.id, build.clone());
             if state.is_finished(build) {
                 self.open.remove(&build.id)
@@ -92,11 +164,17 @@ impl Book {
                 self.open.insert(build.id)
             };
         }
-        for path in &items {
-            if let Some(item) = state.recorded_item(path) {
-                self.items.insert(path.clone(), item.clone());
-            }
+        for path in &written.items {
+            self.items.extend(state.recorded_item(path).map(|item| (path.clone(), item.clone())));
         }
-        state.forget_finished([], builds, items);
+        for submission in written.submissions.iter().filter_map(|id| state.submission(*id)) {
+            self.submissions.insert(submission.id, submission.clone());
+            self.cancelled_ahead.remove(&submission.id);
+        }
+    }
+
+    /// Takes what is finished out of memory.
+    pub fn forget(touched: Touched, state: &mut State) {
+        state.forget_finished(touched.submissions, touched.builds, touched.items);
     }
 }

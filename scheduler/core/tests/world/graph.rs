@@ -1,15 +1,16 @@
-//! What is to be built: layers of derivations that each need some of the layer before.
+//! What is to be built: layers of derivations that each need some of the layer before, and what users want of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::request::Mode;
+use drover_messages::request::{Mode, Nar, SourceNar};
 use drover_messages::{BuildId, SubmissionId};
 use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::plan::Planned;
-use drover_store::{DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
+use drover_store::{ContentAddress, DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 
 use super::{Dice, id};
 
+#[derive(Clone)]
 pub struct Graph {
     pub recipes: Vec<Recipe>,
     /// Those whose builder always fails.
@@ -31,6 +32,15 @@ pub fn external() -> StorePath {
     path("external")
 }
 
+/// What the user brings.
+pub fn source() -> StorePath {
+    path("source")
+}
+
+pub fn submission(n: u64) -> SubmissionId {
+    SubmissionId::from_uuid(id(n))
+}
+
 impl Graph {
     pub fn layers(dice: &mut Dice, layers: usize, width: usize, broken_percent: u64) -> Self {
         let mut graph = Self { recipes: Vec::new(), broken: BTreeSet::new() };
@@ -39,10 +49,10 @@ impl Graph {
             let mut outputs = Vec::new();
             for n in 0..width {
                 let name = format!("w-{layer}-{n}");
-                let inputs: BTreeSet<StorePath> = (0..2).filter_map(|_| below.get(dice.below(below.len())).cloned()).collect();
-                let mut inputs = inputs;
-                if layer == 0 && n % 2 == 0 {
-                    inputs.insert(external());
+                let mut inputs: BTreeSet<StorePath> =
+                    (0..2).filter_map(|_| below.get(dice.below(below.len())).cloned()).collect();
+                if layer == 0 {
+                    inputs.insert(if n % 2 == 0 { external() } else { source() });
                 }
                 let recipe = recipe(&name, inputs);
                 outputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
@@ -56,36 +66,53 @@ impl Graph {
         graph
     }
 
-    /// Builds of all of them, and a check of every fourth.
-    pub fn planned(&self) -> Vec<Planned> {
-        let build = |recipe: &Recipe| Planned {
-            id: build_of(&recipe.drv),
-            root: true,
-            recipe: recipe.clone(),
-            mode: Mode::Build,
-            known_failure: None,
-            avoid: BTreeSet::new(),
-        };
-        let check = |recipe: &Recipe| {
-            let mut recipe = recipe.clone();
-            recipe.inputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
-            Planned {
-                id: check_of(&recipe.drv),
-                root: true,
-                recipe,
-                mode: Mode::Check,
-                known_failure: None,
-                avoid: BTreeSet::new(),
+    /// What the first user wants: builds of all, and a check of every fourth.
+    pub fn everything(&self) -> Vec<Planned> {
+        let checks = self.recipes.iter().step_by(4).map(|recipe| Planned {
+            recipe: Recipe { inputs: recipe.inputs.iter().chain(made_by(recipe)).cloned().collect(), ..recipe.clone() },
+            mode: Mode::Check,
+            ..planned(check_of(&recipe.drv), recipe, true)
+        });
+        self.recipes.iter().map(|recipe| planned(build_of(1, &recipe.drv), recipe, true)).chain(checks).collect()
+    }
+
+    /// What stands above a build's inputs that are not there: what one needs comes before it.
+    pub fn below(&self, n: u64, inputs: &BTreeSet<StorePath>, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
+        let mut wanted: BTreeSet<&StorePath> = inputs.iter().filter(|path| !is_there(path)).collect();
+        let mut plan = Vec::new();
+        for recipe in self.recipes.iter().rev() {
+            if made_by(recipe).any(|path| wanted.contains(path)) {
+                wanted.extend(recipe.inputs.iter().filter(|path| !is_there(path)));
+                plan.push(planned(build_of(n, &recipe.drv), recipe, false));
             }
-        };
-        let checks = self.recipes.iter().step_by(4).map(check);
-        self.recipes.iter().map(build).chain(checks).collect()
+        }
+        plan.reverse();
+        plan
+    }
+
+    /// What another user wants: the last few, and whatever these need and is not there.
+    pub fn last(&self, n: u64, how_many: usize, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
+        let roots = &self.recipes[self.recipes.len().saturating_sub(how_many)..];
+        let inputs = roots.iter().flat_map(|recipe| recipe.inputs.clone()).collect();
+        let mut plan = self.below(n, &inputs, is_there);
+        plan.retain(|planned| roots.iter().all(|root| root.drv != planned.recipe.drv));
+        plan.extend(roots.iter().map(|recipe| planned(build_of(n, &recipe.drv), recipe, true)));
+        plan
+    }
+
+    /// What comes of each derivation in the end.
+    pub fn end_of(&self, drv: &DrvPath) -> &'static str {
+        match () {
+            () if self.doomed().contains(drv) => "blocked",
+            () if self.broken.contains(drv) => "failed",
+            () => "succeeded",
+        }
     }
 
     /// What stands behind a broken derivation.
-    pub fn doomed(&self) -> BTreeSet<DrvPath> {
+    fn doomed(&self) -> BTreeSet<DrvPath> {
         let maker: BTreeMap<&StorePath, &Recipe> =
-            self.recipes.iter().flat_map(|recipe| recipe.outputs.values().map(move |p| (&p.path, recipe))).collect();
+            self.recipes.iter().flat_map(|recipe| made_by(recipe).map(move |path| (path, recipe))).collect();
         let mut doomed = BTreeSet::new();
         for recipe in &self.recipes {
             let behind =
@@ -96,15 +123,39 @@ impl Graph {
         }
         doomed
     }
+
+    /// All that is built.
+    pub fn products(&self) -> BTreeSet<StorePath> {
+        self.recipes.iter().flat_map(made_by).cloned().collect()
+    }
+}
+
+fn made_by(recipe: &Recipe) -> impl Iterator<Item = &StorePath> {
+    recipe.outputs.values().map(|product| &product.path)
+}
+
+fn planned(id: BuildId, recipe: &Recipe, root: bool) -> Planned {
+    Planned { id, root, recipe: recipe.clone(), mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// Of a check.
 pub fn check_of(drv: &DrvPath) -> BuildId {
-    BuildId::before_check(SubmissionId::from_uuid(id(1)), drv)
+    BuildId::before_check(submission(1), drv)
 }
 
-pub fn build_of(drv: &DrvPath) -> BuildId {
-    BuildId::derived(SubmissionId::from_uuid(id(1)), drv)
+pub fn build_of(n: u64, drv: &DrvPath) -> BuildId {
+    BuildId::derived(submission(n), drv)
+}
+
+pub fn nar() -> Nar {
+    let hash = Sha256::of(b"nar");
+    Nar { key: "incoming/x".into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size: 1 }
+}
+
+/// The source, as a user brings it.
+pub fn brought() -> SourceNar {
+    let ca = ContentAddress::source(Sha256::of(b"source"));
+    SourceNar { path: source(), ca, references: Vec::new(), nar: nar() }
 }
 
 fn recipe(name: &str, inputs: BTreeSet<StorePath>) -> Recipe {

@@ -1,78 +1,78 @@
-//! A farm without machines: the core, a database that is three maps, agents and a pool that are structs, a network that
-//! is a list, and one seed for everything that can go wrong.
+//! A farm without machines: schedulers on databases that are a few maps, agents and a pool that are structs, a network that
+//! is a list, two streams, and one seed for everything that can go wrong.
 
 mod agent;
 mod book;
+mod checks;
+mod dice;
+mod faults;
 mod graph;
+mod pool;
+mod reasons;
+mod reign;
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::publish::{Done, PublishVerdict};
-use drover_messages::wish::Wished;
-use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId, Timestamp, WishId};
-use drover_scheduler_core::input::{Answer, Wanted};
-use drover_scheduler_core::{Core, Effect, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
-use drover_store::{StoreDir, StorePath};
+use drover_messages::{AgentId, BuildId, Generation, Timestamp};
+use drover_scheduler_core::input::Answer;
+use drover_scheduler_core::{BuildState, Effect, Input, Limits};
+use drover_store::StorePath;
 use uuid::Uuid;
 
 pub use agent::Machine;
 pub use book::Book;
-pub use graph::Graph;
+use checks::{Ledger, after_commit};
+pub use dice::Dice;
+pub use faults::Faults;
+pub use graph::{Graph, build_of};
+use pool::Pool;
+use reign::{Batch, Letter, Reign};
+use requests::Request;
 
-/// One throw of the dice in a row that the seed fixes (SplitMix64).
-pub struct Dice(pub u64);
+/// What passes between two ticks, in milliseconds.
+pub const TICK_MILLIS: u64 = 500;
+/// Messages that a scheduler takes at once, at most.
+const BATCH: usize = 6;
+/// So long a scheduler that is superseded may not know it, in ticks: then it sees the other's mark in the bucket.
+const UNAWARE_TICKS: u64 = 10;
 
-impl Dice {
-    pub fn throw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.throw() % 100 < percent
-    }
-
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.throw() % n.max(1) as u64) as usize
-    }
-}
-
-/// How often things go wrong, in percent of the times they could.
-#[derive(Clone, Copy, Default)]
-pub struct Faults {
-    pub lose: u64,
-    pub repeat: u64,
-    pub crash: u64,
-    pub restore: u64,
-    pub kill_agent: u64,
-    pub farm_failure: u64,
-    pub refuse: u64,
-    /// A user cancels a build, or everything.
-    pub cancel: u64,
+/// Where in its round a scheduler is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    Decided,
+    Committed,
+    CarriedOut,
 }
 
 pub struct World {
-    pub core: Core,
-    pub book: Book,
-    pub now: Now,
+    /// Those that believe that they reign, the newest last.
+    pub reigns: Vec<Reign>,
     pub dice: Dice,
     pub faults: Faults,
     pub machines: BTreeMap<AgentId, Machine>,
     pub graph: Graph,
-    /// On the way to the scheduler.
-    network: Vec<Input>,
-    /// What the stream RES holds: read whole at each start.
-    stream: Vec<Input>,
-    /// What the cache serves.
-    pub cache: BTreeSet<StorePath>,
-    snapshot: Option<Book>,
+    pub pool: Pool,
+    /// When the newest is to be killed: in this of its rounds, counted over all reigns, and then.
+    pub kill_at: Option<(u64, Moment)>,
+    /// Rounds of deciding and committing, so far.
+    pub rounds: u64,
+    /// What the cache has lost.
+    pub rotten: BTreeSet<StorePath>,
+    limits: Limits,
+    wall: Timestamp,
     generation: u64,
-    pub illegal: Vec<String>,
+    /// On the way to one scheduler, or to all.
+    network: Vec<(Option<Generation>, Input)>,
+    /// What the streams hold.
+    requests: Vec<Request>,
+    results: Vec<Input>,
+    /// What users have submitted, and wait for.
+    submitted: BTreeSet<u64>,
     wishes: u64,
-    submit: Vec<Input>,
+    snapshot: Option<Book>,
+    cut_off: u64,
+    ledger: Ledger,
 }
 
 pub fn id(n: u64) -> Uuid {
@@ -82,210 +82,254 @@ pub fn id(n: u64) -> Uuid {
 impl World {
     pub fn new(seed: u64, graph: Graph, faults: Faults, agents: u64) -> Self {
         let limits = Limits { lease_millis: 20_000, beat_every_millis: 1_000, ask_again_millis: 5_000, ..Limits::default() };
-        let machines =
-            (0..agents).map(|n| (AgentId::from_uuid(id(1000 + n)), Machine::new(AgentId::from_uuid(id(1000 + n)), n))).collect();
-        let submit = submission(&graph);
+        let machine = |n| (AgentId::from_uuid(id(1000 + n)), Machine::new(AgentId::from_uuid(id(1000 + n)), n));
+        let mut first = Reign::begin(Book::default(), Generation(1), limits.clone());
+        first.inbox.push(Input::CaughtUp.into());
         Self {
-            core: Core::new(State::new(Generation(1)), limits),
-            book: Book::default(),
-            now: Now::default(),
+            reigns: vec![first],
             dice: Dice(seed),
             faults,
-            machines,
+            machines: (0..agents).map(machine).collect(),
             graph,
-            network: Vec::new(),
-            stream: Vec::new(),
-            cache: BTreeSet::new(),
-            snapshot: None,
+            pool: Pool::default(),
+            kill_at: None,
+            rounds: 0,
+            rotten: BTreeSet::new(),
+            limits,
+            wall: Timestamp(1_000_000_000_000),
             generation: 1,
-            illegal: Vec::new(),
+            network: Vec::new(),
+            requests: Vec::new(),
+            results: Vec::new(),
+            submitted: BTreeSet::new(),
             wishes: 0,
-            submit,
+            snapshot: None,
+            cut_off: 0,
+            ledger: Ledger::default(),
         }
     }
 
-    /// Brings the graph in, as the planner does; again after a start, for REQ is read whole.
-    pub fn submit(&mut self) {
-        for input in self.submit.clone() {
-            self.decide(input);
-        }
+    /// The one whose word counts.
+    pub fn newest(&self) -> &Reign {
+        self.reigns.last().expect("somebody reigns")
+    }
+
+    fn reign(&mut self, generation: Generation) -> Option<&mut Reign> {
+        self.reigns.iter_mut().find(|reign| reign.generation == generation && !reign.over)
+    }
+
+    fn generations(&self) -> Vec<Generation> {
+        self.reigns.iter().map(|reign| reign.generation).collect()
     }
 
     /// One tick of the world: things arrive, break, and go on.
     pub fn tick(&mut self) {
-        self.now = Now { heard: self.now.heard.plus_millis(500), wall: Timestamp(self.now.wall.0 + 500) };
-        self.deliver();
-        for agent in self.machines.keys().copied().collect::<Vec<_>>() {
-            self.run_machine(agent);
+        self.wall = Timestamp(self.wall.0 + TICK_MILLIS);
+        let (faults, cache) = (self.faults, &self.pool.cache);
+        for machine in self.machines.values_mut() {
+            machine.work(&self.graph, cache, &mut self.dice, faults.farm_failure);
         }
-        if self.dice.chance(self.faults.cancel) {
+        if self.cut_off > 0 {
+            return self.stay_cut_off();
+        }
+        for reign in &mut self.reigns {
+            reign.heard = reign.heard.plus_millis(TICK_MILLIS);
+        }
+        self.deliver();
+        self.hear_machines();
+        if self.dice.chance(faults.cancel) {
             self.cancel_something();
         }
-        self.decide(Input::Tick);
-        self.decide(Input::Dispatch);
-        if self.dice.chance(2) {
-            self.snapshot = Some(self.book.clone());
+        for generation in self.generations() {
+            self.bring(generation, Input::Tick);
+            self.run(generation);
         }
-        if self.dice.chance(self.faults.crash) {
-            self.restart();
-        }
-        if self.dice.chance(self.faults.restore)
-            && let Some(old) = self.snapshot.clone()
-        {
-            self.book = old;
-            self.restart();
-        }
+        self.break_something();
+        self.end_old_reigns();
     }
 
-    /// One build, or now and then the whole submission.
-    fn cancel_something(&mut self) {
-        let planned = self.graph.planned();
-        let build = planned[self.dice.below(planned.len())].id;
-        match self.dice.chance(20) {
-            true => self.wish(Wished::Cancel, vec![SubmissionId::from_uuid(id(1))], Vec::new()),
-            false => self.wish(Wished::Cancel, Vec::new(), vec![build]),
+    /// The time during which nobody hears anybody does not count; afterwards every agent introduces itself.
+    fn stay_cut_off(&mut self) {
+        self.cut_off -= 1;
+        self.network.retain(|(to, _)| to.is_none());
+        if self.cut_off == 0 {
+            self.machines.values_mut().for_each(Machine::restart_connection);
         }
-    }
-
-    /// What the user wants after all.
-    pub fn retry_all(&mut self) {
-        let builds = self.graph.planned().iter().map(|planned| planned.id).collect();
-        self.wish(Wished::Retry, vec![SubmissionId::from_uuid(id(1))], builds);
-    }
-
-    fn wish(&mut self, change: Wished, submissions: Vec<SubmissionId>, builds: Vec<BuildId>) {
-        self.wishes += 1;
-        let wish = WishId::from_uuid(id(5000 + self.wishes));
-        let client = ClientId::from_uuid(id(2));
-        let wanted = Wanted { wish, client, by_admin: false, change, submissions, builds };
-        let input = Input::Wish(Box::new(wanted));
-        self.stream.push(input.clone());
-        self.decide(input);
-    }
-
-    /// A scheduler begins a reign on what is recorded, and reads its streams whole.
-    pub fn restart(&mut self) {
-        self.generation += 1;
-        let limits = self.core.limits().clone();
-        self.core = Core::new(self.book.state(Generation(self.generation), self.now.heard, &limits), limits);
-        self.network.clear();
-        self.submit();
-        for input in self.stream.clone() {
-            self.decide(input);
-        }
-        self.decide(Input::CaughtUp);
     }
 
     fn deliver(&mut self) {
         let mut arriving = std::mem::take(&mut self.network);
         while !arriving.is_empty() {
-            let input = arriving.swap_remove(self.dice.below(arriving.len()));
+            let (to, input) = arriving.swap_remove(self.dice.below(arriving.len()));
             if self.dice.chance(self.faults.lose) {
                 continue;
             }
             if self.dice.chance(self.faults.repeat) {
-                self.network.push(input.clone());
+                self.network.push((to, input.clone()));
             }
-            self.decide(input);
+            for generation in self.generations().into_iter().filter(|generation| to.is_none_or(|to| to == *generation)) {
+                self.bring(generation, input.clone());
+            }
         }
     }
 
-    fn run_machine(&mut self, agent: AgentId) {
-        let (kill, fails) = (self.dice.chance(self.faults.kill_agent), self.faults.farm_failure);
-        let Some(machine) = self.machines.get_mut(&agent) else { return };
-        if kill {
-            machine.restart();
-        }
-        let reports = machine.work(&self.graph, &mut self.dice, fails);
-        let introduction = machine.introduction();
-        let beat = machine.beat();
-        for report in reports {
-            self.send(Input::Report { agent, report: Box::new(report) });
-        }
-        match introduction {
-            Some(hello) => self.decide(Input::Hello { agent, hello: Box::new(hello) }),
-            None => self.decide(Input::Beat { agent, beat: Box::new(beat) }),
+    fn bring(&mut self, generation: Generation, letter: impl Into<Letter>) {
+        if let Some(reign) = self.reign(generation) {
+            reign.inbox.push(letter.into());
         }
     }
 
-    /// On a stream: it is kept for the next start, and it may be lost on the way to this one.
-    fn send(&mut self, input: Input) {
-        self.stream.push(input.clone());
-        self.network.push(input);
-    }
-
-    /// As the shell does it: recall, decide, record, carry out, let go.
-    pub fn decide(&mut self, input: Input) {
-        if let Input::Wish(wanted) = &input
-            && self.book.wishes.contains(&wanted.wish)
-        {
-            return;
-        }
-        let beating = match &input {
-            Input::Hello { agent, .. } | Input::Beat { agent, .. } => Some(*agent),
-            _ => None,
-        };
-        let recall = self.book.recall_for(&input, self.core.state());
-        self.core.advance(self.now, recall);
-        let outcome = self.core.advance(self.now, input);
-        self.illegal.extend(outcome.illegal.iter().map(ToString::to_string));
-        self.book.record(&outcome, self.core.state_mut());
-        self.carry_out(outcome, beating);
-    }
-
-    fn carry_out(&mut self, outcome: Outcome, beating: Option<AgentId>) {
-        if let Some(machine) = beating.and_then(|agent| self.machines.get_mut(&agent)) {
-            let reports = machine.obey(&outcome.verdicts, outcome.hello);
-            let agent = machine.id;
+    /// Beats come to one scheduler, whichever it is; reports stand on a stream.
+    fn hear_machines(&mut self) {
+        for agent in self.machines.keys().copied().collect::<Vec<_>>() {
+            let generations = self.generations();
+            let to = generations[self.dice.below(generations.len())];
+            let Some(machine) = self.machines.get_mut(&agent) else { continue };
+            let Some(reports) = machine.tell() else { continue };
+            let lost = self.dice.chance(self.faults.lose);
+            let input = match machine.introduction() {
+                Some(hello) => Input::Hello { agent, hello: Box::new(hello) },
+                None => Input::Beat { agent, beat: Box::new(machine.beat()) },
+            };
             for report in reports {
-                self.send(Input::Report { agent, report: Box::new(report) });
+                self.publish(Input::Report { agent, report: Box::new(report) });
+            }
+            if !lost || matches!(input, Input::Hello { .. }) {
+                self.bring(to, Letter { input, from: Some(agent) });
             }
         }
-        for effect in outcome.effects {
-            match effect {
-                Effect::Offer { agent, offer } => {
-                    let (build, attempt) = (offer.build, offer.attempt);
-                    let answer = match self.machines.get_mut(&agent) {
-                        Some(_) if self.dice.chance(self.faults.lose) => Answer::Silence,
-                        Some(machine) => Answer::Said(machine.consider(*offer)),
-                        None => Answer::NobodyThere,
-                    };
-                    self.network.push(Input::Answered { agent, build, attempt, answer });
-                }
-                Effect::Abort { agent, abort } => {
-                    if let Some(machine) = self.machines.get_mut(&agent) {
-                        machine.abort(abort.attempt);
-                    }
-                }
-                Effect::Ask { publish, .. } if self.dice.chance(self.faults.lose) => {
-                    self.network.push(Input::NotAsked(publish.publication));
-                }
-                Effect::Ask { publish, .. } => {
-                    let missing: Vec<StorePath> = publish
-                        .references
-                        .iter()
-                        .filter(|r| !self.cache.contains(*r) && !publish.elsewhere.contains(r))
-                        .cloned()
-                        .collect();
-                    let verdict = if self.cache.contains(&publish.path) {
-                        PublishVerdict::AlreadyThere
-                    } else if self.dice.chance(self.faults.refuse) {
-                        PublishVerdict::Refused { why: "other bytes".into() }
-                    } else if missing.is_empty() {
-                        self.cache.insert(publish.path.clone());
-                        PublishVerdict::Published
-                    } else {
-                        PublishVerdict::ReferencesMissing { missing }
-                    };
-                    self.send(Input::Published(Done { publication: publish.publication, verdict }));
-                }
-                Effect::Confirm { store_dir, paths } => {
-                    let items = paths.into_iter().map(|path| (path.clone(), self.cache.contains(&path))).collect();
-                    self.network.push(Input::Confirmed { store_dir, items });
-                }
-                Effect::Abdicate(_) | Effect::Discard { .. } | Effect::Replan { .. } => {}
+    }
+
+    /// On a stream: it is kept for the next start, and it may be lost on the way to who reigns now.
+    fn publish(&mut self, input: Input) {
+        self.results.push(input.clone());
+        self.network.push((None, input));
+    }
+
+    /// A scheduler takes what came in: decide, commit, carry out, answer.
+    fn run(&mut self, generation: Generation) {
+        loop {
+            let most = 1 + self.dice.below(BATCH);
+            let wall = self.wall;
+            let Some(reign) = self.reign(generation).filter(|reign| !reign.inbox.is_empty()) else { return };
+            let letters = reign.inbox.drain(..most.min(reign.inbox.len())).collect();
+            let mut batch = reign.decide(letters, wall);
+            self.rounds += 1;
+            if self.is_killed(generation, Moment::Decided) {
+                return self.restart();
+            }
+            self.commit(generation, &mut batch);
+            if self.is_killed(generation, Moment::Committed) {
+                return self.restart();
+            }
+            for effect in std::mem::take(&mut batch.effects) {
+                self.carry_out(generation, effect);
+            }
+            if self.is_killed(generation, Moment::CarriedOut) {
+                return self.restart();
+            }
+            self.answer(generation, batch);
+        }
+    }
+
+    fn is_killed(&self, generation: Generation, moment: Moment) -> bool {
+        self.kill_at == Some((self.rounds, moment)) && self.newest().generation == generation
+    }
+
+    fn commit(&mut self, generation: Generation, batch: &mut Batch) {
+        let is_newest = self.newest().generation == generation;
+        let reign = self.reigns.iter_mut().find(|reign| reign.generation == generation).expect("it has just decided");
+        let idle = !reign.commit(batch);
+        if !idle && is_newest {
+            after_commit(reign, batch, &mut self.ledger);
+        }
+    }
+
+    fn answer(&mut self, generation: Generation, batch: Batch) {
+        for (agent, outcome) in batch.answers {
+            if self.dice.chance(self.faults.lose) {
+                continue;
+            }
+            let Some(machine) = self.machines.get_mut(&agent).filter(|machine| !machine.is_away()) else { continue };
+            for report in machine.obey(generation, &outcome.verdicts, outcome.hello) {
+                self.publish(Input::Report { agent, report: Box::new(report) });
             }
         }
+    }
+
+    fn carry_out(&mut self, generation: Generation, effect: Effect) {
+        match effect {
+            Effect::Offer { agent, offer } => {
+                let (build, attempt) = (offer.build, offer.attempt);
+                let lost = self.dice.chance(self.faults.lose);
+                let answer = match self.machines.get_mut(&agent).filter(|machine| !machine.is_away()) {
+                    Some(_) if lost && self.dice.chance(50) => Answer::Silence,
+                    Some(machine) => Answer::Said(machine.consider(*offer)),
+                    None => Answer::NobodyThere,
+                };
+                let answer = if lost { Answer::Silence } else { answer };
+                self.network.push((Some(generation), Input::Answered { agent, build, attempt, answer }));
+            }
+            Effect::Abort { agent, abort } => {
+                let lost = self.dice.chance(self.faults.lose);
+                if let Some(machine) = self.machines.get_mut(&agent).filter(|machine| !lost && !machine.is_away()) {
+                    machine.abort(abort);
+                }
+            }
+            Effect::Ask { publish, .. } if self.dice.chance(self.faults.lose) => {
+                self.network.push((Some(generation), Input::NotAsked(publish.publication)));
+            }
+            Effect::Ask { publish, .. } => {
+                if let Some(done) = self.pool.publish(*publish, &mut self.dice, self.faults) {
+                    self.publish(Input::Published(done));
+                }
+            }
+            Effect::Confirm { store_dir, paths } => {
+                let items = paths.into_iter().map(|path| (path.clone(), self.pool.cache.contains(&path))).collect();
+                self.network.push((Some(generation), Input::Confirmed { store_dir, items }));
+            }
+            Effect::Replan { build } => self.replan(generation, build),
+            Effect::Abdicate(higher) => {
+                assert!(higher > generation, "{generation} gives up for {higher}");
+                self.reign(generation).into_iter().for_each(|reign| reign.over = true);
+            }
+            Effect::Discard { .. } => {}
+        }
+    }
+
+    /// A scheduler is killed, and another begins on what is recorded.
+    pub fn restart(&mut self) {
+        let Some(dead) = self.reigns.pop() else { return };
+        self.network.retain(|(to, _)| *to != Some(dead.generation));
+        self.begin(dead.book);
+    }
+
+    /// A scheduler begins, and reads its streams whole.
+    fn begin(&mut self, book: Book) {
+        self.generation += 1;
+        let generation = Generation(self.generation);
+        self.reigns.push(Reign::begin(book, generation, self.limits.clone()));
+        self.read_requests(generation);
+        for input in self.results.clone() {
+            self.bring(generation, input);
+        }
+        self.bring(generation, Input::CaughtUp);
+        self.run(generation);
+    }
+
+    /// The newest goes on, on a copy of its database that somebody kept.
+    pub fn restore(&mut self, book: Book) {
+        self.reigns.pop();
+        self.begin(book);
+    }
+
+    fn end_old_reigns(&mut self) {
+        let newest = Generation(self.generation);
+        for reign in &mut self.reigns {
+            reign.over |= reign.generation < newest && self.dice.chance(100 / UNAWARE_TICKS);
+        }
+        self.reigns.retain(|reign| !reign.over);
+        assert_eq!(self.reigns.last().map(|reign| reign.generation), Some(newest), "the newest gave up");
     }
 
     /// Until every build is in an end state, or this is not to be expected any more.
@@ -299,38 +343,28 @@ impl World {
     }
 
     fn is_over(&self) -> bool {
-        self.book.builds.len() == self.graph.planned().len()
-            && self.book.builds.values().all(|build| {
-                let state = self.core.state().build(build.id).map_or(&build.state, |build| &build.state);
-                match state.name().as_str() {
-                    "succeeded" => build.products().all(|path| self.cache.contains(path)),
-                    name => name == "failed" || name == "blocked",
-                }
-            })
+        let reign = self.newest();
+        let is_done = |id: &BuildId| match self.state_of(*id) {
+            Some(BuildState::Succeeded { .. }) => reign.book.builds[id].products().all(|path| self.is_served(path)),
+            Some(BuildState::Failed { .. } | BuildState::Blocked { .. }) => true,
+            _ => false,
+        };
+        let settled = self.machines.values().all(Machine::is_settled);
+        settled && self.has_taken_up_all() && reign.caught_up && reign.book.builds.keys().all(is_done)
     }
 
-    pub fn state_name(&self, build: BuildId) -> &'static str {
-        let state = self.core.state().build(build).map(|build| &build.state);
-        state.or(self.book.builds.get(&build).map(|build| &build.state)).map_or("unknown", |state| state.name().as_str())
+    /// Whether everybody can fetch it, or could before the cache lost it.
+    pub fn is_served(&self, path: &StorePath) -> bool {
+        self.pool.cache.contains(path) || self.rotten.contains(path)
     }
-}
 
-fn submission(graph: &Graph) -> Vec<Input> {
-    let id = SubmissionId::from_uuid(id(1));
-    let submission = Submission {
-        id,
-        client: ClientId::from_uuid(self::id(2)),
-        store_dir: StoreDir::nix(),
-        roots: Vec::new(),
-        priority: 0,
-        tags: BTreeMap::new(),
-        input_builds: true,
-        terms: Default::default(),
-        submitted_at: Timestamp(1),
-        state: SubmissionState::Planning,
-    };
-    let builds = graph.planned();
-    let found = vec![(graph::external(), BTreeSet::from([graph::SERVER.to_owned()]))];
-    let found = Input::Found { store_dir: StoreDir::nix(), found };
-    vec![Input::Enter(submission), found, Input::AddBuilds { submission: id, builds }, Input::GoLive { submission: id }]
+    pub fn state_of(&self, build: BuildId) -> Option<&BuildState> {
+        let reign = self.newest();
+        reign.core.state().build(build).or(reign.book.builds.get(&build)).map(|build| &build.state)
+    }
+
+    /// How often builders were started.
+    pub fn started(&self) -> u64 {
+        self.machines.values().map(|machine| machine.started).sum()
+    }
 }
