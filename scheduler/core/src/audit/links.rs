@@ -13,7 +13,6 @@ use crate::links::Entry;
 use crate::needs::Needs;
 use crate::share::Shares;
 use crate::state::State;
-use crate::unsettled::Unsettled;
 
 type ByItem = BTreeMap<StorePath, BTreeSet<BuildId>>;
 type Users = BTreeMap<StorePath, u32>;
@@ -144,10 +143,12 @@ impl State {
         let mut of_client: BTreeMap<ClientId, u64> = BTreeMap::new();
         let mut of_package: BTreeMap<Package, BTreeSet<BuildId>> = BTreeMap::new();
         let mut members = BTreeMap::new();
-        let (mut deferred, mut unsettled) = (BTreeSet::new(), Unsettled::default());
+        let (mut deferred, mut tried_by) = (BTreeSet::new(), BTreeMap::new());
         for node in self.builds.values() {
             let id = node.build.id;
-            node.build.attempts.iter().for_each(|attempt| unsettled.note(id, attempt));
+            for attempt in &node.build.attempts {
+                tried_by.entry(attempt.agent).or_insert_with(BTreeSet::new).insert(id);
+            }
             *of_client.entry(node.client).or_default() += 1;
             of_package.entry(Package::of(&node.build.recipe)).or_default().insert(id);
             members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(id);
@@ -164,6 +165,6 @@ impl State {
         let some = self.members.iter().filter(|(_, members)| !members.is_empty());
         same("the builds of submissions", &some.map(|(id, members)| (*id, members.clone())).collect(), &members)?;
         same("what is deferred", &self.deferred, &deferred)?;
-        same("what agents have in their hands", &self.unsettled, &unsettled)
+        same("what agents have tried", &self.tried_by, &tried_by)
     }
 }
