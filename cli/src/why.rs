@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn in_words(why: &Why, names: &BTreeMap<AgentId, String>) -> String {
-    let mut text = format!("{}\n", one(&why.build));
+    let mut text = format!("{}\n", one(&why.build, names));
     if why.chain.len() > 1 {
         text.push_str("\nWhat it waits for\n");
         text.push_str(&chain(&why.chain));
@@ -65,7 +65,7 @@ fn in_words(why: &Why, names: &BTreeMap<AgentId, String>) -> String {
         text.push_str(&format!("\n{}\n", heading(others.len(), why.more)));
     }
     for cause in others.iter().take(CAUSES_SHOWN) {
-        text.push_str(&format!("  {}\n{}", one(&cause.build), speaks(cause, names, "    ")));
+        text.push_str(&format!("  {}\n{}", one(&cause.build, names), speaks(cause, names, "    ")));
     }
     text.push_str(&and_more(others.len(), CAUSES_SHOWN));
     for own in why.causes.iter().filter(|cause| cause.build.build == why.build.build) {
@@ -88,16 +88,18 @@ fn heading(causes: usize, more: bool) -> String {
     }
 }
 
-/// A build in a line: its name, its id, how it is, and why.
-fn one(build: &BuildSummary) -> String {
+/// A build in a line: its name, its id, how it is, and why. Agents go by their names.
+fn one(build: &BuildSummary, names: &BTreeMap<AgentId, String>) -> String {
+    let agent = build.agent.and_then(|id| Some((id.to_string(), names.get(&id)?)));
+    let words = agent.map_or_else(|| build.reason.clone(), |(id, name)| build.reason.replace(&id, name));
     let reason = match (build.state, build.reason.is_empty()) {
         (StateName::Succeeded, true) if !build.available => ": it is built, and waits to be published".into(),
         (StateName::Succeeded, false) if !build.available => {
-            format!(": it is built, and waits to be published: {}", printable(&build.reason))
+            format!(": it is built, and waits to be published: {}", printable(&words))
         }
         (StateName::Succeeded, _) => ": it waits for nothing".into(),
         (_, true) => String::new(),
-        (_, false) => format!(": {}", printable(&build.reason)),
+        (_, false) => format!(": {}", printable(&words)),
     };
     format!("{} ({}) {}{reason}", build.drv.name_without_drv(), build.build, build.state.as_str())
 }
@@ -180,7 +182,11 @@ mod tests {
         let (busy, idle) = (AgentId::new(), AgentId::new());
         let verdict = |why_not: &str, agent| AgentVerdict { why_not: why_not.into(), agents: vec![agent] };
         let agents = vec![verdict("", idle), verdict("all of its 4 slots are taken", busy)];
-        let why = Why { causes: vec![RootCause { build: ready.clone(), agents, placement: None }], chain: vec![ready.clone()], ..why(ready) };
+        let why = Why {
+            causes: vec![RootCause { build: ready.clone(), agents, placement: None }],
+            chain: vec![ready.clone()],
+            ..why(ready)
+        };
         let text = in_words(&why, &BTreeMap::from([(busy, "busy".into())]));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("hello (") && lines[0].ends_with(") ready: a slot"), "{text}");
@@ -190,13 +196,14 @@ mod tests {
 
     #[test]
     fn a_leased_build_says_why_its_agent_has_it() {
-        let leased = with(StateName::Leased, "hello", "");
         let (near, far) = (AgentId::new(), AgentId::new());
+        let leased = BuildSummary { agent: Some(near), ..with(StateName::Leased, "hello", &format!("on the agent {near}")) };
         let candidate = |agent, inputs_millis| Candidate { agent, score: Score { inputs_millis, ..Score::default() } };
         let placement = Some(Placement { chosen: candidate(near, 0), others: vec![candidate(far, 2_000)] });
         let causes = vec![RootCause { build: leased.clone(), agents: Vec::new(), placement }];
         let text = in_words(&Why { causes, ..why(leased) }, &BTreeMap::from([(near, "near".into()), (far, "far".into())]));
-        assert!(text.ends_with("  near has it, which costs least: nothing\n  far: inputs 2.0 s\n"), "{text}");
+        let placed = ") leased: on the agent near\n  near has it, which costs least: nothing\n  far: inputs 2.0 s\n";
+        assert!(text.ends_with(placed), "{text}");
     }
 
     #[test]

@@ -138,7 +138,8 @@ pub(super) mod tests {
     #[test]
     fn features_that_are_required_and_amounts_are_told_apart_from_others() {
         let agent = row("a");
-        assert!(table(&[agent.clone()]).to_string().contains("  big,kvm!,mem:64  "), "{}", table(&[agent.clone()]));
+        let list = table(std::slice::from_ref(&agent)).to_string();
+        assert!(list.contains("  big,kvm!,mem:64  "), "{list}");
         let words = in_words(&agent);
         assert!(words.contains("\nfeature     big\nfeature     kvm (it takes only builds that require it)\n"), "{words}");
         assert!(words.contains("\nresource    mem:64\n"), "{words}");

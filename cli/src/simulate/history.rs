@@ -204,7 +204,7 @@ pub(super) mod tests {
         let of = |store_dir: Option<StoreDir>| {
             History::of(vec![guix.clone(), record("n", &[], 1, 0, 1)], Vec::new(), store_dir.as_ref())
         };
-        assert_eq!(of(None).unwrap().records, [guix.clone()]);
+        assert_eq!(of(None).unwrap().records, std::slice::from_ref(&guix));
         assert_eq!(of(Some(StoreDir::nix())).unwrap().records, [record("n", &[], 1, 0, 1)]);
         assert!(History::of(Vec::new(), Vec::new(), None).is_err());
     }

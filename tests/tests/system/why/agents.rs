@@ -226,4 +226,9 @@ async fn a_scheduler_that_has_just_started_says_that_it_hears_agents_first() {
     farm.scheduler.kill();
     farm.run_scheduler().await;
     farm.until_reason(build, "a scheduler that has just started hears first what agents hold").await;
+    farm.until_objection(build, agent.id, "it is drained").await;
+    farm.told(&["agent", "undrain", &agent.id.to_string()]).await;
+    farm.until_why(build, |why| why.causes[0].agents.iter().any(|verdict| verdict.why_not.is_empty())).await;
+    let said = farm.told(&["why", &build.to_string()]).await;
+    assert!(said.contains(&format!("  1 agent (fake-{}): it may get it at once\n", agent.id)), "{said}");
 }
