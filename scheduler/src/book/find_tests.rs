@@ -57,13 +57,3 @@ fn a_time_bounds_the_ids_that_are_looked_through_with_room_for_clocks_and_queues
     assert!(!is_looked_at(at(9), None) && !is_looked_at(None, at(-2)));
     assert!(ids(&asked(at(9), at(-9))).is_empty());
 }
-
-#[test]
-fn what_lies_beyond_what_was_looked_at_is_left_for_the_next_question() {
-    let mut found = Found { ids: vec![id(1), id(5), id(3)], to: Some(id(2)), looked_through: 0 };
-    found = found.in_order();
-    assert_eq!((found.ids, found.to), (vec![id(5), id(3)], Some(id(2))));
-    let mut full = Found { looked_through: LOOKED_THROUGH, ..Found::default() };
-    assert!(!full.look(id(1), true, Some(id(2))));
-    assert_eq!((full.ids, full.to), (Vec::new(), Some(id(2))));
-}

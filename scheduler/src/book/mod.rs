@@ -5,6 +5,7 @@ mod index;
 mod load;
 mod lookup;
 mod retention;
+mod sieve;
 mod snapshot;
 mod tables;
 mod write;
