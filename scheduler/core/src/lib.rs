@@ -41,6 +41,7 @@ pub mod state;
 
 pub mod plan;
 mod below;
+mod policy;
 pub mod step;
 pub mod audit;
 

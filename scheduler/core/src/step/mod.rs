@@ -143,21 +143,26 @@ impl Step<'_> {
         }
     }
 
-    /// An attempt came to nothing by the farm's fault. If it held the lease, the build is tried again: at once where
-    /// nothing was tried, later where something failed.
+    /// An attempt came to nothing by the farm's fault. If it held the lease, the build is tried again later.
     fn void(&mut self, build: &Build, attempt: AttemptId, cause: Cause, message: String) {
+        let event = self.deferral(build, cause.clone());
+        self.end(build, attempt, (cause, message), event);
+    }
+
+    /// An agent did not take what it was offered. Nothing was tried, so that another may get it at once.
+    fn turn_down(&mut self, build: &Build, attempt: AttemptId, message: String) {
+        self.end(build, attempt, (Cause::Refused, message), BuildEvent::Void(self.inputs_of(build)));
+    }
+
+    /// Ends an attempt, and the lease if that was its.
+    fn end(&mut self, build: &Build, attempt: AttemptId, (cause, message): (Cause, String), event: BuildEvent) {
         let Some(known) = build.attempt(attempt) else { return };
         self.attempt_event(build.id, attempt, AttemptEvent::End(cause.clone(), message.clone()));
         let agent = known.agent;
-        self.event(What::AttemptVoid { build: build.id, attempt, agent, cause: cause.clone(), message });
-        if build.state.lease().is_none_or(|lease| lease.attempt != attempt) {
-            return;
+        self.event(What::AttemptVoid { build: build.id, attempt, agent, cause, message });
+        if build.state.lease().is_some_and(|lease| lease.attempt == attempt) {
+            self.build_event(build.id, event);
         }
-        let event = match cause {
-            Cause::Refused => BuildEvent::Void(self.inputs_of(build)),
-            cause => self.deferral(build, cause),
-        };
-        self.build_event(build.id, event);
     }
 
     /// A later try, after a delay that grows with each failure of the farm.

@@ -17,6 +17,7 @@ use crate::durations::Package;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
 use crate::owed::Publication;
+use crate::policy::Policy;
 
 impl Step<'_> {
     pub(super) fn report(&mut self, agent: AgentId, report: Report) {
@@ -207,21 +208,26 @@ impl Step<'_> {
         if !in_force {
             return self.attempt_event(build.id, attempt.id, AttemptEvent::End(failed.cause, failed.message));
         }
-        let of_derivation = failed.cause.blame() == Blame::Derivation;
-        if of_derivation && self.wants_another_opinion(build, attempt) {
-            return self.void(build, attempt.id, failed.cause, failed.message);
+        match Policy::of(&failed.cause) {
+            Policy::Fail if !self.wants_another_opinion(build, attempt) => return self.fail(build, attempt, failed),
+            Policy::FailAtLast if build.failed_downloads + 1 >= self.limits.downloads => {
+                return self.fail(build, attempt, failed);
+            }
+            Policy::DoubtAgent => {
+                self.fault(attempt.agent, format!("the newest of its failures: {}", failed.cause.words()));
+            }
+            Policy::SuspectInputs => self.suspect(build, &failed.cause),
+            Policy::Fail | Policy::FailAtLast | Policy::TryAgain => {}
         }
-        if of_derivation || self.is_last_download(build, &failed.cause) {
-            return self.fail(build, attempt, failed);
-        }
-        if says_something_of_its_agent(&failed.cause) {
-            self.fault(attempt.agent, format!("the newest of its failures: {}", failed.cause.words()));
-        }
-        if let Cause::InputsUnavailable { missing } = &failed.cause {
+        self.void(build, attempt.id, failed.cause, failed.message);
+    }
+
+    /// What an agent misses may be gone: the bucket is asked.
+    fn suspect(&mut self, build: &Build, cause: &Cause) {
+        if let Cause::InputsUnavailable { missing } = cause {
             let (store_dir, paths) = (build.recipe.store_dir.clone(), missing.clone());
             self.effect(Effect::Confirm { store_dir, paths });
         }
-        self.void(build, attempt.id, failed.cause, failed.message);
     }
 
     fn fail(&mut self, build: &Build, attempt: &Attempt, failed: Failed) {
@@ -263,14 +269,4 @@ impl Step<'_> {
             self.fault(other.agent, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
         }
     }
-
-    /// Whether so many downloads failed that the build ends as a failed download.
-    fn is_last_download(&self, build: &Build, cause: &Cause) -> bool {
-        *cause == Cause::DownloadFailed && build.failed_downloads + 1 >= self.limits.downloads
-    }
-}
-
-/// Whether a failure of the farm is likely the machine's own.
-fn says_something_of_its_agent(cause: &Cause) -> bool {
-    matches!(cause, Cause::DiskFull | Cause::DaemonGone | Cause::UploadFailed | Cause::Killed)
 }

@@ -153,14 +153,19 @@ impl Farm {
 
     /// An attempt fails.
     pub fn failed(&mut self, agent: AgentId, offer: &Offer, cause: Cause) -> Vec<What> {
+        self.report_failed(agent, offer, cause).events
+    }
+
+    /// The same, with all that it comes to.
+    pub fn report_failed(&mut self, agent: AgentId, offer: &Offer, cause: Cause) -> Outcome {
         let failed = Failed { cause, message: String::new(), times: Times::default(), log: None, kept: Vec::new() };
         self.report(agent, offer, ReportOutcome::Failed(failed))
     }
 
-    fn report(&mut self, agent: AgentId, offer: &Offer, outcome: ReportOutcome) -> Vec<What> {
+    fn report(&mut self, agent: AgentId, offer: &Offer, outcome: ReportOutcome) -> Outcome {
         let Offer { attempt, build, epoch, .. } = *offer;
         let report = Report { report: ReportId::from_uuid(uuid(9)), attempt, build, epoch, outcome };
-        self.advance(Input::Report { agent, report: Box::new(report) }).events
+        self.advance(Input::Report { agent, report: Box::new(report) })
     }
 
     /// An agent beats, with nothing in its hands.
@@ -169,16 +174,16 @@ impl Farm {
     }
 
     /// The same, in its own way.
-    pub fn beat_with(&mut self, agent: AgentId, change: impl FnOnce(&mut Beat)) {
+    pub fn beat_with(&mut self, agent: AgentId, change: impl FnOnce(&mut Beat)) -> Outcome {
         let mut beat = Beat { generation: Generation(0), load_percent: 0, store_free_bytes: 1 << 40, ..Beat::default() };
         change(&mut beat);
-        self.advance(Input::Beat { agent, beat: Box::new(beat) });
+        self.advance(Input::Beat { agent, beat: Box::new(beat) })
     }
 
     /// Time passes.
-    pub fn later(&mut self, millis: u64) {
+    pub fn later(&mut self, millis: u64) -> Outcome {
         self.now = Now { heard: Heard(self.now.heard.0 + millis), wall: Timestamp(0) };
-        self.advance(Input::Tick);
+        self.advance(Input::Tick)
     }
 
     /// What speaks against an agent, in words; empty where nothing does.
@@ -201,9 +206,14 @@ impl Farm {
 
     /// The offers that are made now.
     pub fn offers(&mut self) -> Vec<Offer> {
+        self.offers_with_agents().into_iter().map(|(_, offer)| offer).collect()
+    }
+
+    /// The same, and to whom.
+    pub fn offers_with_agents(&mut self) -> Vec<(AgentId, Offer)> {
         let effects = self.advance(Input::Dispatch).effects;
         let offers = effects.into_iter().filter_map(|effect| match effect {
-            Effect::Offer { offer, .. } => Some(*offer),
+            Effect::Offer { agent, offer } => Some((agent, *offer)),
             _ => None,
         });
         offers.collect()
