@@ -40,6 +40,8 @@ pub struct Held {
     pub build: BuildId,
     /// When it was offered last, while there is no answer.
     pub unanswered_since: Option<Heard>,
+    /// It was offered more than once, so that the agent may have it although its answer was not heard.
+    pub again: bool,
     /// The agent accepted it, and its last beat did not name it.
     pub missed: bool,
     /// Why it got it, where others could have had it.

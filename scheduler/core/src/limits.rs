@@ -82,6 +82,11 @@ impl Limits {
         self.beat_every_millis + 1_000
     }
 
+    /// An agent that was not heard for so long may be gone: it keeps what it has, and gets nothing more.
+    pub fn suspect_millis(&self) -> u64 {
+        self.lease_millis / 2
+    }
+
     /// The delay after the `nth` failure of the farm in a row, counted from one.
     pub fn retry_delay_millis(&self, nth: u32) -> u64 {
         let doubled = self.retry_first_millis.saturating_mul(1 << nth.saturating_sub(1).min(20));

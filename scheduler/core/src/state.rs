@@ -366,6 +366,7 @@ impl State {
     fn set_unanswered(&mut self, agent: AgentId, attempt: AttemptId, since: Option<Heard>) {
         let held = self.agents.get_mut(&agent).and_then(|agent| agent.leases.get_mut(&attempt));
         if let Some(held) = held {
+            held.again |= held.unanswered_since.is_some() && since.is_some();
             held.unanswered_since = since;
         }
     }
@@ -377,7 +378,10 @@ impl State {
         let of_agent = leased.filter(|(_, lease)| lease.agent == agent);
         of_agent
             .map(|(build, lease)| {
-                (lease.attempt, Held { build, unanswered_since: Some(Heard::default()), missed: false, placement: None })
+                (
+                    lease.attempt,
+                    Held { build, unanswered_since: Some(Heard::default()), again: false, missed: false, placement: None },
+                )
             })
             .collect()
     }

@@ -128,13 +128,21 @@ impl<'a> Step<'a> {
             Answer::Said(OfferAnswer::Refused(Refusal::Full)) => "it has no room".into(),
             Answer::Said(OfferAnswer::Refused(Refusal::Draining)) => "it is about to stop".into(),
             Answer::Said(OfferAnswer::Refused(Refusal::NotReady(why))) => why,
+            // It may have it from before, and has lost its connection: it keeps it until its lease is over.
+            Answer::NobodyThere if self.may_hold(agent, attempt) => return self.change(Change::AgentAway { agent }),
             Answer::NobodyThere => "nobody answers on its subject".into(),
         };
         self.change(Change::AgentAway { agent });
         let Some(build) = self.state.build(build) else { return };
         if build.attempt(attempt).is_some_and(|known| known.state == AttemptState::Running) {
-            self.void(build, attempt, Cause::Refused, why);
+            self.turn_down(build, attempt, why);
         }
+    }
+
+    /// Whether an agent may have taken an offer, by what was heard of it.
+    fn may_hold(&self, agent: AgentId, attempt: AttemptId) -> bool {
+        let held = self.state.agents.get(&agent).and_then(|agent| agent.leases.get(&attempt));
+        held.is_some_and(|held| held.unanswered_since.is_none() || held.again)
     }
 
     /// Agents are to take no more builds, or build again.

@@ -157,7 +157,7 @@ impl State {
 
     /// What speaks against an agent getting anything.
     fn objection_to_any(&self, id: AgentId, agent: &Agent, now: Heard, limits: &Limits) -> Option<Objection> {
-        if !agent.alive {
+        if !agent.alive || now.millis_since(agent.heard) > limits.suspect_millis() {
             return Some(Objection::Away);
         }
         if let Some(why) = &agent.not_ready {

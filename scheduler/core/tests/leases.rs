@@ -1,0 +1,137 @@
+//! Who keeps a lease, and who loses it: agents that do not answer, lose their connection, come back, or do not.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
+
+#[allow(dead_code)]
+mod farm;
+
+use drover_messages::agent::{Held, Order, Phase};
+use drover_messages::offer::{Offer, OfferAnswer};
+use drover_messages::{AgentId, Generation};
+use drover_scheduler_core::input::Answer;
+use drover_scheduler_core::{Effect, Input, Limits, Outcome};
+use farm::{Farm, build, planned};
+
+const LEASE_MILLIS: u64 = 60_000;
+
+fn farm() -> Farm {
+    Farm::with(Limits { offers_beyond_slots: 0, lease_millis: LEASE_MILLIS, ..Limits::default() })
+}
+
+/// One agent, to which one build was offered.
+fn offered() -> (Farm, AgentId, Offer) {
+    let mut farm = farm();
+    let agent = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "top", &[], true)]);
+    let offer = farm.offers().remove(0);
+    (farm, agent, offer)
+}
+
+fn answer(farm: &mut Farm, agent: AgentId, offer: &Offer, answer: Answer) {
+    farm.advance(Input::Answered { agent, build: offer.build, attempt: offer.attempt, answer });
+}
+
+fn holding(farm: &mut Farm, agent: AgentId, offer: &Offer, generation: u64) -> Outcome {
+    let held =
+        Held { attempt: offer.attempt, build: offer.build, drv: offer.drv.clone(), epoch: offer.epoch, phase: Phase::Building };
+    farm.beat_with(agent, |beat| (beat.held, beat.generation) = (vec![held], Generation(generation)))
+}
+
+fn tick(farm: &mut Farm, millis: u64) -> Vec<AgentId> {
+    let offers = farm.later(millis).effects.into_iter();
+    offers.filter_map(|effect| if let Effect::Offer { agent, .. } = effect { Some(agent) } else { None }).collect()
+}
+
+#[test]
+fn an_offer_to_nobody_is_void_at_once_and_goes_to_another() {
+    let (mut farm, agent, offer) = offered();
+    answer(&mut farm, agent, &offer, Answer::NobodyThere);
+    assert_eq!(farm.state(build(1, "top")), "ready");
+    assert_eq!(farm.objection(build(1, "top"), agent), "it was not heard lately");
+    farm.agent(2, 1);
+    assert_eq!(farm.offered(), ["top"]);
+}
+
+#[test]
+fn an_offer_that_is_not_answered_is_made_again_to_the_same_agent() {
+    let (mut farm, agent, offer) = offered();
+    farm.agent(2, 1);
+    answer(&mut farm, agent, &offer, Answer::Silence);
+    assert_eq!(tick(&mut farm, 1_000), []);
+    assert_eq!(tick(&mut farm, 4_000), [agent]);
+    answer(&mut farm, agent, &offer, Answer::Said(OfferAnswer::Accepted));
+    assert_eq!(tick(&mut farm, 10_000), []);
+}
+
+#[test]
+fn an_agent_that_may_have_taken_it_and_lost_its_connection_keeps_it() {
+    let (mut farm, agent, offer) = offered();
+    farm.agent(2, 1);
+    answer(&mut farm, agent, &offer, Answer::Silence);
+    assert_eq!(tick(&mut farm, 5_000), [agent]);
+    answer(&mut farm, agent, &offer, Answer::NobodyThere);
+    assert_eq!(farm.state(build(1, "top")), "leased", "its answer may have been lost, and not the offer");
+    assert_eq!(tick(&mut farm, 10_000), [], "nobody offers to who is not there");
+    holding(&mut farm, agent, &offer, 1);
+    assert_eq!(tick(&mut farm, 0), [agent], "it is there again");
+}
+
+#[test]
+fn an_agent_that_was_not_heard_for_half_a_lease_gets_nothing_more_and_keeps_what_it_has() {
+    let mut farm = farm();
+    let agent = farm.agent(1, 2);
+    farm.submit(1, vec![planned(1, "top", &[], true)]);
+    let offer = farm.offers().remove(0);
+    answer(&mut farm, agent, &offer, Answer::Said(OfferAnswer::Accepted));
+    farm.later(LEASE_MILLIS / 2 + 1);
+    farm.submit(2, vec![planned(2, "next", &[], true)]);
+    assert_eq!(farm.offered(), [""; 0]);
+    assert_eq!(farm.objection(build(2, "next"), agent), "it was not heard lately");
+    assert_eq!(farm.state(build(1, "top")), "leased");
+    holding(&mut farm, agent, &offer, 1);
+    assert_eq!(farm.offered(), ["next"]);
+    farm.later(LEASE_MILLIS / 2 + 1);
+    assert_eq!(farm.state(build(1, "top")), "leased", "the beat renewed it");
+}
+
+#[test]
+fn a_lease_ends_with_the_agent_and_goes_to_another_and_who_comes_back_goes_on_beside_it() {
+    let (mut farm, agent, offer) = offered();
+    answer(&mut farm, agent, &offer, Answer::Said(OfferAnswer::Accepted));
+    farm.later(LEASE_MILLIS + 1);
+    assert_eq!(farm.state(build(1, "top")), "deferred");
+    let other = farm.agent(2, 1);
+    farm.later(2_000);
+    assert_eq!(farm.offers_with_agents().into_iter().map(|(agent, _)| agent).collect::<Vec<_>>(), [other]);
+    farm.agent(1, 1);
+    assert_eq!(holding(&mut farm, agent, &offer, 1).verdicts, [], "the first of the two wins");
+    farm.built(agent, &offer, 10);
+    assert_eq!(farm.state(build(1, "top")), "succeeded");
+}
+
+#[test]
+fn an_agent_that_comes_back_in_time_to_a_build_that_nobody_has_gets_its_lease_back() {
+    let (mut farm, agent, offer) = offered();
+    answer(&mut farm, agent, &offer, Answer::Said(OfferAnswer::Accepted));
+    farm.later(LEASE_MILLIS + 1);
+    farm.agent(1, 1);
+    holding(&mut farm, agent, &offer, 1);
+    assert_eq!(farm.state(build(1, "top")), "leased");
+}
+
+#[test]
+fn what_the_scheduler_does_not_know_is_aborted_once_it_has_read_all_that_was_queued() {
+    let (mut farm, agent, offer) = offered();
+    let unknown = Offer { build: build(9, "other"), ..offer };
+    assert_eq!(holding(&mut farm, agent, &unknown, 1).verdicts, []);
+    farm.advance(Input::CaughtUp);
+    let verdicts = holding(&mut farm, agent, &unknown, 1).verdicts;
+    assert_eq!(verdicts.into_iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::Abort]);
+}
+
+#[test]
+fn a_scheduler_of_which_an_agent_knows_a_newer_one_gives_up() {
+    let (mut farm, agent, offer) = offered();
+    assert_eq!(holding(&mut farm, agent, &offer, 1).effects, []);
+    assert_eq!(holding(&mut farm, agent, &offer, 2).effects, [Effect::Abdicate(Generation(2))]);
+}
