@@ -158,8 +158,9 @@ impl<'a> Step<'a> {
         let due = |deadline: &Option<Heard>| deadline.is_some_and(|deadline| deadline <= self.now.heard);
         let late: Vec<AgentId> = self.state.drained.iter().filter(|(_, deadline)| due(deadline)).map(|(id, _)| *id).collect();
         for id in late {
-            let leases = self.state.agents.get(&id).into_iter().flat_map(|agent| &agent.leases);
-            for (attempt, held) in leases {
+            // One that is lost at the same time loses its leases by that.
+            let agent = self.state.agents.get(&id).filter(|agent| !self.is_silent(agent.heard));
+            for (attempt, held) in agent.into_iter().flat_map(|agent| &agent.leases) {
                 let Some(build) = self.state.build(held.build) else { continue };
                 self.void(build, *attempt, Cause::Aborted, "its agent is drained, and the time for that is over".into());
                 self.stop(id, *attempt);

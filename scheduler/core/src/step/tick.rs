@@ -7,6 +7,7 @@ use crate::build::BuildEvent;
 use crate::change::Change;
 use crate::limits::{AGE_BONUS_MAX, AGE_STEP_MILLIS};
 use crate::outcome::Effect;
+use crate::time::Heard;
 
 impl Step<'_> {
     pub(super) fn tick(&mut self) {
@@ -38,11 +39,15 @@ impl Step<'_> {
     fn lose_silent_agents(&mut self) {
         let known = self.state.agents.iter().map(|(id, agent)| (*id, agent.heard));
         let unheard = self.state.unheard.iter().map(|(id, since)| (*id, *since));
-        let silent = |heard: &crate::Heard| self.now.heard.millis_since(*heard) > self.limits.lease_millis;
-        let lost: Vec<AgentId> = known.chain(unheard).filter(|(_, heard)| silent(heard)).map(|(id, _)| id).collect();
+        let lost: Vec<AgentId> = known.chain(unheard).filter(|(_, heard)| self.is_silent(*heard)).map(|(id, _)| id).collect();
         for id in lost {
             self.lose_agent(id);
         }
+    }
+
+    /// Whether an agent that was heard last then has lost its leases.
+    pub(super) fn is_silent(&self, heard: Heard) -> bool {
+        self.now.heard.millis_since(heard) > self.limits.lease_millis
     }
 
     fn offer_again(&mut self) {
