@@ -5,8 +5,9 @@
 #[allow(dead_code)]
 mod world;
 
+use drover_messages::Timestamp;
 use drover_messages::request::Mode;
-use world::{Dice, Faults, Graph, Machine, Moment, World, build_of};
+use world::{Dice, Faults, Graph, Machine, Moment, TICK_MILLIS, World, build_of};
 
 /// Seeds for each kind of trouble, unless `DROVER_SIM_SEEDS` says how many (`make sim SEEDS=n`). `DROVER_SIM_SEED` is one
 /// seed alone.
@@ -130,6 +131,37 @@ fn what_failed_on_one_machine_is_tried_on_another_first() {
     verify(&world);
     let tries = world.newest().book.builds.values().map(|build| build.attempts.len()).max();
     assert_eq!(tries, Some(2), "a build went back to the machine on which it had failed");
+}
+
+#[test]
+fn time_that_nobody_could_hear_costs_no_lease() {
+    let mut world = quiet(9, Graph::layers(&mut Dice(10), 6, 5, 0), 3);
+    for _ in 0..8 {
+        world.tick();
+    }
+    let longer_than_a_lease = 3 * world.newest().core.limits().lease_millis / TICK_MILLIS;
+    world.cut_off(longer_than_a_lease);
+    world.run_to_the_end(PEACE);
+    verify(&world);
+    assert_eq!(world.started(), 30 + 8, "something was built twice");
+}
+
+#[test]
+fn the_clock_on_the_wall_decides_nothing() {
+    let outcome = |jumps: bool| {
+        let faults = Faults { lose: 10, repeat: 10, crash: 5, farm_failure: 10, ..Faults::default() };
+        let mut world = World::new(11, Graph::layers(&mut Dice(12), 5, 4, 5), faults, 3);
+        world.submit(1);
+        for tick in 0..TROUBLE as u64 {
+            if jumps {
+                world.set_wall(Timestamp(tick * 7_919_000_003 % 5_000_000_000_000));
+            }
+            world.tick();
+        }
+        let builds = world.newest().book.builds.values();
+        builds.map(|build| (build.id, build.state.clone(), build.attempts.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(outcome(true), outcome(false));
 }
 
 #[test]

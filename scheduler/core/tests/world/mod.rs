@@ -332,6 +332,16 @@ impl World {
         assert_eq!(self.reigns.last().map(|reign| reign.generation), Some(newest), "the newest gave up");
     }
 
+    /// Nobody hears anybody for so many ticks.
+    pub fn cut_off(&mut self, ticks: u64) {
+        self.cut_off = ticks;
+    }
+
+    /// Somebody sets the clock on the wall.
+    pub fn set_wall(&mut self, wall: Timestamp) {
+        self.wall = wall;
+    }
+
     /// Until every build is in an end state, or this is not to be expected any more.
     pub fn run_to_the_end(&mut self, most_ticks: usize) {
         for _ in 0..most_ticks {
