@@ -3,7 +3,7 @@
 use drover_messages::agent::{self, Beat, Hello, Phase};
 use drover_messages::placement::Placement;
 use drover_messages::{AttemptId, BuildId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::breaker::Breaker;
 use crate::build::Build;
@@ -27,6 +27,8 @@ pub struct Agent {
     pub leases: BTreeMap<AttemptId, Held>,
     /// Attempts that it was told to stop, and has not let go of; since when. They take slots as well.
     pub stopping: BTreeMap<AttemptId, Heard>,
+    /// Attempts of which only it can bring the outputs, and which its last beat did not name.
+    pub unlisted: BTreeSet<AttemptId>,
     /// Whether it is trusted.
     pub breaker: Breaker,
     /// How fast it builds.

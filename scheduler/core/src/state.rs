@@ -11,7 +11,7 @@ use drover_store::StorePath;
 
 use crate::Illegal;
 use crate::agent::{Agent, Held};
-use crate::attempt::{Attempt, AttemptEvent};
+use crate::attempt::{Attempt, AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::durations::{Durations, Package, Took};
@@ -209,16 +209,20 @@ impl State {
                 (hello.beat.holds, hello.beat.gained) = (None, Vec::new());
                 self.unheard.remove(agent);
                 let changed = self.reach.hear(*agent, &hello.store, &hello.servers);
-                let (stopping, heard) = (BTreeMap::new(), *heard);
-                let known = Agent { hello, heard, alive: true, not_ready, leases, stopping, breaker, pace };
+                let (stopping, unlisted, heard) = (BTreeMap::new(), BTreeSet::new(), *heard);
+                let known = Agent { hello, heard, alive: true, not_ready, leases, stopping, unlisted, breaker, pace };
                 self.agents.insert(*agent, known);
                 return self.items_changed(changed);
             }
             Change::AgentBeat { agent, beat, heard } => {
+                let listed = |attempt: &Attempt| beat.held.iter().any(|held| held.attempt == attempt.id);
+                let unlisted = self.kept_by(*agent).filter(|(_, attempt)| !listed(attempt)).map(|(_, attempt)| attempt.id);
+                let unlisted = unlisted.collect();
                 if let Some(known) = self.agents.get_mut(agent) {
                     (known.heard, known.alive, known.not_ready) = (*heard, true, beat.not_ready.clone());
                     known.hello.beat.memory_free_mib = beat.memory_free_mib;
                     known.holds(beat, *heard);
+                    known.unlisted = unlisted;
                     let store = known.hello.store.clone();
                     self.hear_of_store(&store, beat);
                 }
@@ -389,6 +393,13 @@ impl State {
     /// The builds in memory that an agent has tried.
     pub(crate) fn tried_by(&self, agent: AgentId) -> impl Iterator<Item = &Build> {
         self.tried_by.get(&agent).into_iter().flatten().filter_map(|id| self.build(*id))
+    }
+
+    /// Attempts of which only this agent can bring the outputs.
+    pub(crate) fn kept_by(&self, agent: AgentId) -> impl Iterator<Item = (&Build, &Attempt)> {
+        let attempts = self.tried_by(agent).flat_map(|build| build.attempts.iter().map(move |attempt| (build, attempt)));
+        let kept = |attempt: &Attempt| matches!(attempt.state, AttemptState::Built | AttemptState::Unloaded);
+        attempts.filter(move |(_, attempt)| attempt.agent == agent && kept(attempt))
     }
 
     pub(crate) fn forget_tried(&mut self, agent: AgentId, build: BuildId) {

@@ -36,11 +36,12 @@ impl<'a> Step<'a> {
             self.out.hello = true;
             return;
         };
-        let gone = |(_, attempt): &(&Build, &Attempt)| {
-            attempt.state == AttemptState::Unloaded && !beat.held.iter().any(|held| held.attempt == attempt.id)
-        };
-        for (build, attempt) in self.kept_by(id).into_iter().filter(gone) {
-            self.lose_outputs(build, attempt, "its uploads are gone, and the agent has nothing of it any more");
+        // A report that was late may be of what the agent had before it lost everything.
+        let listed = |attempt: &Attempt| beat.held.iter().any(|held| held.attempt == attempt.id);
+        for (build, attempt) in self.kept_by(id) {
+            if agent.unlisted.contains(&attempt.id) && !listed(attempt) {
+                self.lose_outputs(build, attempt, "the agent has nothing of it any more");
+            }
         }
         self.heard(id, beat, &agent.hello.store);
     }
@@ -189,10 +190,7 @@ impl<'a> Step<'a> {
 
     /// Attempts whose outputs only this agent can bring.
     fn kept_by(&self, id: AgentId) -> Vec<(&'a Build, &'a Attempt)> {
-        let state = self.state;
-        let attempts = state.tried_by(id).flat_map(|build| build.attempts.iter().map(move |attempt| (build, attempt)));
-        let kept = |attempt: &Attempt| matches!(attempt.state, AttemptState::Built | AttemptState::Unloaded);
-        attempts.filter(|(_, attempt)| attempt.agent == id && kept(attempt)).collect()
+        self.state.kept_by(id).collect()
     }
 
     pub(super) fn lose_outputs(&mut self, build: &Build, attempt: &Attempt, why: &str) {
