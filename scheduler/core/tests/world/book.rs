@@ -76,6 +76,11 @@ impl Book {
         self.submissions.get(&id).is_some_and(|submission| submission.state != SubmissionState::Planning)
     }
 
+    /// Whether its user does not want it any more, or did not when it came: then it was never made.
+    pub fn is_cancelled(&self, id: SubmissionId) -> bool {
+        self.submissions.get(&id).is_some_and(|submission| matches!(submission.state, SubmissionState::Cancelled { .. }))
+    }
+
     /// What an input speaks of that is finished, and so not in memory.
     pub fn recall_for(&self, input: &Input, state: &State) -> Input {
         let mut submissions: BTreeSet<SubmissionId> = BTreeSet::new();

@@ -119,7 +119,8 @@ fn blame(reign: &Reign) -> Result<(), String> {
 
 /// Once what was queued has been read: what an older copy of the database does not know stands in the stream.
 fn accepted(reign: &Reign, ledger: &Ledger) -> Result<(), String> {
-    for (submission, roots) in ledger.accepted.iter().filter(|_| reign.caught_up) {
+    let wanted = |(submission, _): &(&SubmissionId, _)| reign.caught_up && !reign.book.is_cancelled(**submission);
+    for (submission, roots) in ledger.accepted.iter().filter(wanted) {
         let lost = roots.iter().find(|root| !reign.book.builds.contains_key(root));
         if !reign.book.has_planned(*submission) || lost.is_some() {
             return Err(format!("{submission} was taken up, and is not known; of its builds {lost:?}"));
