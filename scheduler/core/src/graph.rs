@@ -16,6 +16,7 @@ use crate::links::{self, BuildNo, Edge, Entry, ItemNo, Node};
 use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
 use crate::state::{State, Turn};
+use crate::submission::SubmissionState;
 use crate::weight::Weight;
 
 /// Something that may mean something else now.
@@ -237,7 +238,8 @@ impl State {
     /// Takes a submission out of memory, if none of its builds is there.
     pub(crate) fn forget_submission(&mut self, id: SubmissionId) {
         let has_builds = self.members.get(&id).is_some_and(|members| !members.is_empty());
-        if !has_builds && self.is_live(id) {
+        let is_planned = self.submission(id).is_none_or(|submission| submission.state != SubmissionState::Planning);
+        if !has_builds && is_planned {
             self.members.remove(&id);
             self.submissions.remove(&id);
         }

@@ -7,6 +7,7 @@ mod farm;
 
 use drover_messages::WishId;
 use drover_messages::event::What;
+use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
 use drover_scheduler_core::input::Wanted;
 use drover_scheduler_core::{Input, Outcome, SubmissionState};
@@ -79,6 +80,19 @@ fn a_cancel_that_overtakes_its_submission_is_remembered() {
     farm.submit(1, vec![planned(1, "top", &[], true)]);
     assert_eq!(farm.state(build(1, "top")), "forgotten", "it was never made");
     assert!(matches!(farm.core.state().submission(submission(1)).unwrap().state, SubmissionState::Cancelled { .. }));
+}
+
+#[test]
+fn a_submission_that_cannot_be_taken_up_leaves_nothing_behind() {
+    let mut farm = Farm::new();
+    let rejected = farm.enter(1, Terms::default(), vec![planned(1, "base", &[], false), planned(1, "top", &["base"], true)]);
+    assert_eq!(farm.core.state().builds_of_client(client(1)), 2);
+    farm.advance(Input::Reject { submission: rejected, why: "its packs are gone".into() });
+    let builds = ["base", "top"].map(|name| build(1, name));
+    assert_eq!(builds.map(|build| farm.state(build)), ["cancelled", "cancelled"]);
+    farm.core.state_mut().forget_finished([submission(1)], builds, []);
+    assert_eq!(farm.core.state().builds_of_client(client(1)), 0);
+    assert_eq!(farm.core.state().submission(submission(1)), None);
 }
 
 #[test]

@@ -129,8 +129,16 @@ impl Step<'_> {
         self.event(What::SubmissionAccepted { submission: id, client, builds });
     }
 
+    /// What was entered of it before goes.
     pub(super) fn reject(&mut self, submission: Submission, why: String) {
         let (id, client) = (submission.id, submission.client);
+        for build in self.state.builds_of(id).filter(|build| !build.state.is_over()) {
+            self.build_event(build.id, BuildEvent::Cancel);
+            self.event(What::BuildCancelled { build: build.id });
+        }
+        for publication in self.state.owed().filter(|publication| publication.submission() == Some(id)) {
+            self.change(Change::OwedDone(publication.id));
+        }
         let state = SubmissionState::Rejected { why: why.clone() };
         self.change(Change::Submission(Box::new(Submission { state, ..submission })));
         self.event(What::SubmissionRejected { submission: id, client, why });

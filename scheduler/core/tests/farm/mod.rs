@@ -87,6 +87,12 @@ impl Farm {
 
     /// On terms.
     pub fn submit_on(&mut self, n: u128, terms: Terms, builds: Vec<Planned>) {
+        let id = self.enter(n, terms, builds).id;
+        self.advance(Input::GoLive { submission: id });
+    }
+
+    /// As far as it does nothing yet.
+    pub fn enter(&mut self, n: u128, terms: Terms, builds: Vec<Planned>) -> Submission {
         let submission = Submission {
             id: submission(n),
             client: client(n),
@@ -100,9 +106,9 @@ impl Farm {
             state: SubmissionState::Planning,
         };
         let id = submission.id;
-        self.advance(Input::Enter(submission));
+        self.advance(Input::Enter(submission.clone()));
         self.advance(Input::AddBuilds { submission: id, builds });
-        self.advance(Input::GoLive { submission: id });
+        submission
     }
 
     pub fn wish(&mut self, by: u128, change: Wished, submissions: &[u128], builds: &[BuildId]) -> What {
