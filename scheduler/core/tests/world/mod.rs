@@ -3,20 +3,22 @@
 
 mod agent;
 mod book;
+mod breakage;
 mod checks;
 mod dice;
+mod effects;
 mod faults;
 mod graph;
 mod pool;
 mod reasons;
 mod reign;
 mod requests;
+mod succession;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, BuildId, Generation, Timestamp};
-use drover_scheduler_core::input::Answer;
-use drover_scheduler_core::{BuildState, Effect, Input, Limits};
+use drover_scheduler_core::{BuildState, Input, Limits};
 use drover_store::StorePath;
 use uuid::Uuid;
 
@@ -34,8 +36,6 @@ use requests::Request;
 pub const TICK_MILLIS: u64 = 500;
 /// Messages that a scheduler takes at once, at most.
 const BATCH: usize = 6;
-/// So long a scheduler that is superseded may not know it, in ticks: then it sees the other's mark in the bucket.
-const UNAWARE_TICKS: u64 = 10;
 
 /// Where in its round a scheduler is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,93 +243,6 @@ impl World {
         if !idle && is_newest {
             after_commit(reign, batch, &mut self.ledger);
         }
-    }
-
-    fn answer(&mut self, generation: Generation, batch: Batch) {
-        for (agent, outcome) in batch.answers {
-            if self.dice.chance(self.faults.lose) {
-                continue;
-            }
-            let Some(machine) = self.machines.get_mut(&agent).filter(|machine| !machine.is_away()) else { continue };
-            for report in machine.obey(generation, &outcome.verdicts, outcome.hello) {
-                self.publish(Input::Report { agent, report: Box::new(report) });
-            }
-        }
-    }
-
-    fn carry_out(&mut self, generation: Generation, effect: Effect) {
-        match effect {
-            Effect::Offer { agent, offer } => {
-                let (build, attempt) = (offer.build, offer.attempt);
-                let lost = self.dice.chance(self.faults.lose);
-                let answer = match self.machines.get_mut(&agent).filter(|machine| !machine.is_away()) {
-                    Some(_) if lost && self.dice.chance(50) => Answer::Silence,
-                    Some(machine) => Answer::Said(machine.consider(*offer)),
-                    None => Answer::NobodyThere,
-                };
-                let answer = if lost { Answer::Silence } else { answer };
-                self.network.push((Some(generation), Input::Answered { agent, build, attempt, answer }));
-            }
-            Effect::Abort { agent, abort } => {
-                let lost = self.dice.chance(self.faults.lose);
-                if let Some(machine) = self.machines.get_mut(&agent).filter(|machine| !lost && !machine.is_away()) {
-                    machine.abort(abort);
-                }
-            }
-            Effect::Ask { publish, .. } if self.dice.chance(self.faults.lose) => {
-                self.network.push((Some(generation), Input::NotAsked(publish.publication)));
-            }
-            Effect::Ask { publish, .. } => {
-                if let Some(done) = self.pool.publish(*publish, &mut self.dice, self.faults) {
-                    self.publish(Input::Published(done));
-                }
-            }
-            Effect::Confirm { store_dir, paths } => {
-                let items = paths.into_iter().map(|path| (path.clone(), self.pool.cache.contains(&path))).collect();
-                self.network.push((Some(generation), Input::Confirmed { store_dir, items }));
-            }
-            Effect::Replan { build } => self.replan(generation, build),
-            Effect::Abdicate(higher) => {
-                assert!(higher > generation, "{generation} gives up for {higher}");
-                self.reign(generation).into_iter().for_each(|reign| reign.over = true);
-            }
-            Effect::Discard { .. } => {}
-        }
-    }
-
-    /// A scheduler is killed, and another begins on what is recorded.
-    pub fn restart(&mut self) {
-        let Some(dead) = self.reigns.pop() else { return };
-        self.network.retain(|(to, _)| *to != Some(dead.generation));
-        self.begin(dead.book);
-    }
-
-    /// A scheduler begins, and reads its streams whole.
-    fn begin(&mut self, book: Book) {
-        self.generation += 1;
-        let generation = Generation(self.generation);
-        self.reigns.push(Reign::begin(book, generation, self.limits.clone()));
-        self.read_requests(generation);
-        for input in self.results.clone() {
-            self.bring(generation, input);
-        }
-        self.bring(generation, Input::CaughtUp);
-        self.run(generation);
-    }
-
-    /// The newest goes on, on a copy of its database that somebody kept.
-    pub fn restore(&mut self, book: Book) {
-        self.reigns.pop();
-        self.begin(book);
-    }
-
-    fn end_old_reigns(&mut self) {
-        let newest = Generation(self.generation);
-        for reign in &mut self.reigns {
-            reign.over |= reign.generation < newest && self.dice.chance(100 / UNAWARE_TICKS);
-        }
-        self.reigns.retain(|reign| !reign.over);
-        assert_eq!(self.reigns.last().map(|reign| reign.generation), Some(newest), "the newest gave up");
     }
 
     /// Nobody hears anybody for so many ticks.
