@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::Cause;
 use drover_messages::agent::Hello;
-use drover_messages::query::StateName;
+use drover_messages::query::{StateName, Why};
 use drover_store::StoreDir;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
@@ -231,4 +231,25 @@ async fn a_scheduler_that_has_just_started_says_that_it_hears_agents_first() {
     farm.until_why(build, |why| why.causes[0].agents.iter().any(|verdict| verdict.why_not.is_empty())).await;
     let said = farm.told(&["why", &build.to_string()]).await;
     assert!(said.contains(&format!("  1 agent (fake-{}): it may get it at once\n", agent.id)), "{said}");
+}
+
+#[tokio::test]
+async fn a_leased_build_says_why_its_agent_has_it_and_no_other() {
+    let Some(mut farm) = farm().await else { return };
+    let two_slots = |hello: &mut Hello| hello.max_parallel_builds = 2;
+    let agents = [FakeAgent::join_as(&mut farm, two_slots).await, FakeAgent::join_as(&mut farm, two_slots).await];
+    let placed = |why: &Why| why.causes.first().and_then(|cause| cause.placement.clone());
+    let mut chosen = Vec::new();
+    for name in ["first", "second"] {
+        let build = submit(&farm, &Recipe::new(name, &[])).await;
+        let why = farm.until_why(build, |why| placed(why).is_some()).await;
+        chosen.push((build, placed(&why).unwrap().chosen.agent));
+    }
+    let [(_, busier), (second, idler)] = chosen.try_into().unwrap();
+    assert_eq!(agents.iter().filter(|agent| [busier, idler].contains(&agent.id)).count(), 2, "each has one");
+    let said = farm.told(&["why", &second.to_string()]).await;
+    assert!(
+        said.contains(&format!("  fake-{idler} has it, which costs least: nothing\n  fake-{busier}: spread 0.5 s\n")),
+        "{said}"
+    );
 }
