@@ -40,6 +40,8 @@ pub struct Agent {
 pub struct Held {
     /// The build it tries.
     pub build: BuildId,
+    /// When it was offered first, in this process.
+    pub since: Option<Heard>,
     /// When it was offered last, while there is no answer.
     pub unanswered_since: Option<Heard>,
     /// It was offered more than once, so that the agent may have it although its answer was not heard.

@@ -22,6 +22,7 @@ pub mod packs;
 pub mod agent;
 pub mod place;
 pub mod pace;
+mod slots;
 mod score;
 pub mod breaker;
 

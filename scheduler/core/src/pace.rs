@@ -29,10 +29,15 @@ impl Pace {
         self.0 = (self.0 * (LEARNED_PART - 1) + told) / LEARNED_PART;
     }
 
-    /// What it takes longer for a build that is expected to take so long, in milliseconds.
-    pub(crate) fn beyond(self, expected_millis: u64) -> i64 {
+    /// What it takes for a build that is expected to take so long, in milliseconds.
+    pub(crate) fn takes(self, expected_millis: u64) -> u64 {
         let takes = u128::from(expected_millis) * u128::from(self.0) / u128::from(USUAL);
-        i64::try_from(takes).unwrap_or(i64::MAX).saturating_sub_unsigned(expected_millis)
+        u64::try_from(takes).unwrap_or(u64::MAX)
+    }
+
+    /// What that is longer than expected.
+    pub(crate) fn beyond(self, expected_millis: u64) -> i64 {
+        i64::try_from(self.takes(expected_millis)).unwrap_or(i64::MAX).saturating_sub_unsigned(expected_millis)
     }
 }
 

@@ -62,6 +62,11 @@ pub enum Objection {
     Quarantined(String),
     /// It has not let go of what it was told to stop.
     Stuck,
+    /// One that is faster would be done earlier, though it is not free yet.
+    Slower {
+        /// The faster one is free in about so many seconds.
+        free_in_secs: u64,
+    },
     /// All its slots are taken, and the places beyond them.
     Full {
         /// Slots.
@@ -105,6 +110,9 @@ impl fmt::Display for Objection {
             Drained => f.write_str("it is drained"),
             Quarantined(why) => write!(f, "it is in quarantine: {why}"),
             Stuck => f.write_str("it has not let go of what it was told to stop"),
+            Slower { free_in_secs } => {
+                write!(f, "a faster agent is free in about {free_in_secs} s, and would be done earlier")
+            }
             Full { slots } => write!(f, "all of its {slots} slots are taken"),
             Taken { name, takes, free } => write!(f, "the build takes {takes} of {name}, and {free} are free"),
         }

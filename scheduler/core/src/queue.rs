@@ -92,6 +92,10 @@ impl Queue {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.anywhere.is_empty() && self.in_store.is_empty()
+    }
+
     /// The builds that `agent` may get, first come first.
     pub(crate) fn for_agent<'a>(&'a self, agent: &Agent) -> Offered<'a> {
         let own = self.in_store.get(&agent.hello.store);

@@ -10,6 +10,7 @@ use crate::agent::Agent;
 use crate::links::Node;
 use crate::place::Resources;
 use crate::queue::Offered;
+use crate::slots::Slots;
 use crate::state::State;
 
 /// What an agent is taken to fetch in a millisecond, in bytes.
@@ -36,18 +37,28 @@ pub(crate) struct Taker<'a> {
     pub(crate) passed: VecDeque<BuildId>,
     /// How many it has.
     pub(crate) taken: u32,
-    /// What all of these are expected to take, in milliseconds.
-    pub(crate) busy_millis: u64,
+    /// When they are over.
+    pub(crate) slots: Slots,
     /// The memory that it has beside them, in MiB, where that is known.
     pub(crate) memory_mib: Option<u64>,
 }
 
 impl Taker<'_> {
+    /// When a build would be over that is the next there, in milliseconds from now.
+    pub(crate) fn done_in_millis(&self, node: &Node) -> u64 {
+        self.slots.free_in_millis().saturating_add(self.agent.pace.takes(node.expected_millis))
+    }
+
+    /// The build is to be the next there, whether it was given or waits for it.
+    pub(crate) fn reserve(&mut self, node: &Node) {
+        self.slots.begin(self.agent.pace.takes(node.expected_millis));
+    }
+
     /// It was given one more.
     pub(crate) fn give(&mut self, node: &Node, memory_mib: u64) {
         self.room = self.room.saturating_sub(1);
         self.taken += 1;
-        self.busy_millis = self.busy_millis.saturating_add(node.expected_millis);
+        self.reserve(node);
         self.memory_mib = self.memory_mib.map(|mib| mib.saturating_sub(memory_mib));
         for (name, takes) in node.requirement.takes() {
             self.free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
@@ -59,15 +70,13 @@ impl State {
     /// What it would cost to build this there.
     pub(crate) fn score(&self, node: &Node, taker: &Taker<'_>) -> Score {
         let slots = u64::from(taker.agent.hello.max_parallel_builds.max(1));
-        let is_full = u64::from(taker.taken) >= slots;
         let lacking_mib = taker.memory_mib.map_or(0, |free| self.expected_mib(node).saturating_sub(free));
         let millis = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
         Score {
             inputs_millis: millis(self.fetch_millis(node, taker.agent)),
             speed_millis: taker.agent.pace.beyond(node.expected_millis),
             memory_millis: millis(lacking_mib.saturating_mul(SWAP_MILLIS_A_MIB)),
-            // About half of each is over by now.
-            slot_millis: if is_full { millis(taker.busy_millis / slots / 2) } else { 0 },
+            slot_millis: millis(taker.slots.free_in_millis()),
             spread_millis: millis(SPREAD_MILLIS * u64::from(taker.taken).min(slots) / slots),
         }
     }

@@ -372,6 +372,7 @@ impl State {
         if let Some(held) = held {
             held.again |= held.unanswered_since.is_some() && since.is_some();
             held.unanswered_since = since;
+            held.since = held.since.or(since);
         }
     }
 
@@ -384,7 +385,14 @@ impl State {
             .map(|(build, lease)| {
                 (
                     lease.attempt,
-                    Held { build, unanswered_since: Some(Heard::default()), again: false, missed: false, placement: None },
+                    Held {
+                        build,
+                        since: None,
+                        unanswered_since: Some(Heard::default()),
+                        again: false,
+                        missed: false,
+                        placement: None,
+                    },
                 )
             })
             .collect()

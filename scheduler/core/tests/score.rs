@@ -133,7 +133,7 @@ fn what_took_much_memory_goes_where_there_is_some() {
     farm.submit(1, vec![planned(1, "chromium-1", &[], true)]);
     let offer = farm.offers().remove(0);
     farm.built(first, &offer, 1_000);
-    farm.advance(Input::Drain { agents: [first].into(), drained: true, deadline_millis: None });
+    farm.drain(first, true);
 
     let _small = farm.agent_with(1, 1, |hello| hello.beat.memory_free_mib = Some(1_000));
     let large = farm.agent_with(2, 1, |hello| hello.beat.memory_free_mib = Some(60_000));
@@ -170,4 +170,35 @@ fn an_agent_is_told_of_as_placed_for_as_long_as_it_has_the_build() {
     let known = farm.core.state().placement(build(1, "one")).cloned();
     assert_eq!(known, why);
     assert_eq!(known.unwrap().chosen.agent, agent);
+}
+
+#[test]
+fn a_long_build_waits_for_a_faster_agent_that_is_soon_free_and_says_so() {
+    let mut farm = farm();
+    let (slow, fast) = (farm.agent(1, 1), farm.agent(2, 1));
+    for n in 0..40 {
+        let (agent, other, millis) = if n % 2 == 0 { (slow, fast, 300_000) } else { (fast, slow, 60_000) };
+        farm.drain(other, true);
+        farm.submit(n, vec![planned(n, &format!("long-{n}"), &[], true)]);
+        let offer = farm.offers().remove(0);
+        farm.built(agent, &offer, millis);
+        farm.drain(other, false);
+    }
+    // The fast one has something, and is half done with it.
+    farm.drain(slow, true);
+    farm.submit(500, vec![planned(500, "long-500", &[], true)]);
+    let (agent, offer) = farm.offered_to().remove(0);
+    assert_eq!(agent, fast);
+    farm.later(30_000);
+    farm.drain(slow, false);
+    farm.submit(501, vec![planned(501, "long-501", &[], true), planned(501, "unknown", &[], true)]);
+
+    let said = farm.objection(build(501, "long-501"), slow);
+    assert!(said.starts_with("a faster agent is free in about ") && said.ends_with(" s, and would be done earlier"), "{said}");
+    let offers: Vec<(AgentId, String)> =
+        farm.offered_to().into_iter().map(|(agent, offer)| (agent, offer.drv.name_without_drv().to_owned())).collect();
+    assert_eq!(offers, [(slow, "unknown".to_owned())], "what nobody knows waits for nobody");
+    farm.built(fast, &offer, 60_000);
+    let (agent, offer) = farm.offered_to().remove(0);
+    assert_eq!((agent, offer.build), (fast, build(501, "long-501")));
 }

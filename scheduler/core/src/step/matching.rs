@@ -21,6 +21,13 @@ const CANDIDATES: usize = 8;
 /// Builds of one client that are as urgent, and of which an agent gets the one of which it has most, the oldest among equals.
 const RIVALS: usize = 4;
 
+/// Builds that are kept for faster agents in one round of decisions.
+const PATIENCE: usize = 256;
+/// Shorter builds are not kept, in milliseconds.
+const WAITS_LEAST_MILLIS: u64 = 5_000;
+/// What is won by waiting is this part of the build at least.
+const WON_PART: u64 = 10;
+
 /// Who gets what.
 pub(super) struct Match<'a> {
     pub(super) agent: AgentId,
@@ -35,9 +42,15 @@ impl<'a> Step<'a> {
     /// Who gets what: in each round every agent with room finds the first build that it may have, the idlest agent first;
     /// it gets it, or another does whom it costs less, and then it looks on. What is given counts at once as used.
     pub(super) fn matches(&self) -> Vec<Match<'a>> {
-        let mut takers: Vec<Taker<'a>> = self.state.agents.iter().filter_map(|(id, agent)| self.taker(*id, agent)).collect();
         let (mut taken, mut given, mut matches) = (BTreeSet::new(), Given::new(), Vec::new());
-        while !takers.is_empty() {
+        if self.state.ready.is_empty() {
+            return matches;
+        }
+        let (state, now) = (self.state, self.now.heard);
+        let mut takers: Vec<Taker<'a>> =
+            state.agents.iter().filter_map(|(id, agent)| state.taker(*id, agent, now, self.limits)).collect();
+        let mut patience = PATIENCE;
+        while takers.iter().any(|taker| taker.room > 0) {
             takers.sort_by_key(|taker| (Reverse(taker.room), taker.id));
             for n in 0..takers.len() {
                 let mut others = true;
@@ -46,38 +59,35 @@ impl<'a> Step<'a> {
                         takers[n].room = 0;
                         break;
                     };
-                    let (chosen, placement) = self.place(node, n, &takers);
-                    takers[chosen].give(node, self.state.expected_mib(node));
                     taken.insert(node.build.id);
+                    let (chosen, placement) = self.place(node, n, &takers);
+                    if let Some(faster) = self.worth_waiting(node, &takers[chosen], &takers).filter(|_| patience > 0) {
+                        takers[faster].reserve(node);
+                        patience -= 1;
+                        continue;
+                    }
+                    takers[chosen].give(node, self.state.expected_mib(node));
                     let (leases, millis) = given.entry(node.client).or_default();
                     (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
                     matches.push(Match { agent: takers[chosen].id, build: &node.build, placement });
                     others = chosen != n;
                 }
             }
-            takers.retain(|taker| taker.room > 0);
         }
         matches
     }
 
-    fn taker(&self, id: AgentId, agent: &'a Agent) -> Option<Taker<'a>> {
-        let state = self.state;
-        if state.objection_to_any(id, agent, self.now.heard, self.limits).is_some() {
-            return None;
-        }
-        let held = agent.leases.values().filter_map(|held| state.builds.get(&held.build));
-        let busy_millis = held.map(|node| node.expected_millis).fold(0, u64::saturating_add);
-        Some(Taker {
-            id,
-            agent,
-            room: state.room(agent, self.now.heard, self.limits),
-            free: state.free(agent),
-            line: state.ready.for_agent(agent),
-            passed: VecDeque::new(),
-            taken: (agent.leases.len() + agent.stopping.len()) as u32,
-            busy_millis,
-            memory_mib: agent.hello.beat.memory_free_mib,
-        })
+    /// A faster agent that would be done earlier with this, though it is not free yet.
+    fn worth_waiting(&self, node: &Node, chosen: &Taker<'a>, takers: &[Taker<'a>]) -> Option<usize> {
+        let by = self.state.worth_waiting_until(node, chosen).filter(|_| self.limits.order == Order::Full)?;
+        let earlier = (0..takers.len()).filter(|n| takers[*n].done_in_millis(node) < by && self.may(node, &takers[*n]));
+        earlier.min_by_key(|n| (takers[*n].done_in_millis(node), takers[*n].id))
+    }
+
+    fn may(&self, node: &Node, taker: &Taker<'_>) -> bool {
+        node.requirement.objection(taker.agent).is_none()
+            && self.state.objection_here(&node.build, taker.agent).is_none()
+            && self.state.objection_of(&node.build, taker.id, &taker.free).is_none()
     }
 
     /// The first build in its line that nothing speaks against; or one beside it, of which more is in its store.
@@ -112,16 +122,15 @@ impl<'a> Step<'a> {
         Some(best)
     }
 
-    /// The agent among the idlest that this build costs least, with what speaks for it.
+    /// The agent that this build costs least, with what speaks for it: among those that would be done first, or the idlest where
+    /// it is not known how long it takes.
     fn place(&self, node: &Node, first: usize, takers: &[Taker<'a>]) -> (usize, Placement) {
-        let may = |taker: &Taker<'_>| {
-            taker.room > 0
-                && node.requirement.objection(taker.agent).is_none()
-                && self.state.objection_here(&node.build, taker.agent).is_none()
-                && self.state.objection_of(&node.build, taker.id, &taker.free).is_none()
-        };
         let looked_at = if self.limits.order == Order::Full { CANDIDATES } else { 1 };
-        let others = (0..takers.len()).filter(|n| *n != first && may(&takers[*n])).take(looked_at - 1);
+        let mut others: Vec<usize> = (0..takers.len()).filter(|n| *n != first && takers[*n].room > 0).collect();
+        if self.state.is_known(node) {
+            others.sort_by_key(|n| takers[*n].done_in_millis(node));
+        }
+        let others = others.into_iter().filter(|n| self.may(node, &takers[*n])).take(looked_at - 1);
         let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
             .chain(others)
             .map(|n| (n, Candidate { agent: takers[n].id, score: self.state.score(node, &takers[n]) }))
@@ -140,14 +149,57 @@ impl<'a> Step<'a> {
 }
 
 impl State {
+    /// An agent that takes builds, now or when a slot is free.
+    fn taker<'a>(&'a self, id: AgentId, agent: &'a Agent, now: Heard, limits: &Limits) -> Option<Taker<'a>> {
+        if self.objection_to_any(id, agent, now, limits).is_some_and(|objection| !matches!(objection, Objection::Full { .. })) {
+            return None;
+        }
+        Some(Taker {
+            id,
+            agent,
+            room: self.room(agent, now, limits),
+            free: self.free(agent),
+            line: self.ready.for_agent(agent),
+            passed: VecDeque::new(),
+            taken: (agent.leases.len() + agent.stopping.len()) as u32,
+            slots: self.slots(agent, now),
+            memory_mib: agent.hello.beat.memory_free_mib,
+        })
+    }
+
+    /// Whether it is known what a build takes, of others like it.
+    fn is_known(&self, node: &Node) -> bool {
+        node.expected_millis >= WAITS_LEAST_MILLIS && self.durations.get(&node.package).is_some()
+    }
+
+    /// An agent that is done by then is to have this build, rather than this one; in milliseconds from now.
+    fn worth_waiting_until(&self, node: &Node, taker: &Taker<'_>) -> Option<u64> {
+        let least = node.expected_millis / WON_PART;
+        self.is_known(node).then(|| taker.done_in_millis(node).saturating_sub(least))
+    }
+
+    /// What speaks against an agent that is free and may have a build: a faster one is worth waiting for.
+    fn slower(&self, node: &Node, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
+        let taker = self.taker(id, self.agents.get(&id)?, now, limits)?;
+        let by = self.worth_waiting_until(node, &taker).filter(|_| self.order == Order::Full)?;
+        let others = self.agents.iter().filter(|(other, _)| **other != id);
+        let others = others.filter_map(|(id, agent)| self.taker(*id, agent, now, limits));
+        let fitting = others.filter(|other| {
+            node.requirement.objection(other.agent).is_none() && self.objection_here(&node.build, other.agent).is_none()
+        });
+        let faster = fitting.filter(|other| other.done_in_millis(node) < by).min_by_key(|other| other.done_in_millis(node))?;
+        Some(Objection::Slower { free_in_secs: faster.slots.free_in_millis().div_ceil(1000) })
+    }
+
     /// What speaks against an agent getting a build that is ready, the most lasting first.
     pub fn objection(&self, build: &Build, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
         let agent = self.agents.get(&id)?;
-        let requirement = &self.builds.get(&build.id)?.requirement;
-        let lasting = requirement.objection(agent);
+        let node = self.builds.get(&build.id)?;
+        let lasting = node.requirement.objection(agent);
         let of_agent = || self.objection_to_any(id, agent, now, limits);
         let here = || self.objection_here(build, agent);
-        lasting.or_else(here).or_else(of_agent).or_else(|| self.objection_of(build, id, &self.free(agent)))
+        let of_build = || self.objection_of(build, id, &self.free(agent));
+        lasting.or_else(here).or_else(of_agent).or_else(of_build).or_else(|| self.slower(node, id, now, limits))
     }
 
     /// Whether a client has all the leases that it may have.

@@ -186,6 +186,11 @@ impl Farm {
         self.advance(Input::Beat { agent, beat: Box::new(beat) })
     }
 
+    /// An administrator wants an agent to take no builds, or to build again.
+    pub fn drain(&mut self, agent: AgentId, drained: bool) {
+        self.advance(Input::Drain { agents: [agent].into(), drained, deadline_millis: None });
+    }
+
     /// Time passes.
     pub fn later(&mut self, millis: u64) -> Outcome {
         self.now = Now { heard: Heard(self.now.heard.0 + millis), wall: Timestamp(0) };
@@ -212,7 +217,17 @@ impl Farm {
 
     /// The offers that are made now.
     pub fn offers(&mut self) -> Vec<Offer> {
-        self.offers_with_agents().into_iter().map(|(_, offer)| offer).collect()
+        self.offered_to().into_iter().map(|(_, offer)| offer).collect()
+    }
+
+    /// The same, each with whom it is made to.
+    pub fn offered_to(&mut self) -> Vec<(AgentId, Offer)> {
+        let effects = self.advance(Input::Dispatch).effects;
+        let offers = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Offer { agent, offer } => Some((agent, *offer)),
+            _ => None,
+        });
+        offers.collect()
     }
 
     /// The same, and to whom.
