@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::Cause;
 use drover_messages::agent::Hello;
 use drover_messages::query::{StateName, Why};
+use drover_messages::report::{Built, Outcome, Times};
 use drover_store::StoreDir;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
@@ -252,4 +253,34 @@ async fn a_leased_build_says_why_its_agent_has_it_and_no_other() {
         said.contains(&format!("  fake-{idler} has it, which costs least: nothing\n  fake-{busier}: spread 0.5 s\n")),
         "{said}"
     );
+}
+
+/// Builds something long on an agent with this tag, which takes it so long.
+async fn train(farm: &Farm, agent: &mut FakeAgent, name: &str, n: u64, secs: u64) {
+    let recipe = Recipe::new(&format!("long-{n}"), &[]);
+    submit_altered(farm, &recipe, |submit| submit.terms.on = tag("name", name)).await;
+    let offer = agent.offer().await;
+    let Outcome::Built(built) = recipe.built() else { unreachable!() };
+    let times = Times { build_micros: secs * 1_000_000, ..Times::default() };
+    agent.report(&offer, Outcome::Built(Built { times, ..built })).await;
+}
+
+#[tokio::test]
+async fn a_long_build_that_waits_for_a_faster_agent_says_so() {
+    let Some(mut farm) = farm().await else { return };
+    let mut slow = FakeAgent::join_as(&mut farm, |hello| hello.tags = tag("name", "slow")).await;
+    let named_fast = |hello: &mut Hello| (hello.tags, hello.max_parallel_builds) = (tag("name", "fast"), 4);
+    let mut fast = FakeAgent::join_as(&mut farm, named_fast).await;
+    for n in 0..12 {
+        train(&farm, &mut slow, "slow", 2 * n, 600).await;
+        train(&farm, &mut fast, "fast", 2 * n + 1, 60).await;
+    }
+    for n in 100..105 {
+        let recipe = Recipe::new(&format!("long-{n}"), &[]);
+        submit_altered(&farm, &recipe, |submit| submit.terms.on = tag("name", "fast")).await;
+        fast.offer().await;
+    }
+    let build = submit(&farm, &Recipe::new("long-200", &[])).await;
+    farm.until_objection(build, slow.id, "s, and would be done earlier").await;
+    farm.until_objection(build, fast.id, "all of its 4 slots are taken").await;
 }
