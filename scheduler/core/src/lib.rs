@@ -23,6 +23,8 @@ pub mod agent;
 pub mod place;
 pub mod pace;
 mod slots;
+mod taker;
+mod objections;
 mod score;
 pub mod breaker;
 

@@ -1,17 +1,12 @@
 //! What it would cost to build somewhere: named parts, in milliseconds. All of it is a guess; nothing hangs on it but who
 //! of those that may have a build gets it.
 
-use std::collections::VecDeque;
-
 use drover_messages::placement::Score;
-use drover_messages::{AgentId, BuildId};
 
 use crate::agent::Agent;
 use crate::links::Node;
-use crate::place::Resources;
-use crate::queue::Offered;
-use crate::slots::Slots;
 use crate::state::State;
+use crate::taker::Taker;
 
 /// What an agent is taken to fetch in a millisecond, in bytes.
 const FETCHED_A_MILLI: u64 = 20_000;
@@ -23,48 +18,6 @@ const UNKNOWN_BYTES: u64 = 1 << 20;
 const SPREAD_MILLIS: u64 = 1_000;
 /// What a MiB costs that is not there, in milliseconds.
 const SWAP_MILLIS_A_MIB: u64 = 20;
-
-/// An agent that takes builds, as it is after what it was just given.
-pub(crate) struct Taker<'a> {
-    pub(crate) id: AgentId,
-    pub(crate) agent: &'a Agent,
-    /// How many builds more.
-    pub(crate) room: u32,
-    /// What is left of what its builds share.
-    pub(crate) free: Resources,
-    pub(crate) line: Offered<'a>,
-    /// Builds that came up in its line, and for which another was taken first.
-    pub(crate) passed: VecDeque<BuildId>,
-    /// How many it has.
-    pub(crate) taken: u32,
-    /// When they are over.
-    pub(crate) slots: Slots,
-    /// The memory that it has beside them, in MiB, where that is known.
-    pub(crate) memory_mib: Option<u64>,
-}
-
-impl Taker<'_> {
-    /// When a build would be over that is the next there, in milliseconds from now.
-    pub(crate) fn done_in_millis(&self, node: &Node) -> u64 {
-        self.slots.free_in_millis().saturating_add(self.agent.pace.takes(node.expected_millis))
-    }
-
-    /// The build is to be the next there, whether it was given or waits for it.
-    pub(crate) fn reserve(&mut self, node: &Node) {
-        self.slots.begin(self.agent.pace.takes(node.expected_millis));
-    }
-
-    /// It was given one more.
-    pub(crate) fn give(&mut self, node: &Node, memory_mib: u64) {
-        self.room = self.room.saturating_sub(1);
-        self.taken += 1;
-        self.reserve(node);
-        self.memory_mib = self.memory_mib.map(|mib| mib.saturating_sub(memory_mib));
-        for (name, takes) in node.requirement.takes() {
-            self.free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
-        }
-    }
-}
 
 impl State {
     /// What it would cost to build this there.

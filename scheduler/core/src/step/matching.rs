@@ -1,20 +1,17 @@
-//! Who gets what, and what speaks against it. What decides here is what `drover why` tells.
+//! Who gets what. What speaks against it is [`crate::objections`]'s; what speaks for it, [`crate::score`]'s.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::placement::{Candidate, Placement};
 use drover_messages::{AgentId, BuildId, ClientId};
 
 use super::Step;
-use crate::agent::Agent;
-use crate::build::{Build, BuildState, Place};
-use crate::limits::{Limits, Order};
+use crate::build::Build;
+use crate::limits::Order;
 use crate::links::Node;
-use crate::place::{Objection, Resources};
-use crate::score::Taker;
 use crate::state::State;
-use crate::time::Heard;
+use crate::taker::Taker;
 
 /// Agents whose scores are compared for one build.
 const CANDIDATES: usize = 8;
@@ -23,10 +20,6 @@ const RIVALS: usize = 4;
 
 /// Builds that are kept for faster agents in one round of decisions.
 const PATIENCE: usize = 256;
-/// Shorter builds are not kept, in milliseconds.
-const WAITS_LEAST_MILLIS: u64 = 5_000;
-/// What is won by waiting is this part of the build at least.
-const WON_PART: u64 = 10;
 
 /// Who gets what.
 pub(super) struct Match<'a> {
@@ -145,151 +138,5 @@ impl<'a> Step<'a> {
         let shares = &self.state.shares;
         let more = shares.leases(client) + leases < self.limits.slots_per_client;
         more.then(|| shares.of(client, self.now.heard).saturating_add(millis))
-    }
-}
-
-impl State {
-    /// An agent that takes builds, now or when a slot is free.
-    fn taker<'a>(&'a self, id: AgentId, agent: &'a Agent, now: Heard, limits: &Limits) -> Option<Taker<'a>> {
-        if self.objection_to_any(id, agent, now, limits).is_some_and(|objection| !matches!(objection, Objection::Full { .. })) {
-            return None;
-        }
-        Some(Taker {
-            id,
-            agent,
-            room: self.room(agent, now, limits),
-            free: self.free(agent),
-            line: self.ready.for_agent(agent),
-            passed: VecDeque::new(),
-            taken: (agent.leases.len() + agent.stopping.len()) as u32,
-            slots: self.slots(agent, now),
-            memory_mib: agent.hello.beat.memory_free_mib,
-        })
-    }
-
-    /// Whether it is known what a build takes, of others like it.
-    fn is_known(&self, node: &Node) -> bool {
-        node.expected_millis >= WAITS_LEAST_MILLIS && self.durations.get(&node.package).is_some()
-    }
-
-    /// An agent that is done by then is to have this build, rather than this one; in milliseconds from now.
-    fn worth_waiting_until(&self, node: &Node, taker: &Taker<'_>) -> Option<u64> {
-        let least = node.expected_millis / WON_PART;
-        self.is_known(node).then(|| taker.done_in_millis(node).saturating_sub(least))
-    }
-
-    /// What speaks against an agent that is free and may have a build: a faster one is worth waiting for.
-    fn slower(&self, node: &Node, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
-        let taker = self.taker(id, self.agents.get(&id)?, now, limits)?;
-        let by = self.worth_waiting_until(node, &taker).filter(|_| self.order == Order::Full)?;
-        let others = self.agents.iter().filter(|(other, _)| **other != id);
-        let others = others.filter_map(|(id, agent)| self.taker(*id, agent, now, limits));
-        let fitting = others.filter(|other| {
-            node.requirement.objection(other.agent).is_none() && self.objection_here(&node.build, other.agent).is_none()
-        });
-        let faster = fitting.filter(|other| other.done_in_millis(node) < by).min_by_key(|other| other.done_in_millis(node))?;
-        Some(Objection::Slower { free_in_secs: faster.slots.free_in_millis().div_ceil(1000) })
-    }
-
-    /// What speaks against an agent getting a build that is ready, the most lasting first.
-    pub fn objection(&self, build: &Build, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
-        let agent = self.agents.get(&id)?;
-        let node = self.builds.get(&build.id)?;
-        let lasting = node.requirement.objection(agent);
-        let of_agent = || self.objection_to_any(id, agent, now, limits);
-        let here = || self.objection_here(build, agent);
-        let of_build = || self.objection_of(build, id, &self.free(agent));
-        lasting.or_else(here).or_else(of_agent).or_else(of_build).or_else(|| self.slower(node, id, now, limits))
-    }
-
-    /// Whether a client has all the leases that it may have.
-    pub fn is_at_limit(&self, build: &Build, limits: &Limits) -> bool {
-        self.builds.get(&build.id).is_some_and(|node| self.shares.leases(node.client) >= limits.slots_per_client)
-    }
-
-    /// What speaks against an agent getting anything.
-    fn objection_to_any(&self, id: AgentId, agent: &Agent, now: Heard, limits: &Limits) -> Option<Objection> {
-        if !agent.alive || now.millis_since(agent.heard) > limits.suspect_millis() {
-            return Some(Objection::Away);
-        }
-        if let Some(why) = &agent.not_ready {
-            return Some(Objection::NotReady(why.clone()));
-        }
-        if self.drained.contains_key(&id) {
-            return Some(Objection::Drained);
-        }
-        if agent.is_stuck(now, limits) {
-            return Some(Objection::Stuck);
-        }
-        if self.room(agent, now, limits) > 0 {
-            return None;
-        }
-        match (agent.breaker.at_most(now), agent.breaker.why()) {
-            (Some(_), Some(why)) => Some(Objection::Quarantined(why.to_owned())),
-            _ => Some(Objection::Full { slots: agent.hello.max_parallel_builds }),
-        }
-    }
-
-    /// How many builds more an agent may have.
-    fn room(&self, agent: &Agent, now: Heard, limits: &Limits) -> u32 {
-        let room = agent.room(limits.offers_beyond_slots);
-        match agent.breaker.at_most(now) {
-            Some(most) => room.min(most.saturating_sub(agent.leases.len() as u32)),
-            None => room,
-        }
-    }
-
-    /// What speaks against this build on this agent, beyond what it requires of any.
-    fn objection_of(&self, build: &Build, id: AgentId, free: &Resources) -> Option<Objection> {
-        let node = self.builds.get(&build.id)?;
-        let left = |name: &str| free.get(name).copied().unwrap_or(0);
-        if let Some((name, takes)) = node.requirement.takes().iter().find(|(name, takes)| left(name) < **takes) {
-            return Some(Objection::Taken { name: name.clone(), takes: *takes, free: left(name) });
-        }
-        if build.terms.apart && self.has_built_the_same(build, id) {
-            return Some(Objection::Apart);
-        }
-        self.is_for_another(build, id).then_some(Objection::FailedThere)
-    }
-
-    /// Whether what is ready only in some stores is ready here.
-    fn objection_here(&self, build: &Build, agent: &Agent) -> Option<Objection> {
-        match &build.state {
-            BuildState::Ready(Place::Stores(stores)) if !stores.contains(&agent.hello.store) => Some(Objection::Inputs),
-            _ => None,
-        }
-    }
-
-    /// What is left of what the builds of an agent share.
-    fn free(&self, agent: &Agent) -> Resources {
-        let mut free = agent.hello.resources.clone();
-        if free.is_empty() {
-            return free;
-        }
-        let builds = agent.leases.values().filter_map(|held| self.builds.get(&held.build));
-        for (name, takes) in builds.flat_map(|node| node.requirement.takes()) {
-            free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
-        }
-        free
-    }
-
-    fn has_built_the_same(&self, build: &Build, agent: AgentId) -> bool {
-        let products = build.recipe.outputs.values();
-        let others = products.flat_map(|product| self.makers(&product.path)).filter(|other| other.id != build.id);
-        build.avoid.contains(&agent) || others.flat_map(|other| &other.attempts).any(|attempt| attempt.agent == agent)
-    }
-
-    /// Whether a build that failed on this agent can be tried by one on which it has not.
-    fn is_for_another(&self, build: &Build, agent: AgentId) -> bool {
-        build.has_failed_on(agent) && self.agents.keys().any(|other| *other != agent && self.could_try(build, *other))
-    }
-
-    /// Whether an agent that has not failed a build may get it, now or when it has room.
-    pub(crate) fn could_try(&self, build: &Build, id: AgentId) -> bool {
-        let (Some(agent), Some(node)) = (self.agents.get(&id), self.builds.get(&build.id)) else { return false };
-        let up = agent.alive && agent.not_ready.is_none() && agent.breaker.why().is_none() && !self.drained.contains_key(&id);
-        let apart = build.terms.apart && self.has_built_the_same(build, id);
-        let fits = node.requirement.objection(agent).is_none() && self.objection_here(build, agent).is_none();
-        up && fits && !apart && !build.has_failed_on(id)
     }
 }
