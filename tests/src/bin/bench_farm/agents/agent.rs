@@ -126,7 +126,7 @@ impl Hand {
         };
         let answer: BeatAnswer = self.bus.request(&Subject::Hello { agent: self.id }, &hello, ANSWER_WITHIN).await?;
         ensure!(!answer.hello, "the scheduler does not take a hello");
-        self.bench().obey(&answer);
+        self.obey(&answer).await;
         Ok(Duration::from_millis(answer.beat_every_millis))
     }
 
@@ -144,8 +144,15 @@ impl Hand {
     async fn ask_beat(&self) -> anyhow::Result<BeatAnswer> {
         let beat = self.bench().beat();
         let answer: BeatAnswer = self.bus.request(&Subject::Beat { agent: self.id }, &beat, ANSWER_WITHIN).await?;
-        self.bench().obey(&answer);
+        self.obey(&answer).await;
         Ok(answer)
+    }
+
+    async fn obey(&self, answer: &BeatAnswer) {
+        let again = self.bench().obey(answer);
+        for offer in again {
+            self.finish(offer).await;
+        }
     }
 
     /// Ends a build each so often, whatever the farm does meanwhile. Where there is none to end, its slot counts as ready

@@ -14,7 +14,7 @@ use crate::percent::Latency;
 #[derive(Default)]
 pub struct Bench {
     generation: Generation,
-    held: BTreeMap<AttemptId, Held>,
+    held: BTreeMap<AttemptId, (Held, Offer)>,
     /// Attempts that are not built yet, oldest first.
     pub waiting: VecDeque<Offer>,
     /// When slots were ready that have had no offer since, oldest first.
@@ -29,9 +29,10 @@ impl Bench {
         self.generation = self.generation.max(offer.generation);
         let Offer { attempt, build, epoch, .. } = *offer;
         let held = Held { attempt, build, drv: offer.drv.clone(), epoch, phase: Phase::Building };
-        if self.held.insert(attempt, held).is_some() {
+        if self.held.contains_key(&attempt) {
             return false;
         }
+        self.held.insert(attempt, (held, offer.clone()));
         self.tally.accepted += 1;
         if let Some(ready) = self.ready.pop_front() {
             let micros = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default().as_micros() as u64;
@@ -43,7 +44,7 @@ impl Bench {
 
     /// An attempt is as far as that.
     pub fn advance(&mut self, attempt: AttemptId, phase: Phase) {
-        self.held.entry(attempt).and_modify(|held| held.phase = phase);
+        self.held.entry(attempt).and_modify(|(held, _)| held.phase = phase);
     }
 
     /// It is not to be gone on with.
@@ -54,21 +55,24 @@ impl Bench {
 
     /// How it does.
     pub fn beat(&self) -> Beat {
-        let held = self.held.values().cloned().collect();
+        let held = self.held.values().map(|(held, _)| held.clone()).collect();
         Beat { generation: self.generation, store_free_bytes: 1 << 40, held, ..Beat::default() }
     }
 
-    /// What it is to do; attempts that are to be reported again are left to be.
-    pub fn obey(&mut self, answer: &BeatAnswer) {
+    /// Does what it is to do, and gives what is to be reported again.
+    pub fn obey(&mut self, answer: &BeatAnswer) -> Vec<Offer> {
+        let mut again = Vec::new();
         self.generation = self.generation.max(answer.generation);
         for verdict in &answer.verdicts {
             match verdict.order {
                 Order::Settled => drop(self.held.remove(&verdict.attempt)),
                 Order::Abort => self.stop(verdict.attempt),
-                // The report is on its way.
-                Order::ReportAgain | Order::UploadAgain => {}
+                Order::ReportAgain | Order::UploadAgain => {
+                    again.extend(self.held.get(&verdict.attempt).map(|(_, offer)| offer.clone()));
+                }
             }
         }
+        again
     }
 
     /// Attempts that are not settled.
