@@ -73,6 +73,15 @@ impl Delivery {
         settle(&self.raw, AckKind::Ack).await;
     }
 
+    /// It is done, and committed, and it does no harm when it comes again: half the messages of [`Delivery::ack`]. Returns
+    /// when it is on its way.
+    pub async fn ack_unheard(self) {
+        let said = timeout(SETTLE_TIMEOUT, self.raw.ack_with(AckKind::Ack)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::debug!(subject = %self.subject, "could not tell that a message is settled; it comes again");
+        }
+    }
+
     /// It is still in work: say so well within [`crate::streams::ACK_WAIT`].
     pub async fn progress(&self) {
         let said = timeout(SETTLE_TIMEOUT, self.raw.ack_with(AckKind::Progress)).await;

@@ -8,7 +8,6 @@ use drover_messages::wish::Wish;
 use drover_messages::{ClientId, WishId};
 use drover_nats::{Bus, Delivery, Intake, Subject, WishVerb, streams};
 use drover_scheduler_core::Input;
-use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::book::Book;
@@ -91,7 +90,10 @@ async fn read(delivery: Delivery) -> Option<(Input, Delivery)> {
 async fn acknowledge(mut done: mpsc::UnboundedReceiver<Delivery>) {
     let mut batch = Vec::with_capacity(ACKS);
     while done.recv_many(&mut batch, ACKS).await > 0 {
-        join_all(batch.drain(..).map(Delivery::ack)).await;
+        for delivery in batch.drain(..) {
+            // Read again, it changes nothing: what was decided by it is known by its ids.
+            delivery.ack_unheard().await;
+        }
     }
 }
 
