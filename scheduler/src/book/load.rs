@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{AgentId, BuildId, ClientId, SubmissionId};
+use drover_messages::{AgentId, ClientId, SubmissionId};
 use drover_scheduler_core::{Build, Heard, Item, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
 use super::tables::*;
-use super::{Book, BookError, decode};
+use super::{Book, BookError, course, decode};
 
 /// Everything open, as it was recorded.
 pub(crate) struct Memory {
@@ -28,11 +28,7 @@ pub(crate) struct Memory {
 impl Book {
     /// Reads what is open, and nothing else.
     pub(crate) fn remember(&self) -> Result<Memory, BookError> {
-        let open = self.open_builds()?;
-        let mut builds = Vec::with_capacity(open.len());
-        for id in open {
-            builds.extend(self.build(id)?);
-        }
+        let mut builds = self.open_builds()?;
         builds.sort_by_key(|build| build.seq);
         let owed = self.owed()?;
         let asked: BTreeSet<SubmissionId> =
@@ -51,15 +47,15 @@ impl Book {
         Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used, drained })
     }
 
-    fn open_builds(&self) -> Result<Vec<BuildId>, BookError> {
+    fn open_builds(&self) -> Result<Vec<Build>, BookError> {
         let read = self.database.begin_read()?;
-        let table = read.open_table(OPEN)?;
-        let mut ids = Vec::new();
-        for row in table.iter()? {
+        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
+        let mut open = Vec::new();
+        for row in read.open_table(OPEN)?.iter()? {
             let (id, _) = row?;
-            ids.push(BuildId::from_uuid(Uuid::from_bytes(id.value())));
+            open.extend(course::build(id.value(), &builds, &courses)?);
         }
-        Ok(ids)
+        Ok(open)
     }
 
     fn cancelled_ahead(&self) -> Result<Vec<SubmissionId>, BookError> {

@@ -8,7 +8,7 @@ use redb::ReadableDatabase;
 use uuid::Uuid;
 
 use super::tables::*;
-use super::{Book, BookError, Record, decode};
+use super::{Book, BookError, Record, course, decode};
 
 /// The least and the greatest id.
 const FIRST: [u8; 16] = [0; 16];
@@ -17,9 +17,7 @@ const LAST: [u8; 16] = [0xff; 16];
 impl Book {
     pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
         let read = self.database.begin_read()?;
-        let table = read.open_table(BUILDS)?;
-        let row = table.get(id.uuid().into_bytes())?;
-        row.map(|row| decode("a build", row.value())).transpose()
+        course::build(id.uuid().into_bytes(), &read.open_table(BUILDS)?, &read.open_table(COURSES)?)
     }
 
     pub(crate) fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, BookError> {
@@ -82,13 +80,13 @@ impl Book {
     /// The builds of a submission in one of these states, as they were recorded.
     pub(crate) fn builds_in(&self, submission: SubmissionId, states: &[StateName]) -> Result<Vec<BuildId>, BookError> {
         let read = self.database.begin_read()?;
-        let (builds, members) = (read.open_table(BUILDS)?, read.open_table(MEMBERS)?);
+        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
+        let members = read.open_table(MEMBERS)?;
         let of = submission.uuid().into_bytes();
         let mut found = Vec::new();
         for row in members.range((of, FIRST)..=(of, LAST))? {
             let (key, _) = row?;
-            let Some(row) = builds.get(key.value().1)? else { continue };
-            let build: Build = decode("a build", row.value())?;
+            let Some(build) = course::build(key.value().1, &builds, &courses)? else { continue };
             found.extend(states.contains(&build.state.name()).then_some(build.id));
         }
         Ok(found)

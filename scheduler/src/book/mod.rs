@@ -1,5 +1,6 @@
 //! The truth: what is recorded, in redb. It knows tables and bytes; what they mean is the core's.
 
+mod course;
 mod find;
 mod index;
 mod load;

@@ -31,6 +31,7 @@ impl Book {
 
 fn forget_builds(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookError> {
     let mut builds = t.open_table(BUILDS)?;
+    let mut courses = t.open_table(COURSES)?;
     let mut members = t.open_table(MEMBERS)?;
     let mut makers = t.open_table(MAKERS)?;
     let open = t.open_table(OPEN)?;
@@ -47,6 +48,7 @@ fn forget_builds(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookEr
     for build in &old {
         let id = build.id.uuid().into_bytes();
         builds.remove(id)?;
+        courses.remove(id)?;
         members.remove((build.submission.uuid().into_bytes(), id))?;
         for path in build.products() {
             makers.remove((path.to_string().as_str(), id))?;

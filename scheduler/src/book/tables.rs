@@ -12,8 +12,10 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
 /// Every submission.
 pub(super) const SUBMISSIONS: TableDefinition<Id, &[u8]> = TableDefinition::new("submissions");
-/// Every build.
+/// Every build, as it was made.
 pub(super) const BUILDS: TableDefinition<Id, &[u8]> = TableDefinition::new("builds");
+/// What has become of builds since they were made.
+pub(super) const COURSES: TableDefinition<Id, &[u8]> = TableDefinition::new("courses");
 /// The builds of a submission.
 pub(super) const MEMBERS: TableDefinition<(Id, Id), ()> = TableDefinition::new("members");
 /// Builds that belong in memory.
@@ -51,8 +53,9 @@ pub(super) const WISHES: TableDefinition<Id, ()> = TableDefinition::new("wishes"
 pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelled-ahead");
 
 /// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks; 3 with
-/// names, clients and what came to nothing, by which builds are listed.
-pub(super) const SCHEMA_VERSION: u64 = 3;
+/// names, clients and what came to nothing, by which builds are listed; 4 with what becomes of builds, which older programs
+/// would not see.
+pub(super) const SCHEMA_VERSION: u64 = 4;
 /// What was recorded under an earlier one is not in the tables by which builds are listed.
 const INDEXED_SINCE: u64 = 3;
 const SCHEMA: &str = "schema";
@@ -73,6 +76,7 @@ macro_rules! each_table {
         $do!(RECORDS);
         $do!(SUBMISSIONS);
         $do!(BUILDS);
+        $do!(COURSES);
         $do!(MEMBERS);
         $do!(OPEN);
         $do!(ITEMS);

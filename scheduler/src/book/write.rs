@@ -9,7 +9,7 @@ use drover_store::StorePath;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::tables::*;
-use super::{Book, BookError, Record, encode, index};
+use super::{Book, BookError, Record, course, encode, index};
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
@@ -20,6 +20,8 @@ const RECORDS_PRUNED: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) builds: BTreeSet<BuildId>,
+    /// Those of them that are new.
+    created: BTreeSet<BuildId>,
     pub(crate) items: BTreeSet<StorePath>,
     pub(crate) submissions: BTreeSet<SubmissionId>,
     owed: BTreeSet<PublicationId>,
@@ -36,6 +38,7 @@ impl Page {
                 Change::Submission(submission) => drop(page.submissions.insert(submission.id)),
                 Change::BuildCreated(build) => {
                     page.builds.insert(build.id);
+                    page.created.insert(build.id);
                     page.items.extend(build.products().cloned());
                 }
                 Change::Build { build, .. }
@@ -66,7 +69,9 @@ impl Book {
     }
 }
 
+/// Writes to the tables that the record touches, and opens no other.
 fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, told: u64) -> Result<u64, BookError> {
+    write_created(t, page, state)?;
     write_builds(t, page, state)?;
     write_items(t, page, state)?;
     write_wishes(t, &record.changes)?;
@@ -84,41 +89,61 @@ fn write_builds(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), 
     if page.builds.is_empty() {
         return Ok(());
     }
-    let mut builds = t.open_table(BUILDS)?;
     let mut open = t.open_table(OPEN)?;
-    let mut members = t.open_table(MEMBERS)?;
-    let mut makers = t.open_table(MAKERS)?;
-    let mut names = t.open_table(NAMES)?;
+    let mut courses = t.open_table(COURSES)?;
     for build in page.builds.iter().filter_map(|id| state.build(*id)) {
         let id = build.id.uuid().into_bytes();
-        let known = builds.insert(id, encode(build)?.as_slice())?.is_some();
-        if !known {
-            members.insert((build.submission.uuid().into_bytes(), id), ())?;
-            for path in build.products() {
-                makers.insert((path.to_string().as_str(), id), ())?;
-            }
-            index::enter_build(&mut names, build)?;
+        if !page.created.contains(&build.id) {
+            courses.insert(id, course::row(build)?.as_slice())?;
         }
-        if state.is_finished(build) {
-            open.remove(id)?;
-        } else {
-            open.insert(id, ())?;
+        // To look is cheaper than to write what is there.
+        let is_there = open.get(id)?.is_some();
+        match (state.is_finished(build), is_there) {
+            (true, true) => drop(open.remove(id)?),
+            (false, false) => drop(open.insert(id, ())?),
+            _ => {}
         }
     }
     Ok(())
 }
 
+fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    if page.created.is_empty() {
+        return Ok(());
+    }
+    let mut builds = t.open_table(BUILDS)?;
+    let mut members = t.open_table(MEMBERS)?;
+    let mut makers = t.open_table(MAKERS)?;
+    let mut names = t.open_table(NAMES)?;
+    for build in page.created.iter().filter_map(|id| state.build(*id)) {
+        let id = build.id.uuid().into_bytes();
+        builds.insert(id, encode(build)?.as_slice())?;
+        members.insert((build.submission.uuid().into_bytes(), id), ())?;
+        for path in build.products() {
+            makers.insert((path.as_str(), id), ())?;
+        }
+        index::enter_build(&mut names, build)?;
+    }
+    Ok(())
+}
+
 fn write_items(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    if page.items.is_empty() {
+        return Ok(());
+    }
     let mut items = t.open_table(ITEMS)?;
     for path in &page.items {
         if let Some(item) = state.recorded_item(path) {
-            items.insert(path.to_string().as_str(), encode(item)?.as_slice())?;
+            items.insert(path.as_str(), encode(item)?.as_slice())?;
         }
     }
     Ok(())
 }
 
 fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    if page.submissions.is_empty() {
+        return Ok(());
+    }
     let mut submissions = t.open_table(SUBMISSIONS)?;
     let mut tags = t.open_table(TAGS)?;
     let mut clients = t.open_table(OF_CLIENT)?;
@@ -138,6 +163,9 @@ fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result
 }
 
 fn write_owed(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    if page.owed.is_empty() {
+        return Ok(());
+    }
     let mut owed = t.open_table(OWED)?;
     for id in &page.owed {
         let key = id.uuid().into_bytes();
@@ -150,6 +178,9 @@ fn write_owed(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), Bo
 }
 
 fn write_learned(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    if !changes.iter().any(|change| matches!(change, Change::Learned(_) | Change::Packed(_))) {
+        return Ok(());
+    }
     let mut drvs = t.open_table(DRVS)?;
     let mut sets = t.open_table(PACK_SETS)?;
     for change in changes {
@@ -167,6 +198,9 @@ fn write_learned(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErr
 }
 
 fn write_wishes(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    if !changes.iter().any(|change| matches!(change, Change::Wished(_) | Change::CancelledAhead(_))) {
+        return Ok(());
+    }
     let mut wishes = t.open_table(WISHES)?;
     let mut ahead = t.open_table(AHEAD)?;
     for change in changes {
@@ -214,6 +248,9 @@ fn write_failures(t: &WriteTransaction, record: &Record, state: &State) -> Resul
 }
 
 fn write_drained(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    if !changes.iter().any(|change| matches!(change, Change::Drain { .. })) {
+        return Ok(());
+    }
     let mut agents = t.open_table(DRAINED)?;
     for change in changes {
         let Change::Drain { agent, drained, deadline } = change else { continue };

@@ -1,0 +1,87 @@
+//! What becomes of a build. It changes often and is small, so it has rows of its own: what a build is made of, with all of
+//! its inputs, is written once.
+
+use drover_scheduler_core::{Attempt, Build, BuildState};
+use redb::ReadableTable;
+use serde::{Deserialize, Serialize};
+
+use super::{BookError, decode, encode};
+
+/// As it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    priority: i32,
+    state: &'a BuildState,
+    attempts: &'a [Attempt],
+    farm_failures: u32,
+    failed_downloads: u32,
+}
+
+/// As it is read.
+#[derive(Deserialize)]
+struct Course {
+    priority: i32,
+    state: BuildState,
+    attempts: Vec<Attempt>,
+    farm_failures: u32,
+    failed_downloads: u32,
+}
+
+/// The row of what has become of a build.
+pub(super) fn row(build: &Build) -> Result<Vec<u8>, BookError> {
+    encode(&Written {
+        priority: build.priority,
+        state: &build.state,
+        attempts: &build.attempts,
+        farm_failures: build.farm_failures,
+        failed_downloads: build.failed_downloads,
+    })
+}
+
+/// A build as it is now: as it was made, and what has become of it since.
+pub(super) fn build(
+    id: [u8; 16],
+    builds: &impl ReadableTable<[u8; 16], &'static [u8]>,
+    courses: &impl ReadableTable<[u8; 16], &'static [u8]>,
+) -> Result<Option<Build>, BookError> {
+    let Some(made) = builds.get(id)? else { return Ok(None) };
+    let mut build: Build = decode("a build", made.value())?;
+    if let Some(row) = courses.get(id)? {
+        let course: Course = decode("what became of a build", row.value())?;
+        let Course { priority, state, attempts, farm_failures, failed_downloads } = course;
+        build = Build { priority, state, attempts, farm_failures, failed_downloads, ..build };
+    }
+    Ok(Some(build))
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_scheduler_core::{Change, Heard, Place, State};
+
+    use super::super::samples::of;
+    use super::super::{Book, Page, Record};
+    use super::*;
+
+    fn commit(book: &Book, build: &Build, change: Change) {
+        let mut state = State::default();
+        state.remember(Vec::new(), vec![build.clone()], Vec::new(), Vec::new());
+        let changes = vec![change];
+        let page = Page::of(&changes);
+        let record =
+            Record { generation: Default::default(), heard: Heard(1), wall: build.created_at, changes, events: Vec::new() };
+        book.commit(&record, &page, &state, 0).unwrap();
+    }
+
+    #[test]
+    fn a_build_is_read_as_it_was_made_and_then_as_it_has_become() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let made = of(1, "hello-1", BuildState::Ready(Place::Anywhere));
+        commit(&book, &made, Change::BuildCreated(Box::new(made.clone())));
+        assert_eq!(book.build(made.id).unwrap(), Some(made.clone()));
+
+        let now = Build { priority: 7, state: BuildState::Cancelled, farm_failures: 2, ..made.clone() };
+        commit(&book, &now, Change::Priority { build: made.id, priority: 7 });
+        assert_eq!(book.build(made.id).unwrap(), Some(now));
+    }
+}
