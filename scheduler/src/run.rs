@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let servers = args.ask_substitutes.then(|| Servers::new(bus.clone()));
-    let planner = planning::Planner::new(bucket.clone(), desk.clone(), servers.clone());
+    let planner = planning::Planner::new(bucket.clone(), book.clone(), desk.clone(), servers.clone());
     let hands = effects::Hands {
         bus: bus.clone(),
         bucket: bucket.clone(),

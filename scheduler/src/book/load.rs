@@ -133,6 +133,13 @@ impl Book {
         Ok(items)
     }
 
+    /// Those of the paths that everybody can fetch.
+    pub(crate) fn available(&self, mut paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, BookError> {
+        let items = self.items(&paths)?;
+        paths.retain(|path| items.get(path).is_some_and(|item| item.state.is_available()));
+        Ok(paths)
+    }
+
     fn meta(&self, key: &str) -> Result<u64, BookError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(META)?;

@@ -1,5 +1,7 @@
 //! Single rows, and pages of them.
 
+use std::collections::BTreeMap;
+
 use drover_messages::query::StateName;
 use drover_messages::{BuildId, SubmissionId, Timestamp, WishId};
 use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission};
@@ -28,12 +30,26 @@ impl Book {
     }
 
     pub(crate) fn learned(&self, drv: &DrvPath) -> Result<Option<Learned>, BookError> {
+        Ok(self.all_learned([drv])?.remove(drv))
+    }
+
+    /// What is known of each of these derivations.
+    pub(crate) fn all_learned<'d>(
+        &self,
+        drvs: impl IntoIterator<Item = &'d DrvPath>,
+    ) -> Result<BTreeMap<DrvPath, Learned>, BookError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(DRVS)?;
-        let row = table.get(drv.to_string().as_str())?;
-        let learned: Option<Learned> = row.map(|row| decode("a derivation", row.value())).transpose()?;
-        // An older program did not record where the rest of it is: it must come again.
-        Ok(learned.filter(|learned| learned.closure != PackSetId::default()))
+        let mut all = BTreeMap::new();
+        for drv in drvs {
+            let Some(row) = table.get(drv.as_str())? else { continue };
+            let learned: Learned = decode("a derivation", row.value())?;
+            // An older program did not record where the rest of it is: it must come again.
+            if learned.closure != PackSetId::default() {
+                all.insert(drv.clone(), learned);
+            }
+        }
+        Ok(all)
     }
 
     /// The packs that hold a derivation and everything it stands on; none, if it is not known.

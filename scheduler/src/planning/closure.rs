@@ -6,10 +6,11 @@ use bytes::Bytes;
 use drover_bucket::{Bucket, Key};
 use drover_messages::request::{MAX_PACKS, Submit};
 use drover_scheduler_core::{Learned, PackSet};
-use drover_store::{Derivation, DrvPath, Pack, PackId, Sha256, StoreDir, StorePath, verify};
+use drover_store::{Derivation, DrvPath, Named, Pack, PackId, Sha256, StoreDir, StorePath, verify_all};
+use tokio::task::block_in_place;
 
 use super::{NotNow, packs};
-use crate::work::Desk;
+use crate::book::Book;
 
 /// The largest pack, in bytes, as it lies in the bucket.
 const MAX_PACK_BYTES: u64 = 64 << 20;
@@ -39,28 +40,31 @@ struct Found {
 /// Packs in memory, and what the book says of derivations.
 struct Shelf<'a> {
     bucket: &'a Bucket,
-    desk: &'a Desk,
+    book: &'a Book,
     packs: BTreeMap<PackId, Pack>,
 }
 
 impl Closure {
     /// Fetches what came along and what it stands on. A derivation that is not what its name says refuses it all.
-    pub(super) async fn fetch(bucket: &Bucket, desk: &Desk, submit: &Submit) -> Result<Self, NotNow> {
-        let mut shelf = Shelf { bucket, desk, packs: BTreeMap::new() };
+    pub(super) async fn fetch(bucket: &Bucket, book: &Book, submit: &Submit) -> Result<Self, NotNow> {
+        let mut shelf = Shelf { bucket, book, packs: BTreeMap::new() };
         let mut came: BTreeMap<DrvPath, (Bytes, PackId)> = BTreeMap::new();
         for id in &submit.packs {
             let pack = shelf.pack(*id).await?;
-            for entry in pack.iter() {
-                let (path, aterm) = entry.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
-                came.insert(path.clone(), (aterm, *id));
-            }
+            block_in_place(|| {
+                for entry in pack.iter() {
+                    let (path, aterm) = entry.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
+                    came.insert(path.clone(), (aterm, *id));
+                }
+                Ok::<_, NotNow>(())
+            })?;
         }
         if came.len() > MAX_CLOSURE {
             return Err(NotNow::Never(format!("it brings {} derivations; {MAX_CLOSURE} is the limit", came.len())));
         }
-        let mut found = Found { known: shelf.known(came.keys().cloned().collect()).await?, ..Found::default() };
+        let mut found = Found { known: shelf.known(came.keys())?, ..Found::default() };
         came.retain(|path, _| !found.known.contains_key(path));
-        found.verify(&submit.store_dir, came, &mut shelf).await?;
+        block_in_place(|| found.verify(&submit.store_dir, came, &shelf))?;
         found.complete(submit, &mut shelf).await?;
         found.pack(bucket, &submit.store_dir).await
     }
@@ -77,19 +81,24 @@ impl Closure {
 
 impl Found {
     /// Verifies what is new.
-    async fn verify(
+    fn verify(
         &mut self,
         store_dir: &StoreDir,
         came: BTreeMap<DrvPath, (Bytes, PackId)>,
-        shelf: &mut Shelf<'_>,
+        shelf: &Shelf<'_>,
     ) -> Result<(), NotNow> {
         let (packs, aterms): (BTreeMap<_, _>, BTreeMap<_, _>) =
             came.into_iter().map(|(path, (aterm, pack))| ((path.clone(), pack), (path, aterm))).unzip();
-        let below = tokio::task::block_in_place(|| below(store_dir, &aterms))?;
+        let (named, faults) = Named::read_all(store_dir, &aterms);
+        drop(aterms);
+        let inputs = named.values().flat_map(|named| named.derivation().input_drvs.keys());
+        let below: BTreeSet<&DrvPath> = inputs.filter(|input| !named.contains_key(*input)).collect();
         let known: BTreeMap<DrvPath, Sha256> =
-            shelf.known(below).await?.into_iter().map(|(path, learned)| (path, learned.modulo)).collect();
-        let verified = tokio::task::block_in_place(|| verify(store_dir, &aterms, |path| known.get(path).copied()))
-            .map_err(|error| NotNow::Never(error.to_string()))?;
+            shelf.known(below)?.into_iter().map(|(path, learned)| (path, learned.modulo)).collect();
+        let (verified, more) = verify_all(store_dir, named, |path| known.get(path).copied());
+        if let Some(fault) = faults.into_iter().chain(more).next() {
+            return Err(NotNow::Never(fault.to_string()));
+        }
         for (drv, verified) in verified {
             self.fresh.insert(drv.clone(), verified.modulo);
             let pack = packs[&drv];
@@ -105,8 +114,9 @@ impl Found {
         let mut lacking: BTreeSet<DrvPath> =
             named.chain(needed).filter(|path| !self.derivations.contains_key(*path)).cloned().collect();
         while !lacking.is_empty() {
-            let asked = lacking.iter().filter(|path| !self.known.contains_key(*path)).cloned().collect();
-            self.known.extend(shelf.known(asked).await?);
+            let asked = lacking.iter().filter(|path| !self.known.contains_key(*path));
+            let known = shelf.known(asked)?;
+            self.known.extend(known);
             let mut next = BTreeSet::new();
             for path in lacking {
                 // What nobody knows is reported by the plan, with who needs it.
@@ -144,16 +154,6 @@ impl Found {
     }
 }
 
-/// The inputs of these derivations that are not among them.
-fn below(store_dir: &StoreDir, aterms: &BTreeMap<DrvPath, Bytes>) -> Result<BTreeSet<DrvPath>, NotNow> {
-    let mut below = BTreeSet::new();
-    for (path, aterm) in aterms {
-        let derivation = Derivation::parse(store_dir, aterm).map_err(|error| NotNow::Never(format!("{path}: {error}")))?;
-        below.extend(derivation.input_drvs.into_keys().filter(|input| !aterms.contains_key(input)));
-    }
-    Ok(below)
-}
-
 impl Shelf<'_> {
     async fn pack(&mut self, id: PackId) -> Result<&Pack, NotNow> {
         if !self.packs.contains_key(&id) {
@@ -162,7 +162,7 @@ impl Shelf<'_> {
             if PackId::of(&bytes) != id {
                 return Err(NotNow::Never(format!("{what} has other bytes than its name says")));
             }
-            let pack = Pack::open(bytes).map_err(|error| NotNow::Never(format!("{what}: {error}")))?;
+            let pack = block_in_place(|| Pack::open(bytes)).map_err(|error| NotNow::Never(format!("{what}: {error}")))?;
             self.packs.insert(id, pack);
         }
         Ok(&self.packs[&id])
@@ -176,12 +176,7 @@ impl Shelf<'_> {
     }
 
     /// What the book says of these.
-    async fn known(&self, drvs: BTreeSet<DrvPath>) -> Result<BTreeMap<DrvPath, Learned>, NotNow> {
-        let look_up = move |reign: &crate::reign::Reign| {
-            let book = reign.book();
-            let learned = drvs.iter().map(|drv| Ok(book.learned(drv)?.map(|learned| (drv.clone(), learned))));
-            learned.filter_map(Result::transpose).collect::<Result<BTreeMap<_, _>, crate::book::BookError>>()
-        };
-        Ok(self.desk.ask(look_up).await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??)
+    fn known<'d>(&self, drvs: impl IntoIterator<Item = &'d DrvPath>) -> Result<BTreeMap<DrvPath, Learned>, NotNow> {
+        Ok(block_in_place(|| self.book.all_learned(drvs))?)
     }
 }

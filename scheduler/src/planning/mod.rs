@@ -20,9 +20,9 @@ use drover_scheduler_core::plan::{Evidence, How, Known, Plan, Planned, plan};
 use drover_scheduler_core::{Build, BuildState, Input, Submission, SubmissionState};
 use drover_store::{Family, StorePath};
 use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
 
-use crate::book::BookError;
-use crate::reign::Reign;
+use crate::book::{Book, BookError};
 use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
 use closure::Closure;
@@ -42,6 +42,8 @@ const ROWS: usize = 500;
 #[derive(Clone)]
 pub(crate) struct Planner {
     bucket: Bucket,
+    /// What is committed is read here, and does not hold up whoever decides.
+    book: Book,
     desk: Desk,
     servers: Option<Servers>,
     places: Arc<Semaphore>,
@@ -83,8 +85,8 @@ impl NotNow {
 
 impl Planner {
     /// `servers` are asked for what need not be built, if there are any.
-    pub(crate) fn new(bucket: Bucket, desk: Desk, servers: Option<Servers>) -> Self {
-        Self { bucket, desk, servers, places: Arc::new(Semaphore::new(AT_ONCE)), in_work: Arc::default() }
+    pub(crate) fn new(bucket: Bucket, book: Book, desk: Desk, servers: Option<Servers>) -> Self {
+        Self { bucket, book, desk, servers, places: Arc::new(Semaphore::new(AT_ONCE)), in_work: Arc::default() }
     }
 
     /// Whether nothing is being planned.
@@ -150,11 +152,11 @@ impl Planner {
             terms: submission.terms.clone(),
             submitted_at: submission.submitted_at,
         };
-        let closure = Closure::fetch(&self.bucket, &self.desk, &submit).await?;
-        let available = self.available(closure.paths()).await?;
-        let mut builds = walk(&submit, &closure, &|path: &StorePath| available.contains(path))?.builds;
+        let closure = Closure::fetch(&self.bucket, &self.book, &submit).await?;
+        let available = block_in_place(|| self.book.available(closure.paths()))?;
+        let mut builds = block_in_place(|| walk(&submit, &closure, &|path: &StorePath| available.contains(path)))?.builds;
         builds.retain(|planned| planned.id != id);
-        self.look_back(&submit, &mut builds).await?;
+        block_in_place(|| self.look_back(&submit, &mut builds))?;
         for builds in builds.chunks(ROWS) {
             self.desk.settle(Input::AddBuilds { submission: submission.id, builds: builds.to_vec() }).await;
         }
@@ -184,16 +186,16 @@ impl Planner {
 
     async fn plan(&self, submission: &Submission, submit: &Submit) -> Result<(), NotNow> {
         check(submit)?;
-        let closure = Closure::fetch(&self.bucket, &self.desk, submit).await?;
-        let available = self.available(closure.paths()).await?;
+        let closure = Closure::fetch(&self.bucket, &self.book, submit).await?;
+        let available = block_in_place(|| self.book.available(closure.paths()))?;
         let found = match &self.servers {
             Some(servers) => elsewhere::look(servers, submit, &closure, &available).await?,
             None => BTreeMap::new(),
         };
         let can_be_fetched = |path: &StorePath| available.contains(path) || found.contains_key(path);
-        let Plan { mut builds, sources } = walk(submit, &closure, &can_be_fetched)?;
+        let Plan { mut builds, sources } = block_in_place(|| walk(submit, &closure, &can_be_fetched))?;
         self.check_limit(submission, builds.len() as u64).await?;
-        self.look_back(submit, &mut builds).await?;
+        block_in_place(|| self.look_back(submit, &mut builds))?;
         let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
         let submission_id = submission.id;
@@ -233,37 +235,27 @@ impl Planner {
 
     /// What is known of the same derivations from before: inputs that failed not long ago, and who built the roots, where
     /// they are to go to others.
-    async fn look_back(&self, submit: &Submit, builds: &mut Vec<Planned>) -> Result<(), NotNow> {
-        let terms = submit.terms.clone();
-        let mut planned = std::mem::take(builds);
+    fn look_back(&self, submit: &Submit, builds: &mut [Planned]) -> Result<(), NotNow> {
+        let terms = &submit.terms;
         let not_before = Timestamp(Timestamp::now().0.saturating_sub(FAILURES_KNOWN_MILLIS));
-        let looked = self.desk.ask(move |reign| {
-            for build in &mut planned {
-                if build.root && terms.apart {
-                    build.avoid = built_by(reign, build)?;
-                }
-                if !build.root && build.mode == Mode::Build && !terms.known_failures {
-                    build.known_failure = reign.book().failure(&build.recipe.drv, not_before)?.as_ref().and_then(evidence);
-                }
+        for build in builds {
+            if build.root && terms.apart {
+                build.avoid = built_by(&self.book, build)?;
             }
-            Ok::<_, BookError>(planned)
-        });
-        *builds = looked.await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??;
+            if !build.root && build.mode == Mode::Build && !terms.known_failures {
+                build.known_failure = self.book.failure(&build.recipe.drv, not_before)?.as_ref().and_then(evidence);
+            }
+        }
         Ok(())
-    }
-
-    async fn available(&self, paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, NotNow> {
-        let answer = self.desk.ask(move |reign| reign.available(paths)).await;
-        Ok(answer.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??)
     }
 }
 
 /// The agents that tried a derivation before.
-fn built_by(reign: &Reign, planned: &Planned) -> Result<BTreeSet<AgentId>, BookError> {
+fn built_by(book: &Book, planned: &Planned) -> Result<BTreeSet<AgentId>, BookError> {
     let mut agents = BTreeSet::new();
     for product in planned.recipe.outputs.values() {
-        for id in reign.book().makers(&product.path)? {
-            agents.extend(reign.book().build(id)?.into_iter().flat_map(|build| build.attempts).map(|attempt| attempt.agent));
+        for id in book.makers(&product.path)? {
+            agents.extend(book.build(id)?.into_iter().flat_map(|build| build.attempts).map(|attempt| attempt.agent));
         }
     }
     Ok(agents)
