@@ -7,6 +7,7 @@ pub mod args;
 
 mod book;
 mod clock;
+mod fresh;
 mod reign;
 mod work;
 

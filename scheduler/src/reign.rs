@@ -8,10 +8,11 @@ use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
 use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Limits, Outcome, State, Submission, SubmissionState};
 use drover_store::StorePath;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::book::{Book, BookError, Memory, Page, Record};
 use crate::clock::Clock;
+use crate::fresh::{Fresh, News};
 use crate::work::{Question, Then, Work};
 
 /// Work that one commit takes, in pieces.
@@ -24,7 +25,7 @@ pub(crate) struct Reign {
     book: Book,
     clock: Clock,
     told: Arc<AtomicU64>,
-    committed: Arc<Notify>,
+    fresh: Arc<Fresh>,
     effects: mpsc::UnboundedSender<Effect>,
 }
 
@@ -32,8 +33,8 @@ pub(crate) struct Reign {
 pub(crate) struct Outlets {
     /// The number of the last record that was told to the broker.
     pub(crate) told: Arc<AtomicU64>,
-    /// Rung after each commit.
-    pub(crate) committed: Arc<Notify>,
+    /// What was committed just now, to be told.
+    pub(crate) fresh: Arc<Fresh>,
     /// What is to be done. Its length is bounded by slots, agents and questions asked at once.
     pub(crate) effects: mpsc::UnboundedSender<Effect>,
 }
@@ -59,14 +60,14 @@ impl Reign {
         clock: Clock,
         outlets: Outlets,
     ) -> Self {
-        let Outlets { told, committed, effects } = outlets;
+        let Outlets { told, fresh, effects } = outlets;
         let mut state = State::new(generation);
         state.remember_drained(memory.drained);
         state.remember_usage(memory.took, memory.used);
         state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
-        Self { generation, core: Core::new(state, limits), book, clock, told, committed, effects }
+        Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects }
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -185,8 +186,9 @@ impl Reign {
         page.builds.extend(batch.recalled.builds.iter().filter(stays));
         let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, changes, events };
-        self.book.commit(&record, &page, self.core.state(), self.told.load(Ordering::Relaxed))?;
-        self.committed.notify_one();
+        let number = self.book.commit(&record, &page, self.core.state(), self.told.load(Ordering::Relaxed))?;
+        let Record { generation, wall, events, .. } = record;
+        self.fresh.put(News { number, generation, wall, events });
         self.core.state_mut().forget_finished(page.submissions, page.builds, page.items);
         Ok(())
     }

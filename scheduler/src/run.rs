@@ -8,13 +8,14 @@ use anyhow::Context;
 use drover_bucket::Bucket;
 use drover_nats::permissions::Who;
 use drover_nats::{Bus, Intake, Login, Reread, streams};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::args::Args;
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::disposals::Disposals;
+use crate::fresh::Fresh;
 use crate::reign::{Outlets, Reign};
 use crate::servers::Servers;
 use crate::snapshots::Snapshots;
@@ -39,8 +40,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let (desk, inbox) = Desk::new();
     let (to_effects, effects) = mpsc::unbounded_channel();
-    let (told, committed) = (Arc::new(AtomicU64::new(memory.told)), Arc::new(Notify::new()));
-    let outlets = Outlets { told: told.clone(), committed: committed.clone(), effects: to_effects };
+    let (told, fresh) = (Arc::new(AtomicU64::new(memory.told)), Arc::<Fresh>::default());
+    let outlets = Outlets { told: told.clone(), fresh: fresh.clone(), effects: to_effects };
     let clock = Clock::new(memory.heard, bus.link());
     let limits = args.limits();
     let beat_every_millis = limits.beat_every_millis;
@@ -61,7 +62,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         generation,
     };
     tasks.spawn(effects::carry_out(hands, effects));
-    tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), committed, telling::identity(&declared)));
+    tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
     if let Some(days) = args.keep_days {

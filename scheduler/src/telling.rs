@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use drover_messages::event::{Event, EventId};
 use drover_nats::{Acknowledgement, Bus, Declared, NatsError, Subject, streams};
-use tokio::sync::Notify;
 
-use crate::book::{Book, Record};
+use crate::book::{Book, BookError};
+use crate::fresh::{Fresh, News};
 
 /// Records that are told together.
 const RECORDS: usize = 64;
@@ -21,18 +20,18 @@ pub(crate) fn identity(declared: &[Declared]) -> bool {
 }
 
 /// Tells what is committed, for ever. A stream that is `new` is told all that is remembered.
-pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, committed: Arc<Notify>, new: bool) -> anyhow::Result<()> {
+pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, fresh: Arc<Fresh>, new: bool) -> anyhow::Result<()> {
     if new {
         told.store(0, Ordering::Relaxed);
     }
     loop {
         let from = told.load(Ordering::Relaxed);
-        let records = book.records_after(from, RECORDS)?;
-        let Some(last) = records.last().map(|(number, _)| *number) else {
-            committed.notified().await;
+        let news = news_after(from, &book, &fresh)?;
+        let Some(last) = news.last().map(|news| news.number) else {
+            fresh.committed().await;
             continue;
         };
-        match tell_all(&bus, &records).await {
+        match tell_all(&bus, news).await {
             // A stream that was lost meanwhile has put the cursor back: it stays there.
             Ok(()) => drop(told.compare_exchange(from, last, Ordering::Relaxed, Ordering::Relaxed)),
             Err(error) => {
@@ -43,21 +42,20 @@ pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, committed: 
     }
 }
 
-async fn tell_all(bus: &Bus, records: &[(u64, Record)]) -> Result<(), NatsError> {
+fn news_after(number: u64, book: &Book, fresh: &Fresh) -> Result<Vec<News>, BookError> {
+    match fresh.after(number, RECORDS) {
+        Some(news) => Ok(news),
+        None => book.news_after(number, RECORDS),
+    }
+}
+
+async fn tell_all(bus: &Bus, news: Vec<News>) -> Result<(), NatsError> {
     let mut acknowledgements: Vec<Acknowledgement> = Vec::new();
-    for event in records.iter().flat_map(|(number, record)| events_of(*number, record)) {
+    for event in news.into_iter().flat_map(News::into_events) {
         acknowledgements.push(bus.start_publish(&Subject::of_event(&event), &event, &event.id.to_string()).await?);
     }
     for acknowledgement in acknowledgements {
         acknowledgement.await?;
     }
     Ok(())
-}
-
-fn events_of(number: u64, record: &Record) -> impl Iterator<Item = Event> + '_ {
-    record.events.iter().zip(0..).map(move |(what, index)| Event {
-        id: EventId { generation: record.generation.0, record: number, index },
-        at: record.wall,
-        what: what.clone(),
-    })
 }

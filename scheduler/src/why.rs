@@ -144,7 +144,7 @@ mod tests {
         let memory = book.remember().unwrap();
         let (_link, link) = tokio::sync::watch::channel(Link::Down);
         let (effects, _) = tokio::sync::mpsc::unbounded_channel();
-        let outlets = Outlets { told: Arc::default(), committed: Arc::default(), effects };
+        let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
         let clock = Clock::new(memory.heard, link);
         let reign = Reign::begin(Generation(1), Limits::default(), book, memory, clock, outlets);
         let why = why(&reign, reign.core().state().build(build.id).unwrap()).unwrap();

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::tables::*;
 use super::{Book, BookError, Record, course, decode};
+use crate::fresh::News;
 
 /// The least and the greatest id.
 const FIRST: [u8; 16] = [0; 16];
@@ -121,15 +122,16 @@ impl Book {
         .collect()
     }
 
-    /// Records after that number, oldest first, at most so many.
-    pub(crate) fn records_after(&self, number: u64, most: usize) -> Result<Vec<(u64, Record)>, BookError> {
+    /// What records after that number tell, oldest first, of at most so many.
+    pub(crate) fn news_after(&self, number: u64, most: usize) -> Result<Vec<News>, BookError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(RECORDS)?;
         let rows = table.range(number + 1..)?;
         rows.take(most)
             .map(|row| {
-                let (number, record) = row?;
-                Ok((number.value(), decode("a record", record.value())?))
+                let (number, row) = row?;
+                let Record { generation, wall, events, .. } = decode("a record", row.value())?;
+                Ok(News { number: number.value(), generation, wall, events })
             })
             .collect()
     }
