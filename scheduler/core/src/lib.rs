@@ -41,6 +41,8 @@ mod weight;
 mod reach;
 mod queue;
 pub mod state;
+mod views;
+mod memory;
 
 pub mod plan;
 mod below;

@@ -1,0 +1,102 @@
+//! What comes into memory at the start of a reign, and what goes out of it while it lasts.
+
+use std::collections::BTreeSet;
+
+use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId};
+use drover_store::StorePath;
+
+use crate::build::Build;
+use crate::change::Change;
+use crate::durations::{Package, Took};
+use crate::item::Item;
+use crate::limits::Limits;
+use crate::owed::Publication;
+use crate::share::Used;
+use crate::state::State;
+use crate::submission::Submission;
+use crate::time::Heard;
+
+impl State {
+    /// Fills an empty state with what was recorded, through the same function that changes it while it runs.
+    pub fn remember(
+        &mut self,
+        submissions: Vec<Submission>,
+        builds: Vec<Build>,
+        items: Vec<(StorePath, Item)>,
+        owed: Vec<Publication>,
+    ) {
+        let submissions = submissions.into_iter().map(|submission| Change::Submission(Box::new(submission)));
+        let recalled = Change::Recalled { submissions: Vec::new(), builds, items };
+        let owed = owed.into_iter().map(|publication| Change::Owed(Box::new(publication)));
+        self.remembering = true;
+        for change in submissions.chain([recalled]).chain(owed) {
+            // These three kinds have no table that could refuse them.
+            let _ = self.apply(&change);
+        }
+        self.remembering = false;
+        self.measure_all();
+    }
+
+    /// Takes back what was learned of durations, and of who used what.
+    pub fn remember_usage(
+        &mut self,
+        took: impl IntoIterator<Item = (Package, Took)>,
+        used: impl IntoIterator<Item = (ClientId, Used)>,
+    ) {
+        for (package, took) in took {
+            self.durations.remember(package, took);
+        }
+        for (client, used) in used {
+            self.shares.remember(client, used);
+        }
+    }
+
+    /// Takes back which agents are drained.
+    pub fn remember_drained(&mut self, agents: impl IntoIterator<Item = (AgentId, Option<Heard>)>) {
+        self.drained.extend(agents);
+    }
+
+    /// Takes back which submissions were cancelled before they were heard of.
+    pub fn remember_cancelled(&mut self, submissions: impl IntoIterator<Item = SubmissionId>) {
+        self.cancelled_ahead.extend(submissions);
+    }
+
+    /// From now on, agents that hold something by the records are waited for; and all are heard before any lease is given,
+    /// unless there was no scheduler before this one.
+    pub fn begin_reign(&mut self, heard: Heard, limits: &Limits) {
+        if self.generation > Generation(1) {
+            self.leases_from = heard.plus_millis(limits.hear_first_millis());
+        }
+        let holders: BTreeSet<AgentId> =
+            self.builds().flat_map(|build| &build.attempts).filter(|a| !a.state.is_settled()).map(|a| a.agent).collect();
+        self.unheard = holders.into_iter().map(|agent| (agent, heard)).collect();
+    }
+
+    /// The place in the order of making that the next build gets.
+    pub fn set_next_seq(&mut self, seq: u64) {
+        self.next_seq = self.next_seq.max(seq);
+    }
+
+    /// Takes what is finished out of memory, once it is recorded: succeeded builds of which everything is available,
+    /// failed ones behind which nothing waits, items that nothing open needs, and submissions without a build in memory.
+    pub fn forget_finished(
+        &mut self,
+        submissions: impl IntoIterator<Item = SubmissionId>,
+        builds: impl IntoIterator<Item = BuildId>,
+        items: impl IntoIterator<Item = StorePath>,
+    ) {
+        for id in builds {
+            if self.build(id).is_some_and(|build| self.is_finished(build)) {
+                self.forget(id);
+            }
+        }
+        for path in items {
+            if let Some(item) = self.items.number(&path) {
+                self.forget_idle(item);
+            }
+        }
+        for id in submissions {
+            self.forget_submission(id);
+        }
+    }
+}
