@@ -84,4 +84,17 @@ mod tests {
         commit(&book, &now, Change::Priority { build: made.id, priority: 7 });
         assert_eq!(book.build(made.id).unwrap(), Some(now));
     }
+
+    #[test]
+    fn what_became_of_a_build_is_forgotten_when_it_is_planned_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let made = of(1, "hello-1", BuildState::Ready(Place::Anywhere));
+        let created = || Change::BuildCreated(Box::new(made.clone()));
+        commit(&book, &made, created());
+        let over = Build { state: BuildState::Cancelled, ..made.clone() };
+        commit(&book, &over, Change::Priority { build: made.id, priority: 0 });
+        commit(&book, &made, created());
+        assert_eq!(book.build(made.id).unwrap(), Some(made.clone()));
+    }
 }

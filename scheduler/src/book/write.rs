@@ -117,7 +117,10 @@ fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<(),
     let mut names = t.open_table(NAMES)?;
     for build in page.created.iter().filter_map(|id| state.build(*id)) {
         let id = build.id.uuid().into_bytes();
-        builds.insert(id, encode(build)?.as_slice())?;
+        if builds.insert(id, encode(build)?.as_slice())?.is_some() {
+            // It was there and over, and is planned anew.
+            t.open_table(COURSES)?.remove(id)?;
+        }
         members.insert((build.submission.uuid().into_bytes(), id), ())?;
         for path in build.products() {
             makers.insert((path.as_str(), id), ())?;
