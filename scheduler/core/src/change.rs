@@ -220,6 +220,13 @@ pub enum Change {
         /// In milliseconds.
         expected_millis: u64,
     },
+    /// A ready build is kept for an agent that has no room yet.
+    Kept {
+        /// Which.
+        build: BuildId,
+        /// Since when.
+        heard: Heard,
+    },
     /// Why an agent got an attempt.
     Placed {
         /// Which attempt.
@@ -278,6 +285,7 @@ impl Change {
                 | Sound { .. }
                 | Paced { .. }
                 | Placed { .. }
+                | Kept { .. }
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }

@@ -67,6 +67,7 @@ impl State {
             weight,
             expected_millis,
             bonus: 0,
+            kept_since: None,
             needs,
             linked: false,
             inputs,
@@ -111,6 +112,7 @@ impl State {
         let was_over = before.is_over();
         match &before {
             BuildState::Ready(place) => {
+                node.kept_since = None;
                 self.ready.remove(&node.requirement, place, rank);
                 self.ageing.remove(&(due, id));
             }

@@ -15,6 +15,7 @@ use crate::durations::Package;
 use crate::item::Item;
 use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
+use crate::time::Heard;
 use crate::weight::Weight;
 
 pub(crate) type BuildNo = No<Node>;
@@ -35,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) expected_millis: u64,
     /// How much more urgent it is for having waited long.
     pub(crate) bonus: i32,
+    /// Since when it is kept for an agent that has no room yet.
+    pub(crate) kept_since: Option<Heard>,
     pub(crate) needs: Needs,
     /// Whether its inputs count it among their dependents.
     pub(crate) linked: bool,

@@ -116,13 +116,17 @@ impl State {
     /// What speaks against an agent that is free and may have a build: a faster one is worth waiting for.
     fn slower(&self, node: &Node, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
         let taker = self.taker(id, self.agents.get(&id)?, now, limits)?;
-        let by = self.worth_waiting_until(node, &taker).filter(|_| self.order == Order::Full)?;
+        let by = self.worth_waiting_until(node, &taker, now).filter(|_| self.order == Order::Full)?;
         let others = self.agents.iter().filter(|(other, _)| **other != id);
         let others = others.filter_map(|(id, agent)| self.taker(*id, agent, now, limits));
         let fitting = others.filter(|other| {
-            node.requirement.objection(other.agent).is_none() && self.objection_here(&node.build, other.agent).is_none()
+            other.room == 0
+                && node.requirement.objection(other.agent).is_none()
+                && self.objection_here(&node.build, other.agent).is_none()
+                && self.objection_of(&node.build, other.id, &other.free).is_none()
         });
-        let faster = fitting.filter(|other| other.done_in_millis(node) < by).min_by_key(|other| other.done_in_millis(node))?;
+        let earlier = fitting.filter(|other| self.had_in_millis(node, other) < by);
+        let faster = earlier.min_by_key(|other| self.had_in_millis(node, other))?;
         Some(Objection::Slower { free_in_secs: faster.slots.free_in_millis().div_ceil(1000) })
     }
 }

@@ -245,6 +245,11 @@ impl State {
                     known.pace.learn(*took_millis, *expected_millis);
                 }
             }
+            Change::Kept { build, heard } => {
+                if let Some(node) = self.builds.get_mut(build) {
+                    node.kept_since = node.kept_since.or(Some(*heard));
+                }
+            }
             Change::Placed { attempt, placement } => {
                 let agent = self.agents.get_mut(&placement.chosen.agent);
                 if let Some(held) = agent.and_then(|agent| agent.leases.get_mut(attempt)) {

@@ -24,6 +24,8 @@ pub(crate) struct Taker<'a> {
     pub(crate) agent: &'a Agent,
     /// How many builds more.
     pub(crate) room: u32,
+    /// Nothing that is ready is left for it.
+    pub(crate) ended: bool,
     /// What is left of what its builds share.
     pub(crate) free: Resources,
     pub(crate) line: Offered<'a>,
@@ -70,6 +72,7 @@ impl State {
             id,
             agent,
             room: self.room(agent, now, limits),
+            ended: false,
             free: self.free(agent),
             line: self.ready.for_agent(agent),
             passed: VecDeque::new(),
@@ -84,9 +87,17 @@ impl State {
         node.expected_millis >= WAITS_LEAST_MILLIS && self.durations.get(&node.package).is_some()
     }
 
-    /// An agent that is done by then is to have this build, rather than this one; in milliseconds from now.
-    pub(crate) fn worth_waiting_until(&self, node: &Node, taker: &Taker<'_>) -> Option<u64> {
+    /// A full agent that is done by then is to have this build, rather than this one; in milliseconds from now. No build is
+    /// kept for longer than it is expected to take.
+    pub(crate) fn worth_waiting_until(&self, node: &Node, taker: &Taker<'_>, now: Heard) -> Option<u64> {
         let least = node.expected_millis / WON_PART;
-        self.is_known(node).then(|| taker.done_in_millis(node).saturating_sub(least))
+        let kept_millis = node.kept_since.map_or(0, |since| now.millis_since(since));
+        let may_wait = self.is_known(node) && kept_millis <= node.expected_millis;
+        may_wait.then(|| self.had_in_millis(node, taker).saturating_sub(least))
+    }
+
+    /// When a build would be over there that is the next, with what must be fetched before.
+    pub(crate) fn had_in_millis(&self, node: &Node, taker: &Taker<'_>) -> u64 {
+        taker.done_in_millis(node).saturating_add(self.fetch_millis(node, taker.agent))
     }
 }

@@ -10,6 +10,7 @@ use drover_messages::agent::Hello;
 use drover_messages::event::What;
 use drover_messages::holdings::{Fingerprint, Holdings};
 use drover_messages::placement::{Placement, Score};
+use drover_messages::wish::Wished;
 use drover_scheduler_core::{Effect, Input, Limits, Order};
 use farm::{Farm, build, path, planned};
 
@@ -175,15 +176,7 @@ fn an_agent_is_told_of_as_placed_for_as_long_as_it_has_the_build() {
 #[test]
 fn a_long_build_waits_for_a_faster_agent_that_is_soon_free_and_says_so() {
     let mut farm = farm();
-    let (slow, fast) = (farm.agent(1, 1), farm.agent(2, 1));
-    for n in 0..40 {
-        let (agent, other, millis) = if n % 2 == 0 { (slow, fast, 300_000) } else { (fast, slow, 60_000) };
-        farm.drain(other, true);
-        farm.submit(n, vec![planned(n, &format!("long-{n}"), &[], true)]);
-        let offer = farm.offers().remove(0);
-        farm.built(agent, &offer, millis);
-        farm.drain(other, false);
-    }
+    let (slow, fast) = uneven(&mut farm);
     // The fast one has something, and is half done with it.
     farm.drain(slow, true);
     farm.submit(500, vec![planned(500, "long-500", &[], true)]);
@@ -201,4 +194,52 @@ fn a_long_build_waits_for_a_faster_agent_that_is_soon_free_and_says_so() {
     farm.built(fast, &offer, 60_000);
     let (agent, offer) = farm.offered_to().remove(0);
     assert_eq!((agent, offer.build), (fast, build(501, "long-501")));
+}
+
+/// Two agents of one slot, of which the second is known to be five times as fast; nothing is known of their stores.
+fn uneven(farm: &mut Farm) -> (AgentId, AgentId) {
+    let (slow, fast) = (farm.agent(1, 1), farm.agent(2, 1));
+    for n in 0..40 {
+        let (agent, other, millis) = if n % 2 == 0 { (slow, fast, 300_000) } else { (fast, slow, 60_000) };
+        farm.drain(other, true);
+        farm.submit(n, vec![planned(n, &format!("long-{n}"), &[], true)]);
+        let offer = farm.offers().remove(0);
+        farm.built(agent, &offer, millis);
+        farm.drain(other, false);
+    }
+    (slow, fast)
+}
+
+#[test]
+fn a_build_is_kept_for_no_longer_than_it_is_expected_to_take() {
+    let mut farm = farm();
+    let (slow, fast) = uneven(&mut farm);
+    farm.drain(slow, true);
+    farm.submit(500, vec![planned(500, "long-500", &[], true)]);
+    assert_eq!(farm.offered_to()[0].0, fast);
+    farm.drain(slow, false);
+    farm.submit(501, vec![planned(501, "long-501", &[], true)]);
+    assert_eq!(farm.offered(), [""; 0], "the fast one is soon done");
+    // It hangs.
+    farm.later(400_000);
+    farm.beat(slow);
+    farm.beat(fast);
+    let offers: Vec<AgentId> = farm.offered_to().into_iter().map(|(agent, _)| agent).collect();
+    assert_eq!(offers, [slow]);
+}
+
+#[test]
+fn nothing_is_kept_for_an_agent_that_could_have_it_now() {
+    let mut farm = farm();
+    let (slow, fast) = uneven(&mut farm);
+    let inputs: Vec<String> = (0..8_000).map(|n| format!("input-{n}")).collect();
+    let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    make_available(&mut farm, 600, &names);
+    farm.wish(600, Wished::Cancel, &[600], &[]);
+    // To fetch all that takes the fast one longer than the slow one builds.
+    farm.beat_with(slow, |beat| beat.holds = Some(Holdings::of(names.iter().map(|name| Fingerprint::of(&path(name))))));
+    farm.submit(601, vec![planned(601, "long-601", &names, true)]);
+    let offers: Vec<AgentId> = farm.offered_to().into_iter().map(|(agent, _)| agent).collect();
+    assert_eq!(offers, [slow]);
+    assert_eq!(farm.core.state().placement(build(601, "long-601")).unwrap().others[0].agent, fast);
 }

@@ -7,7 +7,7 @@ use drover_messages::{AgentId, AttemptId, Epoch};
 use drover_store::StorePath;
 
 use super::Step;
-use super::matching::Match;
+use super::matching::{Match, Matches};
 use crate::attempt::Attempt;
 use crate::build::{Build, BuildEvent, Lease};
 use crate::change::Change;
@@ -23,7 +23,11 @@ impl Step<'_> {
             return;
         }
         let mut untold = PLACEMENTS_TOLD;
-        for (n, matched) in self.matches().into_iter().enumerate() {
+        let Matches { given, kept } = self.matches();
+        for build in kept {
+            self.change(Change::Kept { build, heard: self.now.heard });
+        }
+        for (n, matched) in given.into_iter().enumerate() {
             let Match { agent, build, placement } = matched;
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
             self.lease(agent, build, epoch);

@@ -28,41 +28,50 @@ pub(super) struct Match<'a> {
     pub(super) placement: Placement,
 }
 
+/// What one round of decisions comes to.
+#[derive(Default)]
+pub(super) struct Matches<'a> {
+    pub(super) given: Vec<Match<'a>>,
+    /// Builds that are kept for agents that have no room yet.
+    pub(super) kept: Vec<BuildId>,
+}
+
 /// What clients have been given in this round of decisions.
 type Given = BTreeMap<ClientId, (u32, u64)>;
 
 impl<'a> Step<'a> {
     /// Who gets what: in each round every agent with room finds the first build that it may have, the idlest agent first;
     /// it gets it, or another does whom it costs less, and then it looks on. What is given counts at once as used.
-    pub(super) fn matches(&self) -> Vec<Match<'a>> {
-        let (mut taken, mut given, mut matches) = (BTreeSet::new(), Given::new(), Vec::new());
+    pub(super) fn matches(&self) -> Matches<'a> {
+        let (mut taken, mut given, mut matches) = (BTreeSet::new(), Given::new(), Matches::default());
         if self.state.ready.is_empty() {
             return matches;
         }
         let (state, now) = (self.state, self.now.heard);
         let mut takers: Vec<Taker<'a>> =
             state.agents.iter().filter_map(|(id, agent)| state.taker(*id, agent, now, self.limits)).collect();
-        let mut patience = PATIENCE;
-        while takers.iter().any(|taker| taker.room > 0) {
+        while takers.iter().any(|taker| taker.room > 0 && !taker.ended) {
             takers.sort_by_key(|taker| (Reverse(taker.room), taker.id));
             for n in 0..takers.len() {
                 let mut others = true;
-                while others && takers[n].room > 0 {
+                while others && takers[n].room > 0 && !takers[n].ended {
                     let Some(node) = self.first_for(&mut takers[n], &taken, &given) else {
-                        takers[n].room = 0;
+                        takers[n].ended = true;
                         break;
                     };
                     taken.insert(node.build.id);
                     let (chosen, placement) = self.place(node, n, &takers);
-                    if let Some(faster) = self.worth_waiting(node, &takers[chosen], &takers).filter(|_| patience > 0) {
+                    if matches.kept.len() < PATIENCE
+                        && let Some(faster) = self.worth_waiting(node, &takers[chosen], &takers)
+                    {
                         takers[faster].reserve(node);
-                        patience -= 1;
+                        matches.kept.push(node.build.id);
                         continue;
                     }
                     takers[chosen].give(node, self.state.expected_mib(node));
                     let (leases, millis) = given.entry(node.client).or_default();
                     (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
-                    matches.push(Match { agent: takers[chosen].id, build: &node.build, placement });
+                    matches.given.push(Match { agent: takers[chosen].id, build: &node.build, placement });
                     others = chosen != n;
                 }
             }
@@ -70,11 +79,13 @@ impl<'a> Step<'a> {
         matches
     }
 
-    /// A faster agent that would be done earlier with this, though it is not free yet.
+    /// A faster agent that would be done earlier with this, though it has no room yet.
     fn worth_waiting(&self, node: &Node, chosen: &Taker<'a>, takers: &[Taker<'a>]) -> Option<usize> {
-        let by = self.state.worth_waiting_until(node, chosen).filter(|_| self.limits.order == Order::Full)?;
-        let earlier = (0..takers.len()).filter(|n| takers[*n].done_in_millis(node) < by && self.may(node, &takers[*n]));
-        earlier.min_by_key(|n| (takers[*n].done_in_millis(node), takers[*n].id))
+        let by = self.state.worth_waiting_until(node, chosen, self.now.heard).filter(|_| self.limits.order == Order::Full)?;
+        let full = (0..takers.len()).filter(|n| takers[*n].room == 0 && takers[*n].done_in_millis(node) < by);
+        let fitting = full.filter(|n| self.may(node, &takers[*n])).map(|n| (self.state.had_in_millis(node, &takers[n]), n));
+        let (_, n) = fitting.filter(|(millis, _)| *millis < by).min_by_key(|(millis, n)| (*millis, takers[*n].id))?;
+        Some(n)
     }
 
     fn may(&self, node: &Node, taker: &Taker<'_>) -> bool {
