@@ -88,11 +88,11 @@ impl State {
     }
 
     /// A full agent that is done by then is to have this build, rather than this one; in milliseconds from now. No build is
-    /// kept for longer than it is expected to take.
+    /// kept for longer than it would take here.
     pub(crate) fn worth_waiting_until(&self, node: &Node, taker: &Taker<'_>, now: Heard) -> Option<u64> {
         let least = node.expected_millis / WON_PART;
         let kept_millis = node.kept_since.map_or(0, |since| now.millis_since(since));
-        let may_wait = self.is_known(node) && kept_millis <= node.expected_millis;
+        let may_wait = self.is_known(node) && kept_millis <= taker.agent.pace.takes(node.expected_millis);
         may_wait.then(|| self.had_in_millis(node, taker).saturating_sub(least))
     }
 
