@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use drover_messages::request::{Mode, Root};
 use drover_messages::{BuildId, ClientId, SubmissionId};
+use drover_scheduler_core::closure::Closure;
 use drover_scheduler_core::plan::{How, Known, Plan, Planned, plan};
 use drover_store::{Derivation, DrvPath, Family, Pack, PackId, StoreDir, StorePath};
 use uuid::Uuid;
@@ -71,34 +72,25 @@ impl Graph {
         let guess = || drvs.values().find_map(|aterm| Derivation::guess_store_dir(aterm)).unwrap_or_else(StoreDir::nix);
         let store_dir = store.cloned().unwrap_or_else(guess);
         let pack = PackId::of(b"");
-        let mut derivations = BTreeMap::new();
+        let mut closure = Closure::default();
         for (drv, aterm) in drvs {
             let derivation = Derivation::parse(&store_dir, &aterm)
                 .map_err(|e| bad_input(format!("{drv} is not a derivation of {store_dir}: {e}")))?;
-            derivations.insert(drv, (derivation, pack));
+            closure.add(&drv, &derivation, pack);
         }
-        Self::plan(store_dir, &derivations, durations)
+        Self::plan(store_dir, &closure, durations)
     }
 
-    fn plan(
-        store_dir: StoreDir,
-        derivations: &BTreeMap<DrvPath, (Derivation, PackId)>,
-        durations: &Durations,
-    ) -> anyhow::Result<Self> {
-        let is_built = |drv: &&DrvPath| durations.is_built(drv);
-        let built = || derivations.iter().filter(|(drv, _)| is_built(drv));
-        let needed: BTreeSet<&DrvPath> = built().flat_map(|(_, (drv, _))| drv.input_drvs.keys()).collect();
-        let roots = built().map(|(drv, _)| drv).filter(|drv| !needed.contains(drv));
-        let roots: Vec<Root> = roots.map(|drv| Root { build: BuildId::derived(SUBMISSION, drv), drv: drv.clone() }).collect();
-        let made: BTreeSet<&StorePath> =
-            built().flat_map(|(_, (drv, _))| drv.outputs.values().map(|output| &output.path)).collect();
+    fn plan(store_dir: StoreDir, closure: &Closure, durations: &Durations) -> anyhow::Result<Self> {
+        let built = || closure.iter().filter_map(|(_, drv, outline)| Some((drv, outline.filter(|_| durations.is_built(drv))?)));
+        let needed: BTreeSet<&DrvPath> = built().flat_map(|(_, outline)| outline.inputs()).map(|no| closure.drv(no)).collect();
+        let roots: BTreeSet<&DrvPath> = built().map(|(drv, _)| drv).filter(|drv| !needed.contains(drv)).collect();
+        let roots = roots.into_iter().map(|drv| Root { build: BuildId::derived(SUBMISSION, drv), drv: drv.clone() });
+        let roots: Vec<Root> = roots.collect();
+        let made: BTreeSet<&StorePath> = built().flat_map(|(_, outline)| closure.outputs(outline)).collect();
         let is_there = |path: &StorePath| !made.contains(path);
-        let known = Known {
-            store_dir: &store_dir,
-            derivations,
-            available: &is_there,
-            whole_closures: store_dir.family() == Family::Guix,
-        };
+        let whole_closures = store_dir.family() == Family::Guix;
+        let known = Known { store_dir: &store_dir, closure, available: &is_there, whole_closures };
         let how = How { mode: Mode::Build, input_builds: true };
         let Plan { builds, .. } =
             plan(SUBMISSION, &roots, how, &known).map_err(|e| bad_input(format!("{e}; add what holds it by another --graph")))?;

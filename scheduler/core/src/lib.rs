@@ -44,6 +44,7 @@ pub mod state;
 mod views;
 mod memory;
 
+pub mod closure;
 pub mod plan;
 mod below;
 mod policy;

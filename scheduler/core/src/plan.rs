@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::request::{Mode, Root};
 use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId};
-use drover_store::PackId;
-use drover_store::{ContentAddress, Derivation, DrvPath, StoreDir, StorePath};
+use drover_store::{DrvPath, OutputName, StoreDir, StorePath};
 
 use crate::below::Below;
 use crate::build::{Product, Recipe};
+use crate::closure::{Closure, DrvNo, Outline, PathNo};
 
 /// A build that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +83,8 @@ pub enum Unplannable {
 pub struct Known<'a> {
     /// The store directory of everything.
     pub store_dir: &'a StoreDir,
-    /// The whole closure, verified, each derivation with the pack that holds it.
-    pub derivations: &'a BTreeMap<DrvPath, (Derivation, PackId)>,
+    /// The whole closure, verified.
+    pub closure: &'a Closure,
     /// Whether an item can be fetched.
     pub available: &'a dyn Fn(&StorePath) -> bool,
     /// Whether the agents of this store directory need a derivation's whole closure in their stores, sources included.
@@ -93,24 +93,34 @@ pub struct Known<'a> {
 
 /// Plans a submission.
 pub fn plan(submission: SubmissionId, roots: &[Root], how: How, known: &Known<'_>) -> Result<Plan, Unplannable> {
+    let closure = known.closure;
+    let mut numbered = Vec::with_capacity(roots.len());
+    for root in roots {
+        let absent = || Unplannable::Absent { drv: root.drv.clone(), needed_by: root.drv.clone() };
+        numbered.push((closure.number(&root.drv).ok_or_else(absent)?, root.build));
+    }
     let mut walk = Walk {
         submission,
         how,
         known,
-        named: roots.iter().map(|root| (&root.drv, root.build)).collect(),
-        seen: BTreeSet::new(),
-        below: Below::new(known),
-        plan: Plan::default(),
+        available: closure.paths().iter().map(known.available).collect(),
+        order: Order::of(closure.paths()),
+        named: numbered.iter().copied().collect(),
+        seen: vec![false; closure.iter().len()],
+        below: Below::new(closure),
+        builds: Vec::new(),
+        sources: BTreeSet::new(),
     };
     let mut first = Vec::new();
-    for root in roots {
-        first.extend(walk.first(&root.drv)?);
+    for (root, _) in &numbered {
+        first.extend(walk.first(*root)?);
     }
     walk.go(first)?;
-    for root in roots.iter().filter(|_| how.mode == Mode::Check) {
-        walk.enter(root.build, &root.drv, Mode::Check)?;
+    for (root, build) in numbered.iter().filter(|_| how.mode == Mode::Check) {
+        walk.enter(*build, *root, Mode::Check)?;
     }
-    Ok(walk.plan)
+    let sources = walk.sources.into_iter().map(|rank| walk.order.path(rank).clone()).collect();
+    Ok(Plan { builds: walk.builds, sources })
 }
 
 /// A walk from the roots down.
@@ -118,41 +128,48 @@ struct Walk<'a> {
     submission: SubmissionId,
     how: How,
     known: &'a Known<'a>,
-    named: BTreeMap<&'a DrvPath, BuildId>,
-    seen: BTreeSet<&'a DrvPath>,
+    /// Whether each item can be fetched.
+    available: Vec<bool>,
+    order: Order<'a>,
+    named: BTreeMap<DrvNo, BuildId>,
+    /// The derivations that the walk has come to.
+    seen: Vec<bool>,
     below: Below<'a>,
-    plan: Plan,
+    builds: Vec<Planned>,
+    sources: BTreeSet<Rank>,
+}
+
+/// A step of the walk, which keeps its own stack: closures are thousands deep.
+enum Visit {
+    Enter { drv: DrvNo, for_: DrvNo },
+    Leave(DrvNo),
 }
 
 impl<'a> Walk<'a> {
     /// Where it begins: at a root, or with what must be there before the root can be checked.
-    fn first(&self, root: &'a DrvPath) -> Result<Vec<Visit<'a>>, Unplannable> {
-        let (derivation, _) = self.known.get(root, root)?;
-        let is_there = derivation.outputs.values().all(|output| (self.known.available)(&output.path));
+    fn first(&self, root: DrvNo) -> Result<Vec<Visit>, Unplannable> {
+        let outline = self.get(root, root)?;
+        let is_there = outline.outputs.iter().all(|made| self.is_available(made.path));
         match self.how {
             How { mode: Mode::Build, .. } => Ok(vec![Visit::Enter { drv: root, for_: root }]),
             How { input_builds: false, .. } => Ok(Vec::new()),
-            _ if is_there => self.inputs(root, derivation),
+            _ if is_there => self.missing_inputs(root),
             _ => Ok(vec![Visit::Enter { drv: root, for_: root }]),
         }
     }
 
-    fn inputs(&self, drv: &'a DrvPath, derivation: &'a Derivation) -> Result<Vec<Visit<'a>>, Unplannable> {
-        Ok(self.known.missing_inputs(drv, derivation)?.map(|input| Visit::Enter { drv: input, for_: drv }).collect())
-    }
-
-    fn go(&mut self, first: Vec<Visit<'a>>) -> Result<(), Unplannable> {
-        let mut stack: Vec<Visit<'a>> = first.into_iter().rev().collect();
+    fn go(&mut self, first: Vec<Visit>) -> Result<(), Unplannable> {
+        let mut stack: Vec<Visit> = first.into_iter().rev().collect();
         while let Some(visit) = stack.pop() {
             match visit {
                 Visit::Enter { drv, for_ } => {
-                    if !self.seen.insert(drv) {
+                    if std::mem::replace(&mut self.seen[drv.index()], true) {
                         continue;
                     }
-                    let (derivation, _) = self.known.get(drv, for_)?;
+                    self.get(drv, for_)?;
                     stack.push(Visit::Leave(drv));
                     if self.how.input_builds {
-                        stack.extend(self.inputs(drv, derivation)?);
+                        stack.extend(self.missing_inputs(drv)?);
                     }
                 }
                 Visit::Leave(drv) => self.enter(self.id(drv), drv, Mode::Build)?,
@@ -162,97 +179,123 @@ impl<'a> Walk<'a> {
     }
 
     /// The id of an ordinary build.
-    fn id(&self, drv: &DrvPath) -> BuildId {
-        match (self.named.get(drv), self.how.mode) {
+    fn id(&self, no: DrvNo) -> BuildId {
+        let drv = self.known.closure.drv(no);
+        match (self.named.get(&no), self.how.mode) {
             (Some(id), Mode::Build) => *id,
             (Some(_), Mode::Check) => BuildId::before_check(self.submission, drv),
             (None, _) => BuildId::derived(self.submission, drv),
         }
     }
 
-    fn enter(&mut self, id: BuildId, drv: &'a DrvPath, mode: Mode) -> Result<(), Unplannable> {
-        let mut recipe = self.known.recipe(drv)?;
-        let (derivation, _) = self.known.get(drv, drv)?;
-        let mut sources = derivation.input_srcs.clone();
+    fn enter(&mut self, id: BuildId, drv: DrvNo, mode: Mode) -> Result<(), Unplannable> {
+        let outline = self.get(drv, drv)?;
+        let mut sources: Vec<PathNo> = outline.sources.to_vec();
         if self.known.whole_closures {
             // What is built for this submission has waited for its own.
-            for input in derivation.input_drvs.keys().filter(|input| !self.seen.contains(input)) {
-                sources.extend(self.below.sources(input).iter().cloned());
+            for input in outline.inputs().filter(|input| !self.seen[input.index()]) {
+                sources.extend(self.below.sources(input, &self.available).iter());
             }
-            recipe.inputs.extend(sources.iter().cloned());
         }
+        self.sources.extend(sources.iter().map(|path| self.order.rank(*path)));
+        let mut inputs = sources;
+        inputs.extend(self.wanted(drv)?.into_iter().map(|(_, path)| path));
         if mode == Mode::Check {
-            recipe.inputs.extend(recipe.outputs.values().map(|output| output.path.clone()));
+            inputs.extend(outline.outputs.iter().map(|made| made.path));
         }
-        self.plan.sources.extend(sources);
-        let root = self.named.values().any(|named| *named == id);
-        self.plan.builds.push(Planned { id, root, recipe, mode, known_failure: None, avoid: BTreeSet::new() });
+        let root = self.named.get(&drv) == Some(&id);
+        let recipe = self.recipe(drv, outline, inputs);
+        self.builds.push(Planned { id, root, recipe, mode, known_failure: None, avoid: BTreeSet::new() });
         Ok(())
     }
-}
 
-/// A step of the walk, which keeps its own stack: closures are thousands deep.
-enum Visit<'a> {
-    Enter { drv: &'a DrvPath, for_: &'a DrvPath },
-    Leave(&'a DrvPath),
-}
-
-impl<'a> Known<'a> {
-    pub(crate) fn get(&self, drv: &DrvPath, needed_by: &DrvPath) -> Result<&'a (Derivation, PackId), Unplannable> {
-        let absent = || Unplannable::Absent { drv: drv.clone(), needed_by: needed_by.clone() };
-        self.derivations.get(drv).ok_or_else(absent)
-    }
-
-    /// The input derivations of which a wanted output is not available.
-    fn missing_inputs(
-        &self,
-        drv: &'a DrvPath,
-        derivation: &'a Derivation,
-    ) -> Result<impl Iterator<Item = &'a DrvPath> + use<'a>, Unplannable> {
-        let mut missing = Vec::new();
-        for input in derivation.input_drvs.keys() {
-            let outputs = self.wanted_outputs(drv, derivation, input)?;
-            if !outputs.iter().all(|path| (self.available)(path)) {
-                missing.push(input);
-            }
-        }
-        Ok(missing.into_iter().rev())
-    }
-
-    /// The paths that `drv` wants of `input`.
-    fn wanted_outputs(&self, drv: &DrvPath, derivation: &Derivation, input: &DrvPath) -> Result<Vec<StorePath>, Unplannable> {
-        let (made_by, _) = self.get(input, drv)?;
-        let wanted = derivation.input_drvs.get(input).into_iter().flatten();
-        wanted
-            .map(|name| {
-                let output = made_by.outputs.get(name).ok_or_else(|| Unplannable::NoSuchOutput {
-                    drv: drv.clone(),
-                    input: input.clone(),
-                    output: name.to_string(),
-                })?;
-                Ok(output.path.clone())
-            })
-            .collect()
-    }
-
-    fn recipe(&self, drv: &DrvPath) -> Result<Recipe, Unplannable> {
-        let (derivation, pack) = self.get(drv, drv)?;
-        let mut inputs = derivation.input_srcs.clone();
-        for input in derivation.input_drvs.keys() {
-            inputs.extend(self.wanted_outputs(drv, derivation, input)?);
-        }
-        let outputs = derivation.outputs.iter().map(|(name, output)| {
-            let ca = output.fixed.map(ContentAddress::Fixed);
-            (name.clone(), Product { path: output.path.clone(), ca })
+    fn recipe(&self, drv: DrvNo, outline: &Outline, inputs: Vec<PathNo>) -> Recipe {
+        let Known { store_dir, closure, .. } = self.known;
+        let outputs = outline.outputs.iter().map(|made| {
+            let path = closure.paths()[made.path.index()].clone();
+            (made.name.clone(), Product { path, ca: made.ca })
         });
-        Ok(Recipe {
-            drv: drv.clone(),
-            pack: *pack,
-            store_dir: self.store_dir.clone(),
-            system: derivation.system.clone(),
-            features: derivation.required_system_features().into_iter().collect(),
+        Recipe {
+            drv: closure.drv(drv).clone(),
+            pack: outline.pack,
+            store_dir: (*store_dir).clone(),
+            system: outline.system.clone(),
+            features: outline.features.clone(),
             outputs: outputs.collect(),
-            inputs,
-        })
+            inputs: self.order.sorted(inputs).cloned().collect(),
+        }
+    }
+
+    fn is_available(&self, path: PathNo) -> bool {
+        self.available[path.index()]
+    }
+
+    fn get(&self, drv: DrvNo, needed_by: DrvNo) -> Result<&'a Outline, Unplannable> {
+        let closure = self.known.closure;
+        let name = |no| closure.drv(no).clone();
+        closure.get(drv).ok_or_else(|| Unplannable::Absent { drv: name(drv), needed_by: name(needed_by) })
+    }
+
+    /// The input derivations of which a wanted output is not available, the last one first.
+    fn missing_inputs(&self, drv: DrvNo) -> Result<Vec<Visit>, Unplannable> {
+        let wanted = self.wanted(drv)?.into_iter().rev();
+        let mut missing: Vec<DrvNo> = wanted.filter(|(_, path)| !self.is_available(*path)).map(|(input, _)| input).collect();
+        missing.dedup();
+        Ok(missing.into_iter().map(|input| Visit::Enter { drv: input, for_: drv }).collect())
+    }
+
+    /// The outputs that a derivation wants of others.
+    fn wanted(&self, drv: DrvNo) -> Result<Vec<(DrvNo, PathNo)>, Unplannable> {
+        let closure = self.known.closure;
+        let outline = self.get(drv, drv)?;
+        for input in outline.inputs() {
+            self.get(input, drv)?;
+        }
+        let no_such = |input, name: &OutputName| Unplannable::NoSuchOutput {
+            drv: closure.drv(drv).clone(),
+            input: closure.drv(input).clone(),
+            output: name.to_string(),
+        };
+        let found = closure.wanted(outline);
+        found.map(|(input, path)| Ok((input, path.map_err(|name| no_such(input, name))?))).collect()
+    }
+}
+
+/// Items in order of their names, which are compared but once for all builds that need them.
+struct Order<'a> {
+    paths: &'a [StorePath],
+    ranks: Vec<Rank>,
+    by_rank: Vec<usize>,
+}
+
+/// An item's place among all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(u32);
+
+impl<'a> Order<'a> {
+    fn of(paths: &'a [StorePath]) -> Self {
+        let mut by_rank: Vec<usize> = (0..paths.len()).collect();
+        by_rank.sort_unstable_by_key(|n| &paths[*n]);
+        let mut ranks = vec![Rank(0); paths.len()];
+        for (n, rank) in by_rank.iter().zip(0..) {
+            ranks[*n] = Rank(rank);
+        }
+        Self { paths, ranks, by_rank }
+    }
+
+    fn rank(&self, path: PathNo) -> Rank {
+        self.ranks[path.index()]
+    }
+
+    fn path(&self, rank: Rank) -> &'a StorePath {
+        &self.paths[self.by_rank[rank.0 as usize]]
+    }
+
+    /// Each of these once, in order.
+    fn sorted(&self, paths: Vec<PathNo>) -> impl Iterator<Item = &'a StorePath> {
+        let mut ranks: Vec<Rank> = paths.into_iter().map(|path| self.rank(path)).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        ranks.into_iter().map(|rank| self.path(rank))
     }
 }

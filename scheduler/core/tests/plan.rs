@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::request::{Mode, Root};
 use drover_messages::{BuildId, SubmissionId};
+use drover_scheduler_core::closure::Closure;
 use drover_scheduler_core::plan::{How, Known, Plan, Unplannable, plan};
 use drover_store::{Derivation, DrvPath, Output, OutputName, PackId, Sha256, StoreDir, StorePath};
 
@@ -37,6 +38,14 @@ fn submission() -> SubmissionId {
     "0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b".parse().unwrap()
 }
 
+fn closure(derivations: &BTreeMap<DrvPath, (Derivation, PackId)>) -> Closure {
+    let mut closure = Closure::default();
+    for (drv, (derivation, pack)) in derivations {
+        closure.add(drv, derivation, *pack);
+    }
+    closure
+}
+
 fn planned(
     derivations: &BTreeMap<DrvPath, (Derivation, PackId)>,
     root: &str,
@@ -45,7 +54,8 @@ fn planned(
 ) -> Result<Plan, Unplannable> {
     let available: BTreeSet<StorePath> = available.iter().map(|name| path(name)).collect();
     let is_available = |path: &StorePath| available.contains(path);
-    let known = Known { store_dir: &StoreDir::nix(), derivations, available: &is_available, whole_closures: false };
+    let known =
+        Known { store_dir: &StoreDir::nix(), closure: &closure(derivations), available: &is_available, whole_closures: false };
     let root = Root { build: BuildId::from_uuid(submission().uuid()), drv: drv(root) };
     plan(submission(), &[root], How { mode: Mode::Build, input_builds }, &known)
 }
@@ -54,7 +64,8 @@ fn planned(
 fn planned_whole(derivations: &BTreeMap<DrvPath, (Derivation, PackId)>, root: &str, mode: Mode, available: &[&str]) -> Plan {
     let available: BTreeSet<StorePath> = available.iter().map(|name| path(name)).collect();
     let is_available = |path: &StorePath| available.contains(path);
-    let known = Known { store_dir: &StoreDir::guix(), derivations, available: &is_available, whole_closures: true };
+    let known =
+        Known { store_dir: &StoreDir::guix(), closure: &closure(derivations), available: &is_available, whole_closures: true };
     let root = Root { build: BuildId::from_uuid(submission().uuid()), drv: drv(root) };
     plan(submission(), &[root], How { mode, input_builds: true }, &known).unwrap()
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use drover_bucket::{Bucket, Key};
 use drover_messages::request::{MAX_PACKS, Submit};
+use drover_scheduler_core::closure::{Closure, DrvNo};
 use drover_scheduler_core::{Learned, PackSet};
-use drover_store::{Derivation, DrvPath, Named, Pack, PackId, Sha256, StoreDir, StorePath, verify_all};
+use drover_store::{Derivation, DrvPath, Named, Pack, PackId, PackWriter, Sha256, StoreDir, verify_all};
 use tokio::task::block_in_place;
 
 use super::{NotNow, packs};
@@ -19,20 +20,20 @@ const MAX_CLOSURE_PACKS: usize = 64;
 /// The most derivations of one closure.
 const MAX_CLOSURE: usize = 500_000;
 
-/// A whole closure.
-pub(super) struct Closure {
-    /// Each derivation, with the pack that holds it.
-    pub(super) derivations: BTreeMap<DrvPath, (Derivation, PackId)>,
+/// What a submission stands on.
+pub(super) struct Ground {
+    /// All derivations that it is made of.
+    pub(super) closure: Closure,
     /// Those that were not known before, or lie elsewhere now.
     pub(super) learned: Vec<Learned>,
     /// The sets of packs that those name.
     pub(super) packed: Vec<PackSet>,
 }
 
-/// Derivations with the packs that hold them, and the hashes that others are verified by.
+/// Derivations, and the hashes that others are verified by.
 #[derive(Default)]
 struct Found {
-    derivations: BTreeMap<DrvPath, (Derivation, PackId)>,
+    closure: Closure,
     known: BTreeMap<DrvPath, Learned>,
     fresh: BTreeMap<DrvPath, Sha256>,
 }
@@ -44,7 +45,7 @@ struct Shelf<'a> {
     packs: BTreeMap<PackId, Pack>,
 }
 
-impl Closure {
+impl Ground {
     /// Fetches what came along and what it stands on. A derivation that is not what its name says refuses it all.
     pub(super) async fn fetch(bucket: &Bucket, book: &Book, submit: &Submit) -> Result<Self, NotNow> {
         let mut shelf = Shelf { bucket, book, packs: BTreeMap::new() };
@@ -66,16 +67,7 @@ impl Closure {
         came.retain(|path, _| !found.known.contains_key(path));
         block_in_place(|| found.verify(&submit.store_dir, came, &shelf))?;
         found.complete(submit, &mut shelf).await?;
-        found.pack(bucket, &submit.store_dir).await
-    }
-
-    /// Every output and every source in it.
-    pub(super) fn paths(&self) -> BTreeSet<StorePath> {
-        let derivations = self.derivations.values().map(|(derivation, _)| derivation);
-        derivations
-            .flat_map(|derivation| derivation.outputs.values().map(|output| &output.path).chain(&derivation.input_srcs))
-            .cloned()
-            .collect()
+        found.pack(&submit.store_dir, &mut shelf).await
     }
 }
 
@@ -100,57 +92,55 @@ impl Found {
             return Err(NotNow::Never(fault.to_string()));
         }
         for (drv, verified) in verified {
-            self.fresh.insert(drv.clone(), verified.modulo);
-            let pack = packs[&drv];
-            self.derivations.insert(drv, (verified.derivation, pack));
+            self.closure.add(&drv, &verified.derivation, packs[&drv]);
+            self.fresh.insert(drv, verified.modulo);
         }
         Ok(())
     }
 
     /// Adds what the roots and the new derivations stand on, level by level.
     async fn complete(&mut self, submit: &Submit, shelf: &mut Shelf<'_>) -> Result<(), NotNow> {
-        let named = submit.roots.iter().map(|root| &root.drv);
-        let needed = self.derivations.values().flat_map(|(derivation, _)| derivation.input_drvs.keys());
-        let mut lacking: BTreeSet<DrvPath> =
-            named.chain(needed).filter(|path| !self.derivations.contains_key(*path)).cloned().collect();
-        while !lacking.is_empty() {
+        for root in &submit.roots {
+            self.closure.name(&root.drv);
+        }
+        let mut looked_at = 0;
+        while looked_at < self.closure.iter().len() {
+            // What it turns out to need gets the next numbers.
+            let lacking = self.closure.iter().skip(looked_at).filter(|(.., outline)| outline.is_none());
+            let lacking: BTreeSet<DrvPath> = lacking.map(|(_, drv, _)| drv.clone()).collect();
+            looked_at = self.closure.iter().len();
             let asked = lacking.iter().filter(|path| !self.known.contains_key(*path));
             let known = shelf.known(asked)?;
             self.known.extend(known);
-            let mut next = BTreeSet::new();
-            for path in lacking {
+            for path in &lacking {
                 // What nobody knows is reported by the plan, with who needs it.
-                let Some(learned) = self.known.get(&path) else { continue };
+                let Some(learned) = self.known.get(path) else { continue };
                 let derivation = shelf.derivation(learned).await?;
-                next.extend(derivation.input_drvs.keys().cloned());
-                self.derivations.insert(path, (derivation, learned.pack));
+                self.closure.add(path, &derivation, learned.pack);
             }
-            next.retain(|path| !self.derivations.contains_key(path));
-            lacking = next;
         }
         Ok(())
     }
 
     /// Notes in which packs the closure of each derivation lies, once they are few.
-    async fn pack(mut self, bucket: &Bucket, store_dir: &StoreDir) -> Result<Closure, NotNow> {
-        let mut packing = packs::packing(&self.derivations);
+    async fn pack(mut self, store_dir: &StoreDir, shelf: &mut Shelf<'_>) -> Result<Ground, NotNow> {
+        let mut packing = packs::packing(&self.closure);
         if packing.largest() > MAX_CLOSURE_PACKS {
-            packs::repack(bucket, store_dir, &mut self.derivations).await?;
-            packing = packs::packing(&self.derivations);
-            let moved = self.known.iter().filter(|(drv, _)| self.derivations.contains_key(*drv));
-            self.fresh.extend(moved.map(|(drv, learned)| (drv.clone(), learned.modulo)));
+            shelf.repack(&mut self.closure).await?;
+            packing = packs::packing(&self.closure);
+            self.fresh.extend(self.known.into_iter().map(|(drv, learned)| (drv, learned.modulo)));
         }
         if packing.largest() > MAX_PACKS {
             return Err(NotNow::Never(format!("its closure fills {} packs; {MAX_PACKS} is the limit", packing.largest())));
         }
         let learn = |(drv, modulo): (DrvPath, Sha256)| {
-            let pack = self.derivations[&drv].1;
-            let closure = packing.of(&drv);
-            Learned { store_dir: store_dir.clone(), drv, pack, modulo, closure }
+            let no = self.closure.number(&drv)?;
+            let (pack, closure) = (self.closure.get(no)?.pack, packing.of(no));
+            Some(Learned { store_dir: store_dir.clone(), drv, pack, modulo, closure })
         };
-        let learned: Vec<Learned> = self.fresh.into_iter().map(learn).collect();
+        let learned: Vec<Learned> = self.fresh.into_iter().filter_map(learn).collect();
         let packed = packing.into_sets(&learned.iter().map(|learned| learned.closure).collect());
-        Ok(Closure { derivations: self.derivations, learned, packed })
+        Ok(Ground { closure: self.closure, learned, packed })
     }
 }
 
@@ -168,15 +158,93 @@ impl Shelf<'_> {
         Ok(&self.packs[&id])
     }
 
+    /// The bytes of a derivation that was verified before.
+    async fn aterm(&mut self, pack: PackId, drv: &DrvPath) -> Result<Bytes, NotNow> {
+        let aterm = self.pack(pack).await?.get(drv);
+        aterm.map_err(|error| NotNow::Trouble(format!("{drv}: {error}")))
+    }
+
     /// Reads a derivation that was verified before.
     async fn derivation(&mut self, learned: &Learned) -> Result<Derivation, NotNow> {
-        let aterm = self.pack(learned.pack).await?.get(&learned.drv);
-        let aterm = aterm.map_err(|error| NotNow::Trouble(format!("{}: {error}", learned.drv)))?;
+        let aterm = self.aterm(learned.pack, &learned.drv).await?;
         Derivation::parse(&learned.store_dir, &aterm).map_err(|error| NotNow::Trouble(format!("{}: {error}", learned.drv)))
+    }
+
+    /// Packs all of a closure anew, into as few packs as it fills.
+    async fn repack(&mut self, closure: &mut Closure) -> Result<(), NotNow> {
+        let trouble = |error| NotNow::Trouble(format!("derivations cannot be packed anew: {error}"));
+        let mut left: BTreeMap<DrvPath, DrvNo> = closure.iter().map(|(no, drv, _)| (drv.clone(), no)).collect();
+        while !left.is_empty() {
+            let (mut writer, mut written) = (PackWriter::new(), Vec::new());
+            while !writer.is_full()
+                && let Some((drv, no)) = left.pop_first()
+            {
+                let Some(outline) = closure.get(no) else { continue };
+                writer.push(&drv, self.aterm(outline.pack, &drv).await?).map_err(trouble)?;
+                written.push(no);
+            }
+            let bytes = writer.finish().map_err(trouble)?;
+            let id = PackId::of(&bytes);
+            let put = self.bucket.put_once(&Key::Pack(id), bytes).await;
+            put.map_err(|error| NotNow::of_bucket("a new pack", &error))?;
+            for no in written {
+                if let Some(outline) = closure.get_mut(no) {
+                    outline.pack = id;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the book says of these.
     fn known<'d>(&self, drvs: impl IntoIterator<Item = &'d DrvPath>) -> Result<BTreeMap<DrvPath, Learned>, NotNow> {
         Ok(block_in_place(|| self.book.all_learned(drvs))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_store::{Output, OutputName, StorePath};
+
+    use super::*;
+
+    /// Derivation `n`, which needs these.
+    fn derivation(n: u8, needs: &[u8]) -> (DrvPath, Derivation) {
+        let drv = |n: u8| StorePath::from_parts(&[n; 20], &format!("{n}.drv")).unwrap().try_into().unwrap();
+        let path = StorePath::from_parts(&[n; 20], &n.to_string()).unwrap();
+        let derivation = Derivation {
+            outputs: BTreeMap::from([(OutputName::OUT, Output { path, fixed: None })]),
+            input_drvs: needs.iter().map(|needed| (drv(*needed), BTreeSet::from([OutputName::OUT]))).collect(),
+            input_srcs: BTreeSet::new(),
+            system: "x86_64-linux".into(),
+            builder: b"/bin/sh".to_vec(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+        };
+        (drv(n), derivation)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_lies_in_many_packs_fits_into_one() {
+        let (bucket, folder) = (Bucket::open("memory://").unwrap(), tempfile::tempdir().unwrap());
+        let book = Book::open(folder.path()).unwrap();
+        let mut closure = Closure::default();
+        let drvs = [derivation(0, &[1]), derivation(1, &[2]), derivation(2, &[])];
+        for (drv, derivation) in &drvs {
+            let mut writer = PackWriter::new();
+            writer.push(drv, derivation.write(&StoreDir::nix())).unwrap();
+            let bytes = writer.finish().unwrap();
+            let pack = PackId::of(&bytes);
+            bucket.put_once(&Key::Pack(pack), bytes).await.unwrap();
+            closure.add(drv, derivation, pack);
+        }
+        assert_eq!(packs::packing(&closure).largest(), 3);
+
+        let mut shelf = Shelf { bucket: &bucket, book: &book, packs: BTreeMap::new() };
+        shelf.repack(&mut closure).await.unwrap();
+        assert_eq!(packs::packing(&closure).largest(), 1);
+        let (drv, derivation) = &drvs[2];
+        let one = closure.get(closure.number(drv).unwrap()).unwrap().pack;
+        assert_eq!(shelf.aterm(one, drv).await.unwrap(), derivation.write(&StoreDir::nix()));
     }
 }

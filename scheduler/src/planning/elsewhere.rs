@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::request::{Mode, Submit};
-use drover_store::{Derivation, DrvPath, StorePath};
+use drover_scheduler_core::closure::{Closure, DrvNo};
+use drover_store::StorePath;
 
 use super::NotNow;
-use super::closure::Closure;
 use crate::servers::Servers;
 
 /// Who has what.
@@ -21,37 +21,31 @@ pub(super) async fn look(
     available: &BTreeSet<StorePath>,
 ) -> Result<Found, NotNow> {
     let mut found = Found::new();
-    let mut seen: BTreeSet<&DrvPath> = submit.roots.iter().map(|root| &root.drv).collect();
-    let mut level: Vec<&DrvPath> = seen.iter().copied().collect();
+    let mut seen: BTreeSet<DrvNo> = submit.roots.iter().filter_map(|root| closure.number(&root.drv)).collect();
+    let mut level: Vec<DrvNo> = seen.iter().copied().collect();
     if submit.mode == Mode::Check {
-        let outputs =
-            level.iter().filter_map(|drv| closure.derivations.get(*drv)).flat_map(|(derivation, _)| outputs(derivation));
-        let lacking = outputs.filter(|path| !available.contains(path)).collect();
+        let outputs = level.iter().filter_map(|drv| closure.get(*drv)).flat_map(|outline| closure.outputs(outline));
+        let lacking = outputs.filter(|path| !available.contains(*path)).cloned().collect();
         found.extend(servers.look(&submit.store_dir, lacking).await?);
     }
     while !level.is_empty() {
         let inputs = wanted(closure, &level);
         let lacking = inputs.values().flatten().filter(|path| !available.contains(*path) && !found.contains_key(*path));
-        found.extend(servers.look(&submit.store_dir, lacking.cloned().collect()).await?);
-        let is_there = |path: &StorePath| available.contains(path) || found.contains_key(path);
+        found.extend(servers.look(&submit.store_dir, lacking.map(|path| (*path).clone()).collect()).await?);
+        let is_there = |path: &&StorePath| available.contains(*path) || found.contains_key(*path);
         let to_build = inputs.into_iter().filter(|(_, outputs)| submit.input_builds && !outputs.iter().all(is_there));
-        level = to_build.map(|(drv, _)| drv).filter(|drv| seen.insert(drv)).collect();
+        level = to_build.map(|(drv, _)| drv).filter(|drv| seen.insert(*drv)).collect();
     }
     Ok(found)
 }
 
-fn outputs(derivation: &Derivation) -> impl Iterator<Item = StorePath> {
-    derivation.outputs.values().map(|output| output.path.clone())
-}
-
 /// The inputs of these derivations, each with what is wanted of it. What is amiss with them, the plan says.
-fn wanted<'a>(closure: &'a Closure, level: &[&DrvPath]) -> BTreeMap<&'a DrvPath, BTreeSet<StorePath>> {
-    let mut wanted: BTreeMap<&DrvPath, BTreeSet<StorePath>> = BTreeMap::new();
-    let derivations = level.iter().filter_map(|drv| closure.derivations.get(*drv));
-    for (input, names) in derivations.flat_map(|(derivation, _)| &derivation.input_drvs) {
-        let Some((made_by, _)) = closure.derivations.get(input) else { continue };
-        let paths = names.iter().filter_map(|name| made_by.outputs.get(name)).map(|output| output.path.clone());
-        wanted.entry(input).or_default().extend(paths);
+fn wanted<'a>(closure: &'a Closure, level: &[DrvNo]) -> BTreeMap<DrvNo, BTreeSet<&'a StorePath>> {
+    let mut wanted: BTreeMap<DrvNo, BTreeSet<&StorePath>> = BTreeMap::new();
+    for (input, path) in level.iter().filter_map(|drv| closure.get(*drv)).flat_map(|outline| closure.wanted(outline)) {
+        if let Ok(path) = path {
+            wanted.entry(input).or_default().insert(&closure.paths()[path.index()]);
+        }
     }
     wanted
 }

@@ -16,6 +16,7 @@ use drover_messages::request::{MAX_MANIFESTS, MAX_PACKS, MAX_ROOTS, MAX_TAG_BYTE
 use drover_messages::{AgentId, BuildId, ClientId, SubmissionId, Timestamp};
 use drover_nats::Delivery;
 use drover_nats::streams::ACK_WAIT;
+use drover_scheduler_core::closure::Closure;
 use drover_scheduler_core::plan::{Evidence, How, Known, Plan, Planned, plan};
 use drover_scheduler_core::{Build, BuildState, Input, Submission, SubmissionState};
 use drover_store::{Family, StorePath};
@@ -25,7 +26,7 @@ use tokio::task::block_in_place;
 use crate::book::{Book, BookError};
 use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
-use closure::Closure;
+use closure::Ground;
 
 /// Submissions that are planned at once.
 const AT_ONCE: usize = 2;
@@ -152,8 +153,8 @@ impl Planner {
             terms: submission.terms.clone(),
             submitted_at: submission.submitted_at,
         };
-        let closure = Closure::fetch(&self.bucket, &self.book, &submit).await?;
-        let available = block_in_place(|| self.book.available(closure.paths()))?;
+        let Ground { closure, .. } = Ground::fetch(&self.bucket, &self.book, &submit).await?;
+        let available = self.available(&closure)?;
         let mut builds = block_in_place(|| walk(&submit, &closure, &|path: &StorePath| available.contains(path)))?.builds;
         builds.retain(|planned| planned.id != id);
         block_in_place(|| self.look_back(&submit, &mut builds))?;
@@ -186,8 +187,8 @@ impl Planner {
 
     async fn plan(&self, submission: &Submission, submit: &Submit) -> Result<(), NotNow> {
         check(submit)?;
-        let closure = Closure::fetch(&self.bucket, &self.book, submit).await?;
-        let available = block_in_place(|| self.book.available(closure.paths()))?;
+        let Ground { closure, learned, packed } = Ground::fetch(&self.bucket, &self.book, submit).await?;
+        let available = self.available(&closure)?;
         let found = match &self.servers {
             Some(servers) => elsewhere::look(servers, submit, &closure, &available).await?,
             None => BTreeMap::new(),
@@ -199,8 +200,8 @@ impl Planner {
         let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
         let submission_id = submission.id;
-        self.desk.settle(Input::Learn { packed: closure.packed, drvs: Vec::new() }).await;
-        for learned in closure.learned.chunks(ROWS) {
+        self.desk.settle(Input::Learn { packed, drvs: Vec::new() }).await;
+        for learned in learned.chunks(ROWS) {
             self.desk.settle(Input::Learn { packed: Vec::new(), drvs: learned.to_vec() }).await;
         }
         self.desk.settle(Input::Enter(submission.clone())).await;
@@ -217,6 +218,11 @@ impl Planner {
         self.desk.settle(Input::GoLive { submission: submission_id }).await;
         tracing::info!(submission = %submission_id, builds = builds.len(), sources = sources.len(), "a submission is taken up");
         Ok(())
+    }
+
+    /// What of all that is made or needed everybody can fetch.
+    fn available(&self, closure: &Closure) -> Result<BTreeSet<StorePath>, NotNow> {
+        Ok(block_in_place(|| self.book.available(closure.paths().iter().cloned().collect()))?)
     }
 
     /// Nobody may queue more than the farm lets them.
@@ -267,12 +273,8 @@ fn evidence(build: &Build) -> Option<Evidence> {
 }
 
 fn walk(submit: &Submit, closure: &Closure, available: &dyn Fn(&StorePath) -> bool) -> Result<Plan, NotNow> {
-    let known = Known {
-        store_dir: &submit.store_dir,
-        derivations: &closure.derivations,
-        available,
-        whole_closures: submit.store_dir.family() == Family::Guix,
-    };
+    let known =
+        Known { store_dir: &submit.store_dir, closure, available, whole_closures: submit.store_dir.family() == Family::Guix };
     let how = How { mode: submit.mode, input_builds: submit.input_builds };
     plan(submit.submission, &submit.roots, how, &known).map_err(|error| NotNow::Never(error.to_string()))
 }

@@ -1,13 +1,14 @@
 //! A corpus as the planner hands it over: builds and sources. Its derivations are believed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use drover_messages::request::{Mode, Root};
 use drover_messages::{BuildId, SubmissionId};
+use drover_scheduler_core::closure::{Closure, DrvNo, Outline};
 use drover_scheduler_core::plan::{How, Known, Plan, Planned, plan};
-use drover_store::{Derivation, DrvPath, Family, PackId, StoreDir, StorePath};
+use drover_store::{Derivation, Family, PackId, StoreDir, StorePath};
 
 use crate::corpus;
 
@@ -24,18 +25,20 @@ pub fn read(path: &Path) -> Graph {
     let drvs = corpus::read(path);
     let store_dir = drvs.values().find_map(|aterm| Derivation::guess_store_dir(aterm)).unwrap_or_else(StoreDir::nix);
     let pack = PackId::of(b"a corpus");
-    let read = |aterm: &[u8]| (Derivation::parse(&store_dir, aterm).expect("a derivation"), pack);
-    let derivations = drvs.into_iter().map(|(drv, aterm)| (drv, read(&aterm))).collect();
+    let mut closure = Closure::default();
+    for (drv, aterm) in &drvs {
+        closure.add(drv, &Derivation::parse(&store_dir, aterm).expect("a derivation"), pack);
+    }
     let submission = SubmissionId::from_uuid(super::farm::uuid(1));
-    let Plan { builds, sources } = plan_all(submission, &store_dir, &derivations);
+    let Plan { builds, sources } = plan_all(submission, &store_dir, &closure);
     Graph { submission, store_dir, builds, sources }
 }
 
-fn plan_all(submission: SubmissionId, store_dir: &StoreDir, derivations: &BTreeMap<DrvPath, (Derivation, PackId)>) -> Plan {
-    let needed: BTreeSet<&DrvPath> = derivations.values().flat_map(|(drv, _)| drv.input_drvs.keys()).collect();
-    let roots = derivations.keys().filter(|drv| !needed.contains(drv));
+fn plan_all(submission: SubmissionId, store_dir: &StoreDir, closure: &Closure) -> Plan {
+    let needed: BTreeSet<DrvNo> = closure.iter().filter_map(|(.., outline)| outline).flat_map(Outline::inputs).collect();
+    let roots = closure.iter().filter(|(no, ..)| !needed.contains(no)).map(|(_, drv, _)| drv);
     let roots: Vec<Root> = roots.map(|drv| Root { build: BuildId::derived(submission, drv), drv: drv.clone() }).collect();
-    let known = Known { store_dir, derivations, available: &|_| false, whole_closures: store_dir.family() == Family::Guix };
+    let known = Known { store_dir, closure, available: &|_| false, whole_closures: store_dir.family() == Family::Guix };
     let how = How { mode: Mode::Build, input_builds: true };
     plan(submission, &roots, how, &known).expect("a whole closure")
 }
