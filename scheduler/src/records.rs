@@ -58,7 +58,7 @@ fn record(build: &Build, attempt: &Attempt, client: Option<ClientId>) -> Record 
         system: recipe.system.clone(),
         features: recipe.features.clone(),
         outputs: build.products().cloned().collect(),
-        inputs: recipe.inputs.clone(),
+        inputs: recipe.inputs.iter().cloned().collect(),
         agent: attempt.agent,
         times: attempt.times.unwrap_or_default(),
     }

@@ -83,7 +83,7 @@ pub(crate) fn summary(reign: &Reign, build: &Build) -> Result<BuildSummary, Book
 /// One build in full.
 pub(crate) fn detail(reign: &Reign, build: &Build) -> Result<BuildDetail, BookError> {
     let mut outputs = BTreeMap::new();
-    for (name, product) in &build.recipe.outputs {
+    for (name, product) in build.recipe.outputs.iter() {
         outputs.insert(name.clone(), (product.path.clone(), item_words(reign, &product.path)?));
     }
     let mut missing_inputs = Vec::new();

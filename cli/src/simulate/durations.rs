@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::query::BuildSummary;
 use drover_scheduler_core::Package;
-use drover_scheduler_core::build::Recipe;
+use drover_scheduler_core::Recipe;
 use drover_store::DrvPath;
 
 use super::dice::Dice;

@@ -207,7 +207,7 @@ fn bounded(from: impl std::io::Read, most_bytes: u64) -> Result<Bytes, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use drover_scheduler_core::build::{Product, Recipe};
+    use drover_scheduler_core::{Product, Recipe};
     use drover_store::Sha256;
 
     use super::*;
@@ -229,7 +229,7 @@ pub(super) mod tests {
                 store_dir: StoreDir::nix(),
                 system: "x86_64-linux".into(),
                 features: BTreeSet::new(),
-                outputs: BTreeMap::from([("out".parse().unwrap(), Product { path: path(name), ca: None })]),
+                outputs: [("out".parse().unwrap(), Product { path: path(name), ca: None })].into_iter().collect(),
                 inputs: needs.iter().map(|needed| path(needed)).collect(),
             };
             let id = BuildId::derived(SUBMISSION, &recipe.drv);

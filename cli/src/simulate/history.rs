@@ -8,8 +8,8 @@ use drover_messages::query::{AgentRow, Agents, AskAgents, AskBuilds, MAX_PAGE};
 use drover_messages::records::{AskRecords, Record, Records};
 use drover_messages::request::Mode;
 use drover_nats::Query;
-use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::plan::Planned;
+use drover_scheduler_core::{Product, Recipe};
 use drover_store::{PackId, StoreDir, StorePath};
 
 use super::graph::{Arrival, Graph};
@@ -111,7 +111,7 @@ fn planned(record: &Record) -> Planned {
         system: record.system.clone(),
         features: record.features.clone(),
         outputs: outputs.collect(),
-        inputs: record.inputs.clone(),
+        inputs: record.inputs.iter().cloned().collect(),
     };
     Planned { id: record.build, root: false, recipe, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
 }

@@ -3,7 +3,7 @@
 use drover_messages::Cause;
 use drover_messages::report::{Built, Failed, Outcome, Times, Uploaded, UploadedOutput};
 use drover_messages::request::Nar;
-use drover_scheduler_core::build::Recipe;
+use drover_scheduler_core::Recipe;
 use drover_store::Sha256;
 
 /// All outputs were made.

@@ -1,17 +1,17 @@
 //! A build: one derivation to be built for some reason. Its states, and the one table of how they follow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drover_messages::query::StateName;
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, AttemptId, BuildId, Cause, Epoch, StoreId, SubmissionId, Timestamp};
-use drover_store::PackId;
-use drover_store::{ContentAddress, DrvPath, OutputName, StoreDir, StorePath};
+use drover_store::StorePath;
 use serde::{Deserialize, Serialize};
 
 use crate::Illegal;
 use crate::attempt::{Attempt, AttemptState};
+use crate::recipe::Recipe;
 use crate::time::Heard;
 
 /// A build, with all that is needed to place it: nothing else has to be looked up.
@@ -53,35 +53,6 @@ pub struct Build {
     /// How many of them were failed downloads.
     #[serde(default)]
     pub failed_downloads: u32,
-}
-
-/// A derivation, as far as scheduling needs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Its name.
-    pub drv: DrvPath,
-    /// The pack that holds it.
-    pub pack: PackId,
-    /// The store directory of all paths.
-    pub store_dir: StoreDir,
-    /// For what it is built.
-    pub system: String,
-    /// Features an agent must have.
-    pub features: BTreeSet<String>,
-    /// What it makes.
-    pub outputs: BTreeMap<OutputName, Product>,
-    /// What it needs: sources, and outputs of other derivations; to check it, its own outputs as well. Where daemons want
-    /// whole closures in their stores, also sources further below that were not available when it was planned.
-    pub inputs: BTreeSet<StorePath>,
-}
-
-/// One output of a derivation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Product {
-    /// Its store path.
-    pub path: StorePath,
-    /// Its content, where the derivation fixes it.
-    pub ca: Option<ContentAddress>,
 }
 
 /// How a build is.

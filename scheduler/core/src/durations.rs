@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::Recipe;
+use crate::recipe::Recipe;
 
 /// Durations that are remembered of one package.
 const REMEMBERED: usize = 9;

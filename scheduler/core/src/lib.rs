@@ -11,6 +11,7 @@ pub mod limits;
 pub mod time;
 
 pub mod attempt;
+pub mod recipe;
 pub mod build;
 pub mod durations;
 pub mod share;
@@ -62,6 +63,7 @@ pub use outcome::{Effect, Outcome};
 pub use owed::Publication;
 pub use packs::{PackSet, PackSetId};
 pub use place::Objection;
+pub use recipe::{Outputs, Paths, Product, Recipe};
 pub use share::Used;
 pub use state::State;
 pub use step::Core;

@@ -7,7 +7,7 @@ use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId};
 use drover_store::{DrvPath, OutputName, StoreDir, StorePath};
 
 use crate::below::Below;
-use crate::build::{Product, Recipe};
+use crate::recipe::{Product, Recipe};
 use crate::closure::{Closure, DrvNo, Outline, PathNo};
 
 /// A build that is to be made.

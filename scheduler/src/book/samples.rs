@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{BuildId, ClientId, SubmissionId, Timestamp};
-use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::{Build, BuildState, Heard, Submission, SubmissionState};
+use drover_scheduler_core::{Product, Recipe};
 use drover_store::{OutputName, PackId, Sha256, StoreDir, StorePath};
 use redb::WriteTransaction;
 use uuid::Uuid;
@@ -45,8 +45,8 @@ pub(crate) fn of(n: u8, name: &str, state: BuildState) -> Build {
             store_dir: StoreDir::nix(),
             system: "x86_64-linux".into(),
             features: BTreeSet::new(),
-            outputs: BTreeMap::from([(OutputName::OUT, product)]),
-            inputs: BTreeSet::new(),
+            outputs: [(OutputName::OUT, product)].into_iter().collect(),
+            inputs: Default::default(),
         }),
         mode: Mode::Build,
         terms: Terms::default(),

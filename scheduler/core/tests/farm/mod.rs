@@ -9,10 +9,10 @@ use drover_messages::report::{Built, Failed, Outcome as ReportOutcome, Report, T
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
 use drover_messages::{AgentId, BuildId, Cause, ClientId, Generation, ReportId, StoreId, SubmissionId, Timestamp, WishId};
-use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::input::Wanted;
 use drover_scheduler_core::plan::Planned;
 use drover_scheduler_core::{Core, Effect, Heard, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
+use drover_scheduler_core::{Product, Recipe};
 use drover_store::{DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 use uuid::Uuid;
 
@@ -50,7 +50,7 @@ pub fn planned(submitted: u128, name: &str, needs: &[&str], root: bool) -> Plann
         store_dir: StoreDir::nix(),
         system: "x86_64-linux".into(),
         features: BTreeSet::new(),
-        outputs: BTreeMap::from([(out, Product { path: path(name), ca: None })]),
+        outputs: [(out, Product { path: path(name), ca: None })].into_iter().collect(),
         inputs: needs.iter().map(|needed| path(needed)).collect(),
     };
     Planned { id: build(submitted, name), root, recipe, mode: Default::default(), known_failure: None, avoid: BTreeSet::new() }

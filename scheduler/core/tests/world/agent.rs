@@ -7,7 +7,7 @@ use drover_messages::offer::{Offer, OfferAnswer, Refusal};
 use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded, UploadedOutput};
 use drover_messages::request::Mode;
 use drover_messages::{AgentId, AttemptId, Cause, Generation, ReportId, StoreId};
-use drover_scheduler_core::build::Recipe;
+use drover_scheduler_core::Recipe;
 use drover_store::{StoreDir, StorePath};
 
 use super::graph::{SERVER, external, nar};
@@ -245,7 +245,7 @@ fn built(held: &mut Try, recipe: &Recipe) -> Outcome {
 
 fn uploaded(held: &mut Try, recipe: &Recipe) -> Outcome {
     held.phase = Phase::Uploaded;
-    let output = |(name, product): (&drover_store::OutputName, &drover_scheduler_core::build::Product)| UploadedOutput {
+    let output = |(name, product): (&drover_store::OutputName, &drover_scheduler_core::Product)| UploadedOutput {
         name: name.clone(),
         path: product.path.clone(),
         references: recipe.inputs.iter().cloned().collect(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::request::{Mode, Nar, SourceNar};
 use drover_messages::{BuildId, SubmissionId};
-use drover_scheduler_core::build::{Product, Recipe};
 use drover_scheduler_core::plan::Planned;
+use drover_scheduler_core::{Paths, Product, Recipe};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};
 
 use super::{Dice, id};
@@ -54,7 +54,7 @@ impl Graph {
                 if layer == 0 {
                     inputs.insert(if n % 2 == 0 { external() } else { source() });
                 }
-                let recipe = recipe(&name, inputs);
+                let recipe = recipe(&name, inputs.into_iter().collect());
                 outputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
                 if dice.chance(broken_percent) {
                     graph.broken.insert(recipe.drv.clone());
@@ -77,7 +77,7 @@ impl Graph {
     }
 
     /// What stands above a build's inputs that are not there: what one needs comes before it.
-    pub fn below(&self, n: u64, inputs: &BTreeSet<StorePath>, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
+    pub fn below(&self, n: u64, inputs: &Paths, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
         let mut wanted: BTreeSet<&StorePath> = inputs.iter().filter(|path| !is_there(path)).collect();
         let mut plan = Vec::new();
         for recipe in self.recipes.iter().rev() {
@@ -93,7 +93,7 @@ impl Graph {
     /// What another user wants: the last few, and whatever these need and is not there.
     pub fn last(&self, n: u64, how_many: usize, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
         let roots = &self.recipes[self.recipes.len().saturating_sub(how_many)..];
-        let inputs = roots.iter().flat_map(|recipe| recipe.inputs.clone()).collect();
+        let inputs = roots.iter().flat_map(|recipe| &recipe.inputs).cloned().collect();
         let mut plan = self.below(n, &inputs, is_there);
         plan.retain(|planned| roots.iter().all(|root| root.drv != planned.recipe.drv));
         plan.extend(roots.iter().map(|recipe| planned(build_of(n, &recipe.drv), recipe, true)));
@@ -158,7 +158,7 @@ pub fn brought() -> SourceNar {
     SourceNar { path: source(), ca, references: Vec::new(), nar: nar() }
 }
 
-fn recipe(name: &str, inputs: BTreeSet<StorePath>) -> Recipe {
+fn recipe(name: &str, inputs: Paths) -> Recipe {
     let out: OutputName = "out".parse().expect("an output's name");
     Recipe {
         drv: path(&format!("{name}.drv")).try_into().expect("a derivation's name"),
@@ -166,7 +166,7 @@ fn recipe(name: &str, inputs: BTreeSet<StorePath>) -> Recipe {
         store_dir: StoreDir::nix(),
         system: "x86_64-linux".into(),
         features: BTreeSet::new(),
-        outputs: BTreeMap::from([(out, Product { path: path(name), ca: None })]),
+        outputs: [(out, Product { path: path(name), ca: None })].into_iter().collect(),
         inputs,
     }
 }
