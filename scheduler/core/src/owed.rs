@@ -19,7 +19,7 @@ pub struct Publication {
     pub references: Vec<StorePath>,
     /// The unverified bytes.
     pub nar: Nar,
-    /// Who made it.
+    /// Who made it. What an output could refer to is not in it: its build's recipe says that when it is asked for.
     pub origin: Origin,
 }
 

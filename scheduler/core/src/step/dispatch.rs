@@ -2,7 +2,7 @@
 
 use drover_messages::event::What;
 use drover_messages::offer::{Input, Offer};
-use drover_messages::publish::Publish;
+use drover_messages::publish::{Origin, Publish};
 use drover_messages::{AgentId, AttemptId, Epoch};
 use drover_store::StorePath;
 
@@ -82,7 +82,8 @@ impl Step<'_> {
         let room = self.limits.asked_at_once.saturating_sub(self.state.asked.len());
         for (urgency, _, id) in self.state.askable.iter().take(room) {
             let Some(owed) = self.state.owed.get(id) else { continue };
-            let publication = owed.publication.clone();
+            let mut publication = owed.publication.clone();
+            self.name_candidates(&mut publication.origin);
             let is_elsewhere = |path: &&StorePath| self.state.item(path).is_some_and(|state| state.servers().is_some());
             let elsewhere = publication.references.iter().filter(is_elsewhere).cloned().collect();
             self.out.changes.push(Change::Asked { publication: *id, heard: Some(self.now.heard) });
@@ -101,6 +102,16 @@ impl Step<'_> {
                     closure: Vec::new(),
                 }),
             });
+        }
+    }
+
+    /// What an output could refer to: its build's inputs, and all that the build makes.
+    fn name_candidates(&self, origin: &mut Origin) {
+        if let Origin::Output { build, candidates, .. } = origin
+            && candidates.is_empty()
+            && let Some(build) = self.state.build(*build)
+        {
+            *candidates = build.recipe.inputs.iter().chain(build.products()).cloned().collect();
         }
     }
 }

@@ -1,0 +1,54 @@
+//! What the pool `publish` is asked.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
+
+#[allow(dead_code)]
+mod farm;
+
+use drover_messages::offer::Offer;
+use drover_messages::publish::{Origin, Publish};
+use drover_messages::report::{Outcome, Report, Uploaded, UploadedOutput};
+use drover_messages::request::Nar;
+use drover_messages::{AgentId, ReportId};
+use drover_scheduler_core::{Effect, Input};
+use drover_store::{OutputName, Sha256};
+use farm::{Farm, path, planned, uuid};
+
+fn uploaded(agent: AgentId, offer: &Offer) -> Input {
+    let hash = Sha256::of(b"nar");
+    let nar = Nar { key: "incoming/x".into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size: 1 };
+    let path = path(offer.drv.name_without_drv());
+    let outputs = vec![UploadedOutput { name: OutputName::OUT, path, references: Vec::new(), nar }];
+    let Offer { attempt, build, epoch, .. } = *offer;
+    let outcome = Outcome::Uploaded(Uploaded { outputs, upload_micros: 0 });
+    let report = Report { report: ReportId::from_uuid(uuid(9)), attempt, build, epoch, outcome };
+    Input::Report { agent, report: Box::new(report) }
+}
+
+fn asked(farm: &mut Farm) -> Vec<Publish> {
+    let effects = farm.advance(Input::Dispatch).effects.into_iter();
+    effects.filter_map(|effect| if let Effect::Ask { publish, .. } = effect { Some(*publish) } else { None }).collect()
+}
+
+#[test]
+fn an_output_is_asked_for_with_all_that_it_could_refer_to_though_no_record_says_it() {
+    let mut farm = Farm::new();
+    farm.advance(Input::CaughtUp);
+    let agent = farm.agent(1, 2);
+    farm.submit(1, vec![planned(1, "below", &[], false), planned(1, "top", &["below"], true)]);
+    let below = farm.offers().remove(0);
+    farm.built(agent, &below, 1_000);
+    let top = farm.offers().remove(0);
+    farm.built(agent, &top, 1_000);
+    farm.advance(uploaded(agent, &below));
+    farm.advance(uploaded(agent, &top));
+    let asked = asked(&mut farm);
+    assert_eq!(asked.len(), 2);
+    for publish in asked {
+        let Origin::Output { candidates, .. } = publish.origin else { panic!("all are outputs") };
+        let expected = if publish.path == path("top") { vec![path("below"), path("top")] } else { vec![path("below")] };
+        assert_eq!(candidates, expected);
+        let recorded = farm.core.state().publication(publish.publication).unwrap();
+        assert!(matches!(&recorded.origin, Origin::Output { candidates, .. } if candidates.is_empty()));
+    }
+}
