@@ -14,6 +14,8 @@ const REMEMBERED: usize = 9;
 const UNKNOWN_MILLIS: u64 = 60_000;
 /// The same of a fixed output, which is mostly a download.
 const UNKNOWN_FIXED_MILLIS: u64 = 5_000;
+/// How the names of files go on behind a version.
+const FILES: [&str; 10] = [".tar", ".tgz", ".tbz", ".txz", ".zip", ".patch", ".diff", ".gem", ".crate", ".jar"];
 /// A median counts as another when it differs by more than this share of it, in percent: what hangs on it is measured
 /// anew then.
 const NOTABLE_PERCENT: u64 = 25;
@@ -40,10 +42,20 @@ impl fmt::Display for Package {
     }
 }
 
-/// Replaces each part of a name that begins with a digit: `gcc-14.3.0-lib` becomes `gcc-*-lib`.
+/// Replaces each part of a name that begins with a digit: `gcc-14.3.0-lib` becomes `gcc-*-lib`. What kind of file it is stays:
+/// to unpack a source takes another time than to build what is in it, or to fetch it.
 fn without_version(name: &str) -> String {
-    let part = |part: &str| if part.starts_with(|c: char| c.is_ascii_digit()) { "*".to_owned() } else { part.to_owned() };
+    let part = |part: &str| match part.starts_with(|c: char| c.is_ascii_digit()) {
+        true => format!("*{}", kind_of_file(part)),
+        false => part.to_owned(),
+    };
     name.split('-').map(part).collect::<Vec<_>>().join("-")
+}
+
+/// What comes behind the version in the name of a file: `.tar.gz` of `2.12.1.tar.gz`, nothing of `2.12.1`.
+fn kind_of_file(part: &str) -> &str {
+    let mut starts = part.match_indices('.').map(|(at, _)| &part[at..]);
+    starts.find(|rest| FILES.iter().any(|file| rest.starts_with(file))).unwrap_or_default()
 }
 
 /// What the last builds of one package took, oldest first.
@@ -171,6 +183,8 @@ mod tests {
         assert_eq!(package("gcc-14.3.0-lib").name, "gcc-*-lib");
         assert_ne!(package("gcc-14.3.0-lib"), package("gcc-14.3.0"));
         assert_eq!(package("python-3.11.1-source.tar.gz").name, "python-*-source.tar.gz");
+        assert_eq!(package("hello-2.12.tar.gz").name, "hello-*.tar.gz");
+        assert_ne!(package("hello-2.12.tar.gz"), package("hello-2.12"));
     }
 
     #[test]
