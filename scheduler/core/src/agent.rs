@@ -40,6 +40,10 @@ pub struct Agent {
 pub struct Held {
     /// The build it tries.
     pub build: BuildId,
+    /// What the build was expected to take when it was leased, in milliseconds.
+    pub expected_millis: u64,
+    /// Whether that was known, of others like it.
+    pub known: bool,
     /// When it was offered first, in this process.
     pub since: Option<Heard>,
     /// When it was offered last, while there is no answer.
@@ -50,6 +54,13 @@ pub struct Held {
     pub missed: bool,
     /// Why it got it, where others could have had it.
     pub placement: Option<Box<Placement>>,
+}
+
+impl Held {
+    /// A lease that was not offered yet.
+    pub(crate) fn of(build: BuildId, expected_millis: u64, known: bool) -> Self {
+        Self { build, expected_millis, known, since: None, unanswered_since: None, again: false, missed: false, placement: None }
+    }
 }
 
 impl Agent {

@@ -135,7 +135,7 @@ impl State {
                 self.deferred.insert((*until, id));
             }
             BuildState::Leased(lease) => {
-                let held = Held { build: id, since: None, unanswered_since: None, again: false, missed: false, placement: None };
+                let held = Held::of(id, expected, self.durations.get(&node.package).is_some());
                 let agent = self.agents.get_mut(&lease.agent);
                 agent.map(|agent| agent.leases.insert(lease.attempt, held));
                 self.shares.begin(client, expected);

@@ -24,6 +24,7 @@ pub mod agent;
 pub mod place;
 pub mod pace;
 mod slots;
+mod crew;
 mod taker;
 mod objections;
 mod score;

@@ -4,9 +4,11 @@ use drover_messages::AgentId;
 
 use crate::agent::Agent;
 use crate::build::{Build, BuildState, Place};
-use crate::limits::{Limits, Order};
+use crate::crew::Crew;
+use crate::limits::Limits;
 use crate::links::Node;
 use crate::place::{Objection, Resources};
+use crate::slots::Slots;
 use crate::state::State;
 use crate::time::Heard;
 
@@ -52,7 +54,8 @@ impl State {
 
     /// How many builds more an agent may have.
     pub(crate) fn room(&self, agent: &Agent, now: Heard, limits: &Limits) -> u32 {
-        let room = agent.room(limits.offers_beyond_slots);
+        let beyond_slots = if agent.is_soon_free(now) { limits.offers_beyond_slots } else { 0 };
+        let room = agent.room(beyond_slots);
         match agent.breaker.at_most(now) {
             Some(most) => room.min(most.saturating_sub(agent.leases.len() as u32)),
             None => room,
@@ -113,20 +116,16 @@ impl State {
         up && fits && !apart && !build.has_failed_on(id)
     }
 
-    /// What speaks against an agent that is free and may have a build: a faster one is worth waiting for.
+    /// What speaks against an agent that is free and may have a build: it is kept for a faster one.
     fn slower(&self, node: &Node, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
-        let taker = self.taker(id, self.agents.get(&id)?, now, limits)?;
-        let by = self.worth_waiting_until(node, &taker, now).filter(|_| self.order == Order::Full)?;
-        let others = self.agents.iter().filter(|(other, _)| **other != id);
-        let others = others.filter_map(|(id, agent)| self.taker(*id, agent, now, limits));
-        let fitting = others.filter(|other| {
-            other.room == 0
-                && node.requirement.objection(other.agent).is_none()
-                && self.objection_here(&node.build, other.agent).is_none()
-                && self.objection_of(&node.build, other.id, &other.free).is_none()
-        });
-        let earlier = fitting.filter(|other| self.had_in_millis(node, other) < by);
-        let faster = earlier.min_by_key(|other| self.had_in_millis(node, other))?;
-        Some(Objection::Slower { free_in_secs: faster.slots.free_in_millis().div_ceil(1000) })
+        let pace = self.agents.get(&id)?.pace;
+        if !self.may_be_kept(node, pace, now) {
+            return None;
+        }
+        let crew = Crew::of(self, now, limits);
+        let faster = crew.members.iter().map(|(_, agent)| *agent).filter(|agent| pace.is_slower_than(agent.pace));
+        let able = faster.filter(|agent| node.requirement.objection(agent).is_none());
+        let free_in_millis = able.map(|agent| Slots::of(agent, now).free_in_millis()).min()?;
+        Some(Objection::Slower { free_in_secs: free_in_millis.div_ceil(1000) })
     }
 }

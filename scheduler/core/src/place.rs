@@ -62,7 +62,7 @@ pub enum Objection {
     Quarantined(String),
     /// It has not let go of what it was told to stop.
     Stuck,
-    /// One that is faster would be done earlier, though it is not free yet.
+    /// Much hangs on the build, and it is kept for one that is faster.
     Slower {
         /// The faster one is free in about so many seconds.
         free_in_secs: u64,
@@ -111,7 +111,7 @@ impl fmt::Display for Objection {
             Quarantined(why) => write!(f, "it is in quarantine: {why}"),
             Stuck => f.write_str("it has not let go of what it was told to stop"),
             Slower { free_in_secs } => {
-                write!(f, "a faster agent is free in about {free_in_secs} s, and would be done earlier")
+                write!(f, "it is kept for a faster agent, free in about {free_in_secs} s, for much hangs on it")
             }
             Full { slots } => write!(f, "all of its {slots} slots are taken"),
             Taken { name, takes, free } => write!(f, "the build takes {takes} of {name}, and {free} are free"),

@@ -29,7 +29,7 @@ impl State {
             inputs_millis: millis(self.fetch_millis(node, taker.agent)),
             speed_millis: taker.agent.pace.beyond(node.expected_millis),
             memory_millis: millis(lacking_mib.saturating_mul(SWAP_MILLIS_A_MIB)),
-            slot_millis: millis(taker.slots.free_in_millis()),
+            slot_millis: millis(taker.free_in_millis()),
             spread_millis: millis(SPREAD_MILLIS * u64::from(taker.taken).min(slots) / slots),
         }
     }

@@ -1,11 +1,13 @@
 //! When the slots of an agent are free, as far as that can be guessed from what its builds are expected to take.
 
 use crate::agent::{Agent, Held};
-use crate::state::State;
 use crate::time::Heard;
 
 /// A build that takes longer than expected is taken to need this part of that once more.
 const OVERDUE_PART: u64 = 4;
+/// A slot is soon free if it is so within this time, and so is one with a build of which nothing is known and that has run no
+/// longer: it may be one of the many that take no time. In milliseconds.
+const SOON_MILLIS: u64 = 2_000;
 
 /// For each slot, the milliseconds until it is free.
 #[derive(Debug, Clone)]
@@ -15,6 +17,16 @@ impl Slots {
     /// Those of an idle agent.
     fn idle(slots: u32) -> Self {
         Self(vec![0; slots.max(1) as usize])
+    }
+
+    /// Those of an agent, with what it has.
+    pub(crate) fn of(agent: &Agent, now: Heard) -> Self {
+        let mut slots = Self::idle(agent.hello.max_parallel_builds);
+        let mut left: Vec<u64> = agent.leases.values().map(|held| held.left_millis(agent, now)).collect();
+        // The shorter are mostly those that have begun.
+        left.sort_unstable();
+        left.into_iter().for_each(|millis| slots.begin(millis));
+        slots
     }
 
     /// The milliseconds until the first is free.
@@ -30,21 +42,26 @@ impl Slots {
     }
 }
 
-impl State {
-    /// Those of an agent, with what it has.
-    pub(crate) fn slots(&self, agent: &Agent, now: Heard) -> Slots {
-        let mut slots = Slots::idle(agent.hello.max_parallel_builds);
-        let mut left: Vec<u64> = agent.leases.values().filter_map(|held| self.left_millis(agent, held, now)).collect();
-        // The shorter are mostly those that have begun.
-        left.sort_unstable();
-        left.into_iter().for_each(|millis| slots.begin(millis));
-        slots
+impl Held {
+    fn left_millis(&self, agent: &Agent, now: Heard) -> u64 {
+        let takes = agent.pace.takes(self.expected_millis);
+        let passed = self.since.map_or(takes / 2, |since| now.millis_since(since));
+        takes.saturating_sub(passed).max(takes / OVERDUE_PART)
     }
 
-    fn left_millis(&self, agent: &Agent, held: &Held, now: Heard) -> Option<u64> {
-        let takes = agent.pace.takes(self.builds.get(&held.build)?.expected_millis);
-        let passed = held.since.map_or(takes / 2, |since| now.millis_since(since));
-        Some(takes.saturating_sub(passed).max(takes / OVERDUE_PART))
+    fn is_soon_over(&self, agent: &Agent, now: Heard) -> bool {
+        let has_begun = |since| !self.known && now.millis_since(since) <= SOON_MILLIS;
+        self.since.is_none_or(has_begun) || self.known && self.left_millis(agent, now) <= SOON_MILLIS
+    }
+}
+
+impl Agent {
+    /// Whether something may as well wait there as anywhere: a slot is free, or soon will be.
+    pub(crate) fn is_soon_free(&self, now: Heard) -> bool {
+        let taken = self.leases.len() + self.stopping.len();
+        taken < self.hello.max_parallel_builds as usize
+            || !self.stopping.is_empty()
+            || self.leases.values().any(|held| held.is_soon_over(self, now))
     }
 }
 

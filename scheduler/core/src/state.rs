@@ -385,18 +385,10 @@ impl State {
         let leased = self.tried_by(agent).filter_map(|build| Some((build.id, build.state.lease()?)));
         let of_agent = leased.filter(|(_, lease)| lease.agent == agent);
         of_agent
-            .map(|(build, lease)| {
-                (
-                    lease.attempt,
-                    Held {
-                        build,
-                        since: None,
-                        unanswered_since: Some(Heard::default()),
-                        again: false,
-                        missed: false,
-                        placement: None,
-                    },
-                )
+            .filter_map(|(build, lease)| {
+                let node = self.builds.get(&build)?;
+                let held = Held::of(build, node.expected_millis, self.durations.get(&node.package).is_some());
+                Some((lease.attempt, Held { unanswered_since: Some(Heard::default()), ..held }))
             })
             .collect()
     }

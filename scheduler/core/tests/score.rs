@@ -187,7 +187,7 @@ fn a_long_build_waits_for_a_faster_agent_that_is_soon_free_and_says_so() {
     farm.submit(501, vec![planned(501, "long-501", &[], true), planned(501, "unknown", &[], true)]);
 
     let said = farm.objection(build(501, "long-501"), slow);
-    assert!(said.starts_with("a faster agent is free in about ") && said.ends_with(" s, and would be done earlier"), "{said}");
+    assert!(said.starts_with("it is kept for a faster agent, free in about "), "{said}");
     let offers: Vec<(AgentId, String)> =
         farm.offered_to().into_iter().map(|(agent, offer)| (agent, offer.drv.name_without_drv().to_owned())).collect();
     assert_eq!(offers, [(slow, "unknown".to_owned())], "what nobody knows waits for nobody");

@@ -8,18 +8,13 @@ use drover_messages::{AgentId, BuildId, ClientId};
 
 use super::Step;
 use crate::build::Build;
+use crate::crew::Crew;
 use crate::limits::Order;
 use crate::links::Node;
-use crate::state::State;
 use crate::taker::Taker;
 
 /// Agents whose scores are compared for one build.
 const CANDIDATES: usize = 8;
-/// Builds of one client that are as urgent, and of which an agent gets the one of which it has most, the oldest among equals.
-const RIVALS: usize = 4;
-
-/// Builds that are kept for faster agents in one round of decisions.
-const PATIENCE: usize = 256;
 
 /// Who gets what.
 pub(super) struct Match<'a> {
@@ -32,116 +27,117 @@ pub(super) struct Match<'a> {
 #[derive(Default)]
 pub(super) struct Matches<'a> {
     pub(super) given: Vec<Match<'a>>,
-    /// Builds that are kept for agents that have no room yet.
-    pub(super) kept: Vec<BuildId>,
+    /// Builds that are kept for faster agents from now on.
+    pub(super) kept: BTreeSet<BuildId>,
 }
 
 /// What clients have been given in this round of decisions.
 type Given = BTreeMap<ClientId, (u32, u64)>;
 
+/// Who looks for work next: the fastest, and of those that are as fast the idlest.
+type Turn = (u64, Reverse<u32>, usize);
+
+/// One round of decisions.
+pub(super) struct Round<'s, 'a> {
+    pub(super) step: &'s Step<'a>,
+    pub(super) crew: Crew<'a>,
+    takers: Vec<Taker<'a>>,
+    /// Those that have room, and may find something.
+    turns: BTreeSet<Turn>,
+    pub(super) taken: BTreeSet<BuildId>,
+    given: Given,
+    pub(super) matches: Matches<'a>,
+}
+
 impl<'a> Step<'a> {
-    /// Who gets what: in each round every agent with room finds the first build that it may have, the idlest agent first;
-    /// it gets it, or another does whom it costs less, and then it looks on. What is given counts at once as used.
+    /// Who gets what: the fastest agent with room, and the idlest of those, finds a build; it gets it, or another does whom it
+    /// costs less, and so on. What is given counts at once as used.
     pub(super) fn matches(&self) -> Matches<'a> {
-        let (mut taken, mut given, mut matches) = (BTreeSet::new(), Given::new(), Matches::default());
         if self.state.ready.is_empty() {
-            return matches;
+            return Matches::default();
         }
-        let (state, now) = (self.state, self.now.heard);
-        let mut takers: Vec<Taker<'a>> =
-            state.agents.iter().filter_map(|(id, agent)| state.taker(*id, agent, now, self.limits)).collect();
-        while takers.iter().any(|taker| taker.room > 0 && !taker.ended) {
-            takers.sort_by_key(|taker| (Reverse(taker.room), taker.id));
-            for n in 0..takers.len() {
-                let mut others = true;
-                while others && takers[n].room > 0 && !takers[n].ended {
-                    let Some(node) = self.first_for(&mut takers[n], &taken, &given) else {
-                        takers[n].ended = true;
-                        break;
-                    };
-                    taken.insert(node.build.id);
-                    let (chosen, placement) = self.place(node, n, &takers);
-                    if matches.kept.len() < PATIENCE
-                        && let Some(faster) = self.worth_waiting(node, &takers[chosen], &takers)
-                    {
-                        takers[faster].reserve(node);
-                        matches.kept.push(node.build.id);
-                        continue;
-                    }
-                    takers[chosen].give(node, self.state.expected_mib(node));
-                    let (leases, millis) = given.entry(node.client).or_default();
-                    (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
-                    matches.given.push(Match { agent: takers[chosen].id, build: &node.build, placement });
-                    others = chosen != n;
-                }
-            }
+        let mut round = Round::of(self);
+        while let Some((.., n)) = round.turns.pop_first() {
+            round.look(n);
         }
-        matches
+        round.matches
+    }
+}
+
+impl<'s, 'a> Round<'s, 'a> {
+    fn of(step: &'s Step<'a>) -> Self {
+        let (state, now) = (step.state, step.now.heard);
+        let crew = Crew::of(state, now, step.limits);
+        let takers = crew.members.iter().filter_map(|(id, agent)| state.taker(*id, agent, now, step.limits));
+        let (takers, turns): (Vec<Taker<'a>>, _) = (takers.collect(), BTreeSet::new());
+        let (taken, given, matches) = (BTreeSet::new(), Given::new(), Matches::default());
+        let mut round = Self { step, crew, takers, turns, taken, given, matches };
+        (0..round.takers.len()).for_each(|n| round.queue(n));
+        round
     }
 
-    /// A faster agent that would be done earlier with this, though it has no room yet.
-    fn worth_waiting(&self, node: &Node, chosen: &Taker<'a>, takers: &[Taker<'a>]) -> Option<usize> {
-        let by = self.state.worth_waiting_until(node, chosen, self.now.heard).filter(|_| self.limits.order == Order::Full)?;
-        let full = (0..takers.len()).filter(|n| takers[*n].room == 0 && takers[*n].done_in_millis(node) < by);
-        let fitting = full.filter(|n| self.may(node, &takers[*n])).map(|n| (self.state.had_in_millis(node, &takers[n]), n));
-        let (_, n) = fitting.filter(|(millis, _)| *millis < by).min_by_key(|(millis, n)| (*millis, takers[*n].id))?;
-        Some(n)
+    fn queue(&mut self, n: usize) {
+        let taker = &self.takers[n];
+        if taker.room > 0 {
+            self.turns.insert(self.turn(n));
+        }
+    }
+
+    fn turn(&self, n: usize) -> Turn {
+        (self.step.tier(&self.takers[n]), Reverse(self.takers[n].room), n)
+    }
+
+    /// An agent looks for work, until it gets some or finds none.
+    fn look(&mut self, n: usize) {
+        loop {
+            let share = |client| self.step.share(client, self.given.get(&client).copied().unwrap_or_default());
+            let (crew, taken, kept) = (&mut self.crew, &self.taken, &mut self.matches.kept);
+            let Some(node) = self.step.find(&mut self.takers[n], crew, taken, kept, share) else { return };
+            self.taken.insert(node.build.id);
+            let chosen = self.give(node, n);
+            if chosen == n {
+                return self.queue(n);
+            }
+            self.queue(chosen);
+        }
+    }
+
+    /// Gives a build to whom it costs least, an agent that looks for work or one of those that may be next.
+    fn give(&mut self, node: &'a Node, first: usize) -> usize {
+        let (chosen, placement) = self.place(node, first);
+        let before = self.turn(chosen);
+        self.turns.remove(&before);
+        self.takers[chosen].give(node, self.step.state.expected_mib(node));
+        let (leases, millis) = self.given.entry(node.client).or_default();
+        (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
+        self.matches.given.push(Match { agent: self.takers[chosen].id, build: &node.build, placement });
+        chosen
+    }
+
+    /// The agent that this build costs least, with what speaks for it.
+    fn place(&self, node: &Node, first: usize) -> (usize, Placement) {
+        let others = if self.step.limits.order == Order::Full { CANDIDATES - 1 } else { 0 };
+        let next = self.turns.iter().map(|(.., n)| *n).filter(|n| self.step.may(node, &self.takers[*n]));
+        let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
+            .chain(next.take(others))
+            .map(|n| (n, Candidate { agent: self.takers[n].id, score: self.step.state.score(node, &self.takers[n]) }))
+            .collect();
+        scored.sort_by_key(|(_, candidate)| candidate.score.total_millis());
+        let (n, chosen) = scored[0];
+        (n, Placement { chosen, others: scored[1..].iter().map(|(_, candidate)| *candidate).collect() })
+    }
+}
+
+impl<'a> Step<'a> {
+    /// Agents take turns by this: by age alone, the fastest are not first.
+    fn tier(&self, taker: &Taker<'_>) -> u64 {
+        if self.limits.order == Order::Full { taker.agent.pace.quarters() } else { 0 }
     }
 
     fn may(&self, node: &Node, taker: &Taker<'_>) -> bool {
         node.requirement.objection(taker.agent).is_none()
             && self.state.objection_here(&node.build, taker.agent).is_none()
             && self.state.objection_of(&node.build, taker.id, &taker.free).is_none()
-    }
-
-    /// The first build in its line that nothing speaks against; or one beside it, of which more is in its store.
-    fn first_for(&self, taker: &mut Taker<'a>, taken: &BTreeSet<BuildId>, given: &Given) -> Option<&'a Node> {
-        let state: &'a State = self.state;
-        let share = |client| self.share(client, given.get(&client).copied().unwrap_or_default());
-        let (id, agent, free) = (taker.id, taker.agent, taker.free.clone());
-        let fitting = |build: BuildId| {
-            let node = state.builds.get(&build).filter(|_| !taken.contains(&build))?;
-            state.objection_of(&node.build, id, &free).is_none().then_some(node)
-        };
-        while let Some(build) = taker.passed.pop_front() {
-            if let Some(node) = fitting(build).filter(|node| share(node.client).is_some()) {
-                return Some(node);
-            }
-        }
-        let first = loop {
-            if let Some(node) = fitting(taker.line.next(share)?) {
-                break node;
-            }
-        };
-        let millis = state.fetch_millis(first, agent);
-        if millis == 0 || self.limits.order == Order::FirstComeFirst {
-            return Some(first);
-        }
-        let beside = (1..RIVALS).map_while(|_| taker.line.next_beside()).collect::<Vec<_>>();
-        taker.passed = std::iter::once(first.build.id).chain(beside).collect();
-        let rivals = taker.passed.iter().enumerate().filter_map(|(n, build)| Some((n, fitting(*build)?)));
-        let best = rivals.min_by_key(|(n, node)| (state.fetch_millis(node, agent), *n));
-        let (n, best) = best?;
-        taker.passed.remove(n);
-        Some(best)
-    }
-
-    /// The agent that this build costs least, with what speaks for it: among those that would be done first, or the idlest where
-    /// it is not known how long it takes.
-    fn place(&self, node: &Node, first: usize, takers: &[Taker<'a>]) -> (usize, Placement) {
-        let looked_at = if self.limits.order == Order::Full { CANDIDATES } else { 1 };
-        let mut others: Vec<usize> = (0..takers.len()).filter(|n| *n != first && takers[*n].room > 0).collect();
-        if self.state.is_known(node) {
-            others.sort_by_key(|n| takers[*n].done_in_millis(node));
-        }
-        let others = others.into_iter().filter(|n| self.may(node, &takers[*n])).take(looked_at - 1);
-        let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
-            .chain(others)
-            .map(|n| (n, Candidate { agent: takers[n].id, score: self.state.score(node, &takers[n]) }))
-            .collect();
-        scored.sort_by_key(|(_, candidate)| candidate.score.total_millis());
-        let (n, chosen) = scored[0];
-        (n, Placement { chosen, others: scored[1..].iter().map(|(_, candidate)| *candidate).collect() })
     }
 
     /// What a client uses, with what it is just given; nothing, if it may not have more.

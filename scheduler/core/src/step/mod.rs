@@ -2,6 +2,7 @@
 
 mod agents;
 mod dispatch;
+mod finding;
 mod matching;
 mod publications;
 mod reports;

@@ -62,7 +62,7 @@ impl Step<'_> {
         self.change(Change::Told { build: id, attempt: attempt.id, times, log, already_valid: false, kept });
         self.attempt_event(build.id, attempt.id, AttemptEvent::Check);
         self.build_event(build.id, BuildEvent::Succeed(attempt.id));
-        self.account(build, times, true);
+        self.account(build, attempt.agent, times, true);
         self.supersede_others(build, attempt);
         self.event(What::BuildChecked {
             build: build.id,
@@ -99,7 +99,7 @@ impl Step<'_> {
         if self.succeed(build, attempt, built.times, built.already_valid) {
             let (known, build, agent, attempt) = (build, build.id, attempt.agent, attempt.id);
             let Built { times, log, already_valid, .. } = built;
-            self.account(known, times, !already_valid);
+            self.account(known, agent, times, !already_valid);
             if !already_valid {
                 self.pace(known, agent, times);
             }
@@ -108,11 +108,13 @@ impl Step<'_> {
     }
 
     /// What an attempt used, and what it says of builds like it.
-    fn account(&mut self, build: &Build, times: Times, succeeded: bool) {
+    fn account(&mut self, build: &Build, agent: AgentId, times: Times, succeeded: bool) {
         let millis = times.build_micros / 1000;
         let client = self.state.client_of(build.submission);
         self.change(Change::Used { client, slot_millis: millis, heard: self.now.heard });
         if succeeded {
+            // What the farm expects hangs on no agent.
+            let millis = self.state.agents.get(&agent).map_or(millis, |agent| agent.pace.usual(millis));
             self.change(Change::Took { package: Package::of(&build.recipe), millis, memory_mib: times.peak_memory_mib });
         }
     }
@@ -205,7 +207,7 @@ impl Step<'_> {
         let in_force = build.state.lease().is_some_and(|lease| lease.attempt == attempt.id);
         let (times, log, kept) = (failed.times, failed.log.clone(), failed.kept.clone());
         self.change(Change::Told { build: build.id, attempt: attempt.id, times, log, already_valid: false, kept });
-        self.account(build, times, false);
+        self.account(build, attempt.agent, times, false);
         if !in_force {
             return self.attempt_event(build.id, attempt.id, AttemptEvent::End(failed.cause, failed.message));
         }
