@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::query::BuildSummary;
-use drover_scheduler_core::Package;
-use drover_scheduler_core::Recipe;
+use drover_scheduler_core::{Package, Recipe, Took};
 use drover_store::DrvPath;
 
 use super::dice::Dice;
@@ -14,6 +13,8 @@ use super::graph::Graph;
 const LONGEST_SECS: f64 = 8.0 * 3600.0;
 /// How much builds of one package differ.
 const WITHIN_PACKAGE_SIGMA: f64 = 0.2;
+/// A farm that has learned has built so many other versions of each package.
+const EARLIER_VERSIONS: u32 = 5;
 
 /// What a file says, in milliseconds.
 #[derive(Debug, Default, PartialEq)]
@@ -74,7 +75,27 @@ impl Durations {
 
     /// What each build takes at speed 1, in milliseconds.
     pub(super) fn of(&self, graph: &Graph, seed: u64) -> Vec<u64> {
-        graph.builds.iter().map(|planned| self.said(&planned.recipe).unwrap_or_else(|| drawn(&planned.recipe, seed))).collect()
+        graph
+            .builds
+            .iter()
+            .map(|planned| {
+                self.said(&planned.recipe).unwrap_or_else(|| drawn(&planned.recipe, seed, planned.recipe.drv.as_str()))
+            })
+            .collect()
+    }
+
+    /// What a farm has learned from other versions of the same packages, of which none took as long as what is built now;
+    /// where a file says what it takes, that.
+    pub(super) fn learned(&self, graph: &Graph, seed: u64) -> BTreeMap<Package, Took> {
+        let earlier = |recipe: &Recipe, package: &Package| match self.said(recipe) {
+            Some(millis) => Took::from_iter([millis]),
+            None => (1..=EARLIER_VERSIONS).map(|n| drawn(recipe, seed, &format!("{package}, {n} versions ago"))).collect(),
+        };
+        let of = |recipe: &Recipe| {
+            let package = Package::of(recipe);
+            (package.clone(), earlier(recipe, &package))
+        };
+        graph.builds.iter().map(|planned| of(&planned.recipe)).collect()
     }
 
     fn said(&self, recipe: &Recipe) -> Option<u64> {
@@ -91,7 +112,8 @@ fn base(name: &str) -> &str {
 }
 
 /// Builds of a package take about the same time. Most packages take seconds, some minutes, and a few take hours.
-fn drawn(recipe: &Recipe, seed: u64) -> u64 {
+/// One is named by what is built.
+fn drawn(recipe: &Recipe, seed: u64, one: &str) -> u64 {
     let mut of_package = Dice::new(seed, &Package::of(recipe).to_string());
     let is_download = recipe.outputs.values().any(|product| product.ca.is_some());
     let median = match of_package.unit() {
@@ -100,7 +122,7 @@ fn drawn(recipe: &Recipe, seed: u64) -> u64 {
         kind if kind < 0.95 => of_package.log_normal(120.0, 0.9),
         _ => of_package.pareto(600.0, 1.3),
     };
-    let secs = Dice::new(seed, recipe.drv.as_str()).log_normal(median, WITHIN_PACKAGE_SIGMA);
+    let secs = Dice::new(seed, one).log_normal(median, WITHIN_PACKAGE_SIGMA);
     millis(secs.min(LONGEST_SECS))
 }
 
@@ -145,6 +167,16 @@ mod tests {
         assert!(!durations.is_built(&hello("b")), "it has no time");
         assert_eq!(durations.of(&graph(&[("a", &[])]), 1), [70]);
         assert!(Durations::parse(&record("b", "null")).unwrap_err().contains("no times"));
+    }
+
+    #[test]
+    fn what_a_farm_has_learned_is_not_what_comes() {
+        let graph = graph(&[("a-1", &[])]);
+        let (durations, package) = (Durations::default(), Package::of(&graph.builds[0].recipe));
+        let (now, learned) = (durations.of(&graph, 7)[0], &durations.learned(&graph, 7)[&package]);
+        assert_ne!(learned, &Took::from_iter([now]));
+        let said = Durations::parse("a-1 1.5").unwrap();
+        assert_eq!(said.learned(&graph, 7)[&package], Took::from_iter([1_500]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The farm in virtual time: the scheduler's core, agents and a pool `publish` that are structs, and an agenda. Nothing
 //! waits, and nothing is lost on the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use drover_messages::agent::{Held, Phase};
@@ -10,7 +10,7 @@ use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::report::{self, Report};
 use drover_messages::{AgentId, BuildId, ReportId, Timestamp};
 use drover_scheduler_core::input::Answer;
-use drover_scheduler_core::{Change, Core, Effect, Heard, Input, Limits, Now, Order, Outcome};
+use drover_scheduler_core::{Change, Core, Effect, Heard, Input, Limits, Now, Order, Outcome, Package, Took};
 use drover_store::StorePath;
 use indicatif::ProgressBar;
 use uuid::Uuid;
@@ -36,6 +36,8 @@ pub(super) struct Ground<'a> {
     pub(super) fleet: &'a Fleet,
     /// What each build takes at speed 1, in milliseconds.
     pub(super) millis: &'a [u64],
+    /// What a scheduler that knows the packages has learned.
+    pub(super) learned: &'a BTreeMap<Package, Took>,
     /// Of failures.
     pub(super) seed: u64,
 }
@@ -279,12 +281,14 @@ mod tests {
 
     use super::super::graph::Arrival;
     use super::super::graph::tests::graph;
+    use super::super::recorded;
     use super::*;
 
     /// Gives the makespan and all spans.
     fn run(builds: &[(&str, &[&str])], fleet: &str, millis: &[u64], order: Order) -> anyhow::Result<Ledger> {
         let (graph, fleet) = (graph(builds), Fleet::parse(&format!("publish_millis = 0\n{fleet}")).unwrap());
-        let ground = Ground { graph: &graph, fleet: &fleet, millis, seed: 1 };
+        let learned = recorded::learned(&graph, millis);
+        let ground = Ground { graph: &graph, fleet: &fleet, millis, learned: &learned, seed: 1 };
         Farm::new(&ground, order, 0, true)?.run()
     }
 
@@ -305,7 +309,7 @@ mod tests {
             |n, at_millis, build| Arrival { submission: id(n), client: None, at_millis, priority: 0, builds: vec![build] };
         let graph = Graph::arriving(StoreDir::nix(), builds, vec![arrival(1, 0, 0), arrival(2, 100_000, 1)]);
         let fleet = Fleet::parse("publish_millis = 0\n[[agents]]").unwrap();
-        let ground = Ground { graph: &graph, fleet: &fleet, millis: &[5_000, 7_000], seed: 1 };
+        let ground = Ground { graph: &graph, fleet: &fleet, millis: &[5_000, 7_000], learned: &BTreeMap::new(), seed: 1 };
         let ledger = Farm::new(&ground, Order::Full, 0, false).unwrap().run().unwrap();
         assert_eq!((ledger.makespan, ledger.waits), (107_000, vec![0, 0]));
     }

@@ -21,13 +21,14 @@ mod set_up;
 mod tar;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use drover_messages::query::AskBuilds;
 use drover_messages::{SubmissionId, Timestamp};
-use drover_scheduler_core::Order;
+use drover_scheduler_core::{Order, Package, Took};
 use drover_store::StoreDir;
 
 use crate::ask::Connection;
@@ -84,7 +85,8 @@ pub(crate) struct Args {
     /// hours for some
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// The scheduler has learned the durations before, by package; without it, it learns as it goes
+    /// The scheduler has built other versions of each package before, with times drawn apart from those of now; of a farm's
+    /// records, it knows these. Without it, it learns as it goes
     #[arg(long)]
     known: bool,
     /// By which order builds get slots
@@ -139,6 +141,8 @@ struct Plan {
     graph: Graph,
     /// What each build takes at speed 1, in milliseconds.
     millis: Vec<u64>,
+    /// What a scheduler has learned that knows the packages.
+    learned: BTreeMap<Package, Took>,
 }
 
 /// Runs it on a graph in files.
@@ -149,7 +153,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Durations::default(),
     };
     let graph = Graph::read(&args.graph, args.store_dir.as_ref(), &durations)?;
-    let plan = Plan { millis: durations.of(&graph, args.seed), graph };
+    let (millis, learned) = (durations.of(&graph, args.seed), durations.learned(&graph, args.seed));
+    let plan = Plan { millis, learned, graph };
     let (report, ledgers) = args.simulate(&plan, &fleet, None)?;
     args.draw(&plan, &fleet, &report, &ledgers)?;
     match (args.json, args.bench) {
@@ -167,7 +172,8 @@ pub(crate) async fn replay(args: &Args) -> anyhow::Result<ExitCode> {
     let which = AskBuilds { submission, from, to, tags: roots::tags(&args.tags)?, ..AskBuilds::default() };
     let connection = Connection::open(&args.farm).await?;
     let history = History::read(&connection, which, args.store_dir.as_ref()).await?;
-    let (plan, own) = (Plan { graph: history.graph(), millis: history.millis() }, recorded::fleet(&history));
+    let (graph, millis, own) = (history.graph(), history.millis(), recorded::fleet(&history));
+    let plan = Plan { learned: recorded::learned(&graph, &millis), graph, millis };
     let recorded = recorded::ledger(&history, &plan.graph);
     let (own_report, ledgers) = args.simulate(&plan, &own, Some(recorded))?;
     let other_report = match &other {
@@ -204,14 +210,25 @@ impl Args {
 
     /// One run for each order, behind what was recorded.
     fn simulate(&self, plan: &Plan, fleet: &Fleet, recorded: Option<Ledger>) -> anyhow::Result<(Report, Vec<Ledger>)> {
-        let ground = Ground { graph: &plan.graph, fleet, millis: &plan.millis, seed: self.seed };
+        let ground = Ground { graph: &plan.graph, fleet, millis: &plan.millis, learned: &plan.learned, seed: self.seed };
         let bound = Bound::of(&plan.graph, fleet, &plan.millis);
         let mut ledgers: Vec<Ledger> = recorded.into_iter().collect();
-        for order in self.order.each() {
-            ledgers.push(Farm::new(&ground, *order, self.beyond_slots, self.known)?.run()?);
+        for (of, order, known) in self.runs() {
+            let ledger = Farm::new(&ground, order, self.beyond_slots, known)?.run()?;
+            ledgers.push(Ledger { of, ..ledger });
         }
         let runs = ledgers.iter().map(|ledger| Outcome::of(ledger, fleet, &bound)).collect();
         Ok((Report::new(&plan.graph, fleet, bound, runs), ledgers))
+    }
+
+    /// What is simulated: by what name, in which order, and whether packages are known. A benchmark of known packages says
+    /// what it comes to without.
+    fn runs(&self) -> Vec<(&'static str, Order, bool)> {
+        let mut runs: Vec<_> = self.order.each().iter().map(|order| (outcome::word(*order), *order, self.known)).collect();
+        if self.bench && self.known {
+            runs.push((outcome::COLD, Order::Full, false));
+        }
+        runs
     }
 
     /// Writes the pictures that were asked for.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::query::AgentRow;
 use drover_messages::records::Record;
 use drover_messages::{AgentId, Timestamp};
+use drover_scheduler_core::{Package, Took};
 
 use super::fleet::{Fleet, Group};
 use super::graph::Graph;
@@ -33,6 +34,15 @@ pub(super) fn fleet(history: &History) -> Fleet {
         group(id, &records, known)
     };
     Fleet::of(builders(history).into_iter().map(group).collect())
+}
+
+/// What is learned from these builds themselves.
+pub(super) fn learned(graph: &Graph, millis: &[u64]) -> BTreeMap<Package, Took> {
+    let mut took: BTreeMap<Package, Vec<u64>> = BTreeMap::new();
+    for (planned, millis) in graph.builds.iter().zip(millis) {
+        took.entry(Package::of(&planned.recipe)).or_default().push(*millis);
+    }
+    took.into_iter().map(|(package, millis)| (package, Took::from_iter(millis))).collect()
 }
 
 fn group(id: AgentId, records: &[&Record], known: Option<&AgentRow>) -> Group {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, ClientId, Generation, Timestamp};
-use drover_scheduler_core::{Core, Input, Item, ItemState, Objection, Order, Package, State, Submission, SubmissionState, Took};
+use drover_scheduler_core::{Core, Input, Item, ItemState, Objection, Order, State, Submission, SubmissionState};
 use drover_store::StorePath;
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
@@ -30,12 +30,7 @@ pub(super) fn number(agent: AgentId) -> usize {
 pub(super) fn state(ground: &Ground<'_>, known: bool) -> State {
     let mut state = State::new(Generation(1));
     if known {
-        let mut took: BTreeMap<Package, Vec<u64>> = BTreeMap::new();
-        for (planned, millis) in ground.graph.builds.iter().zip(ground.millis) {
-            took.entry(Package::of(&planned.recipe)).or_default().push(*millis);
-        }
-        let took = took.into_iter().map(|(package, millis)| (package, Took::from_iter(millis)));
-        state.remember_usage(took, []);
+        state.remember_usage(ground.learned.clone(), []);
     }
     state
 }
