@@ -50,7 +50,7 @@ pub use aterm::{DrvFault, DrvParseError, MAX_DRV_BYTES};
 pub use derivation::Derivation;
 pub use modulo::{DrvHashes, Modulo, ModuloError};
 pub use output::{FixedHash, Output, OutputName};
-pub use verify::{Fault, Named, Verified, VerifyError, verify, verify_all};
+pub use verify::{Fault, Named, Verified, Verifier, VerifyError, verify, verify_all};
 
 pub use nar::{HashingWriter, NarSummary};
 pub use references::RefScanner;

@@ -4,10 +4,10 @@
 //! cannot matter (how a fixed output is downloaded) changes nothing downstream. Nix: `derivations.cc`, `hashDerivationModulo`;
 //! inputs that have the same hash become one, as in Guix's `coalesce-duplicate-inputs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::aterm::write_modulo;
-use crate::{Derivation, DrvPath, OutputName, ParseError, Sha256, StoreDir, StorePath, compute};
+use crate::aterm::Frame;
+use crate::{Derivation, DrvPath, Output, OutputName, ParseError, Sha256, StoreDir, StorePath, compute};
 
 /// The hashes of derivations whose inputs are known.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +42,11 @@ impl Modulo {
 
     /// Computes and remembers the hash of `drv`, all of whose inputs must be known, unless its output is fixed.
     pub fn add(&mut self, store: &StoreDir, path: &DrvPath, drv: &Derivation) -> Result<DrvHashes, ModuloError> {
-        let known = |input: &DrvPath| self.get(input).ok_or_else(|| ModuloError::MissingInput(input.clone()));
-        let hashes = hashes_of(store, path, drv, || drv.input_drvs.keys().map(known).collect())?;
+        let known = |(input, names)| match self.get(input) {
+            Some(hash) => Ok((hash, names)),
+            None => Err(ModuloError::MissingInput(input.clone())),
+        };
+        let hashes = hashes_of(store, path, &Frame::of(drv, store), || drv.input_drvs.iter().map(known).collect())?;
         self.insert(path.clone(), hashes.modulo);
         Ok(hashes)
     }
@@ -60,25 +63,28 @@ pub enum ModuloError {
     ImpossibleName(#[from] ParseError),
 }
 
-/// What follows from `drv`. `inputs` gives the hashes of its inputs in their order; it is asked only if they matter.
-pub(crate) fn hashes_of(
+/// What follows from a derivation. `inputs` gives the hashes of its inputs in their order, with what it wants of each; it is
+/// asked only if they matter.
+pub(crate) fn hashes_of<'n>(
     store: &StoreDir,
     path: &DrvPath,
-    drv: &Derivation,
-    inputs: impl FnOnce() -> Result<Vec<Sha256>, ModuloError>,
+    drv: &Frame,
+    inputs: impl FnOnce() -> Result<Vec<(Sha256, &'n BTreeSet<OutputName>)>, ModuloError>,
 ) -> Result<DrvHashes, ModuloError> {
     if let Some(hashes) = fixed_hashes(store, path, drv) {
         return Ok(hashes?);
     }
-    let [whole, masked] = write_modulo(drv, store, &inputs()?).map(|text| Sha256::of(&text));
-    let output = |name: &OutputName| Ok((name.clone(), compute::output_path(store, path.name_without_drv(), name, &masked)?));
-    let outputs = drv.outputs.keys().map(output).collect::<Result<_, ParseError>>()?;
+    let [whole, masked] = drv.write_modulo(store, inputs()?).map(|text| Sha256::of(&text));
+    let output = |(name, _): &(OutputName, Output)| {
+        Ok((name.clone(), compute::output_path(store, path.name_without_drv(), name, &masked)?))
+    };
+    let outputs = drv.outputs.iter().map(output).collect::<Result<_, ParseError>>()?;
     Ok(DrvHashes { modulo: whole, outputs })
 }
 
 /// A fixed output stands for itself, whatever it is made from.
-fn fixed_hashes(store: &StoreDir, path: &DrvPath, drv: &Derivation) -> Option<Result<DrvHashes, ParseError>> {
-    let (name, output) = drv.outputs.iter().next()?;
+fn fixed_hashes(store: &StoreDir, path: &DrvPath, drv: &Frame) -> Option<Result<DrvHashes, ParseError>> {
+    let (name, output) = drv.outputs.first()?;
     let fixed = output.fixed?;
     Some(compute::fixed_output_path(store, path.name_without_drv(), &fixed).map(|computed| {
         let hex = fixed.digest.to_hex();

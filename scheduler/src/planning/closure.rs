@@ -7,7 +7,7 @@ use drover_bucket::{Bucket, Key};
 use drover_messages::request::{MAX_PACKS, Submit};
 use drover_scheduler_core::closure::{Closure, DrvNo};
 use drover_scheduler_core::{Learned, PackSet};
-use drover_store::{Derivation, DrvPath, Named, Pack, PackId, PackWriter, Sha256, StoreDir, verify_all};
+use drover_store::{Derivation, DrvPath, Named, Pack, PackError, PackId, PackWriter, Sha256, StoreDir, Verifier};
 use tokio::task::block_in_place;
 
 use super::{NotNow, packs};
@@ -36,6 +36,8 @@ struct Found {
     closure: Closure,
     known: BTreeMap<DrvPath, Learned>,
     fresh: BTreeMap<DrvPath, Sha256>,
+    /// How many came that were not known.
+    came: usize,
 }
 
 /// Packs in memory, and what the book says of derivations.
@@ -49,53 +51,63 @@ impl Ground {
     /// Fetches what came along and what it stands on. A derivation that is not what its name says refuses it all.
     pub(super) async fn fetch(bucket: &Bucket, book: &Book, submit: &Submit) -> Result<Self, NotNow> {
         let mut shelf = Shelf { bucket, book, packs: BTreeMap::new() };
-        let mut came: BTreeMap<DrvPath, (Bytes, PackId)> = BTreeMap::new();
+        let mut found = Found::default();
+        let mut verifier = Verifier::new(&submit.store_dir);
         for id in &submit.packs {
-            let pack = shelf.pack(*id).await?;
-            block_in_place(|| {
-                for entry in pack.iter() {
-                    let (path, aterm) = entry.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
-                    came.insert(path.clone(), (aterm, *id));
-                }
-                Ok::<_, NotNow>(())
-            })?;
+            let came = found.take_new(*id, &mut shelf).await?;
+            block_in_place(|| found.read(&submit.store_dir, came, *id, &mut verifier))?;
         }
-        if came.len() > MAX_CLOSURE {
-            return Err(NotNow::Never(format!("it brings {} derivations; {MAX_CLOSURE} is the limit", came.len())));
-        }
-        let mut found = Found { known: shelf.known(came.keys())?, ..Found::default() };
-        came.retain(|path, _| !found.known.contains_key(path));
-        block_in_place(|| found.verify(&submit.store_dir, came, &shelf))?;
+        block_in_place(|| found.verify(verifier, &shelf))?;
         found.complete(submit, &mut shelf).await?;
         found.pack(&submit.store_dir, &mut shelf).await
     }
 }
 
 impl Found {
-    /// Verifies what is new.
-    fn verify(
+    /// What of a pack was not known before.
+    async fn take_new(&mut self, id: PackId, shelf: &mut Shelf<'_>) -> Result<BTreeMap<DrvPath, Bytes>, NotNow> {
+        let came = shelf.all(id).await?;
+        let known = shelf.known(came.keys())?;
+        let is_known =
+            |drv: &DrvPath| known.contains_key(drv) || self.closure.number(drv).is_some_and(|no| self.closure.get(no).is_some());
+        let new: BTreeMap<DrvPath, Bytes> = came.into_iter().filter(|(drv, _)| !is_known(drv)).collect();
+        self.known.extend(known);
+        self.came += new.len();
+        match self.came > MAX_CLOSURE {
+            true => Err(NotNow::Never(format!("it brings more than {MAX_CLOSURE} derivations: that is the limit"))),
+            false => Ok(new),
+        }
+    }
+
+    /// Reads what is new, and keeps of it no more than is needed.
+    fn read(
         &mut self,
         store_dir: &StoreDir,
-        came: BTreeMap<DrvPath, (Bytes, PackId)>,
-        shelf: &Shelf<'_>,
+        came: BTreeMap<DrvPath, Bytes>,
+        pack: PackId,
+        verifier: &mut Verifier<'_>,
     ) -> Result<(), NotNow> {
-        let (packs, aterms): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            came.into_iter().map(|(path, (aterm, pack))| ((path.clone(), pack), (path, aterm))).unzip();
-        let (named, faults) = Named::read_all(store_dir, &aterms);
-        drop(aterms);
-        let inputs = named.values().flat_map(|named| named.derivation().input_drvs.keys());
-        let below: BTreeSet<&DrvPath> = inputs.filter(|input| !named.contains_key(*input)).collect();
-        let known: BTreeMap<DrvPath, Sha256> =
-            shelf.known(below)?.into_iter().map(|(path, learned)| (path, learned.modulo)).collect();
-        let (verified, more) = verify_all(store_dir, named, |path| known.get(path).copied());
-        if let Some(fault) = faults.into_iter().chain(more).next() {
+        let (named, faults) = Named::read_all(store_dir, &came);
+        drop(came);
+        if let Some(fault) = faults.first() {
             return Err(NotNow::Never(fault.to_string()));
         }
-        for (drv, verified) in verified {
-            self.closure.add(&drv, &verified.derivation, packs[&drv]);
-            self.fresh.insert(drv, verified.modulo);
+        for (drv, named) in named {
+            let derivation = verifier.add(&drv, named);
+            self.closure.add(&drv, &derivation, pack);
         }
         Ok(())
+    }
+
+    /// Verifies what is new.
+    fn verify(&mut self, verifier: Verifier<'_>, shelf: &Shelf<'_>) -> Result<(), NotNow> {
+        let known = shelf.known(verifier.lacking())?;
+        let (verified, faults) = verifier.finish(|path| known.get(path).map(|learned| learned.modulo));
+        self.fresh.extend(verified);
+        match faults.first() {
+            Some(fault) => Err(NotNow::Never(fault.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Adds what the roots and the new derivations stand on, level by level.
@@ -156,6 +168,14 @@ impl Shelf<'_> {
             self.packs.insert(id, pack);
         }
         Ok(&self.packs[&id])
+    }
+
+    /// All that a pack holds.
+    async fn all(&mut self, id: PackId) -> Result<BTreeMap<DrvPath, Bytes>, NotNow> {
+        let pack = self.pack(id).await?;
+        let entry = |entry: Result<(&DrvPath, Bytes), PackError>| entry.map(|(drv, aterm)| (drv.clone(), aterm));
+        let all: Result<_, PackError> = block_in_place(|| pack.iter().map(entry).collect());
+        all.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))
     }
 
     /// The bytes of a derivation that was verified before.

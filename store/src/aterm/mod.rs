@@ -13,7 +13,7 @@ pub use error::{DrvFault, DrvParseError};
 pub use read::MAX_DRV_BYTES;
 
 pub(crate) use read::read;
-pub(crate) use write::{write, write_modulo};
+pub(crate) use write::{Frame, write};
 
 /// The store directory of a `.drv`, by the path of its first output; a guess, since nothing is read or verified.
 pub(crate) fn guess_store_dir(aterm: &[u8]) -> Option<StoreDir> {

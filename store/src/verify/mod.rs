@@ -13,8 +13,9 @@ use std::thread;
 
 use bytes::Bytes;
 
-use graph::Graph;
+pub use graph::Verifier;
 
+use crate::aterm::Frame;
 use crate::{Derivation, DrvParseError, DrvPath, ModuloError, OutputName, ParseError, Sha256, StoreDir, StorePath};
 
 /// For how many derivations a thread is worth its start.
@@ -79,7 +80,10 @@ pub enum Fault {
 
 /// A derivation whose bytes belong to its name; its outputs are not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named(Derivation);
+pub struct Named {
+    derivation: Derivation,
+    frame: Frame,
+}
 
 impl Named {
     /// Reads `aterm` and verifies that `path` is its name. Needs nothing else, so that many threads may do it.
@@ -91,7 +95,8 @@ impl Named {
         if computed != *path {
             return Err(fail(Fault::WrongName(computed)));
         }
-        Ok(Self(derivation))
+        let frame = Frame::of(&derivation, store);
+        Ok(Self { derivation, frame })
     }
 
     /// Reads all of these, on as many threads as there are processors; the ones that can be read, and the faults of the others,
@@ -117,7 +122,7 @@ impl Named {
 
     /// What was read.
     pub fn derivation(&self) -> &Derivation {
-        &self.0
+        &self.derivation
     }
 }
 
@@ -146,7 +151,17 @@ pub fn verify_all(
     named: BTreeMap<DrvPath, Named>,
     known: impl Fn(&DrvPath) -> Option<Sha256>,
 ) -> (BTreeMap<DrvPath, Verified>, Vec<VerifyError>) {
-    Graph::new(store, named).verify(known)
+    let mut verifier = Verifier::new(store);
+    let mut derivations: BTreeMap<DrvPath, Derivation> = BTreeMap::new();
+    for (path, named) in named {
+        derivations.insert(path.clone(), verifier.add(&path, named));
+    }
+    let (right, faults) = verifier.finish(known);
+    let verified = |(path, modulo)| {
+        let (path, derivation) = derivations.remove_entry(&path)?;
+        Some((path, Verified { derivation, modulo }))
+    };
+    (right.into_iter().filter_map(verified).collect(), faults)
 }
 
 impl From<ModuloError> for Fault {
