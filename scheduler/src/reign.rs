@@ -1,12 +1,14 @@
 //! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
-use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Limits, Outcome, State, Submission, SubmissionState};
+use drover_scheduler_core::{
+    Build, Change, Core, Effect, Heard, Input, Item, Limits, Outcome, State, Submission, SubmissionState,
+};
 use drover_store::StorePath;
 use tokio::sync::mpsc;
 
@@ -154,7 +156,9 @@ impl Reign {
                     builds.extend(planned.iter().map(|planned| planned.id));
                 }
                 let recipes = planned.iter().map(|planned| &planned.recipe);
-                paths.extend(recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path))).cloned());
+                let spoken_of = recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path)));
+                // Most are inputs of many: what is in memory is not even listed.
+                paths.extend(spoken_of.filter(|path| self.core.state().item(path).is_none()).cloned());
             }
             _ => return Ok(None),
         }
@@ -170,7 +174,7 @@ impl Reign {
         }
         paths.extend(recalled.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
         let items = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
-        Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items: items.into_iter().collect() }))
+        Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items }))
     }
 
     /// Records what changed and what is to be told, then lets go of what is finished.
@@ -225,7 +229,7 @@ impl Reign {
     /// Those of the paths that everybody can fetch.
     pub(crate) fn available(&self, paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, BookError> {
         let state = self.core.state();
-        let recorded = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
+        let recorded: BTreeMap<StorePath, Item> = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
         let is_available = |path: &StorePath| {
             let known = state.item(path).or_else(|| recorded.get(path).map(|item| &item.state));
             known.is_some_and(|state| state.is_available())

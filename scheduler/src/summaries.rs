@@ -231,7 +231,7 @@ fn is_available(reign: &Reign, build: &Build) -> Result<bool, BookError> {
 
 fn item_words(reign: &Reign, path: &StorePath) -> Result<String, BookError> {
     let known = reign.core().state().item(path).map(ItemState::words);
-    let recorded = || Ok::<_, BookError>(reign.book().items([path])?.remove(path).map(|item| item.state.words()));
+    let recorded = || Ok::<_, BookError>(reign.book().items::<Vec<_>>([path])?.pop().map(|(_, item)| item.state.words()));
     Ok(match known {
         Some(words) => words,
         None => recorded()?.unwrap_or_else(|| "unknown".into()),

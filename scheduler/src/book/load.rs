@@ -1,6 +1,10 @@
 //! What a new reign begins with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use drover_messages::{AgentId, ClientId, SubmissionId};
 use drover_scheduler_core::{Build, Heard, Item, Package, Publication, Submission, Took, Used};
@@ -8,8 +12,14 @@ use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
+use super::names::Names;
 use super::tables::*;
 use super::{Book, BookError, course, decode};
+
+/// Builds that are read together.
+const CHUNK: usize = 256;
+/// So many times as many may wait, read, for the thread that takes them.
+const CHUNKS_WAITING: usize = 64;
 
 /// Everything open, as it was recorded.
 pub(crate) struct Memory {
@@ -28,18 +38,21 @@ pub(crate) struct Memory {
 impl Book {
     /// Reads what is open, and nothing else.
     pub(crate) fn remember(&self) -> Result<Memory, BookError> {
-        let mut builds = self.open_builds()?;
-        builds.sort_by_key(|build| build.seq);
+        let mut names = Names::default();
+        let mut builds = self.open_builds(&mut names)?;
+        builds.sort_unstable_by_key(|build| build.seq);
         let owed = self.owed()?;
+        for path in owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path])) {
+            names.path(path);
+        }
         let asked: BTreeSet<SubmissionId> =
             builds.iter().map(|build| build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
         let mut submissions = Vec::new();
         for id in asked {
             submissions.extend(self.submission(id)?);
         }
-        let of_builds = builds.iter().flat_map(|build| build.products().chain(&build.recipe.inputs));
-        let of_owed = owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path]));
-        let items = self.items(of_builds.chain(of_owed))?.into_iter().collect();
+        let mut items = self.recorded(names.paths())?;
+        items.iter_mut().for_each(|(_, item)| item.store_dir = names.store_dir(&item.store_dir));
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
@@ -47,15 +60,47 @@ impl Book {
         Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used, drained })
     }
 
-    fn open_builds(&self) -> Result<Vec<Build>, BookError> {
+    /// The builds that belong in memory. Their rows are read and decoded by several threads, while this one lets them share
+    /// their names.
+    fn open_builds(&self, names: &mut Names) -> Result<Vec<Build>, BookError> {
+        let ids = self.open_ids()?;
+        let (read, rows) = sync_channel(CHUNKS_WAITING);
+        thread::scope(|scope| {
+            for part in parts(&ids) {
+                let read = read.clone();
+                scope.spawn(move || part.chunks(CHUNK).try_for_each(|ids| read.send(self.builds(ids))));
+            }
+            drop(read);
+            let mut open = Vec::with_capacity(ids.len());
+            for builds in rows {
+                for mut build in builds? {
+                    names.share(&mut build);
+                    open.push(build);
+                }
+            }
+            Ok(open)
+        })
+    }
+
+    fn open_ids(&self) -> Result<Vec<[u8; 16]>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(OPEN)?;
+        table.iter()?.map(|row| Ok(row?.0.value())).collect()
+    }
+
+    fn builds(&self, ids: &[[u8; 16]]) -> Result<Vec<Build>, BookError> {
         let read = self.database.begin_read()?;
         let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
-        let mut open = Vec::new();
-        for row in read.open_table(OPEN)?.iter()? {
-            let (id, _) = row?;
-            open.extend(course::build(id.value(), &builds, &courses)?);
-        }
-        Ok(open)
+        ids.iter().filter_map(|id| course::build(*id, &builds, &courses).transpose()).collect()
+    }
+
+    /// The items of these paths that are recorded; in order of their names, so that neighbours are read together.
+    fn recorded(&self, paths: Vec<StorePath>) -> Result<Vec<(StorePath, Item)>, BookError> {
+        let items: Result<Vec<_>, BookError> = thread::scope(|scope| {
+            let threads: Vec<_> = parts(&paths).map(|part| scope.spawn(move || self.items::<Vec<_>>(part))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        Ok(items?.into_iter().flatten().collect())
     }
 
     fn cancelled_ahead(&self) -> Result<Vec<SubmissionId>, BookError> {
@@ -115,27 +160,22 @@ impl Book {
     }
 
     /// The items of these paths that are recorded.
-    pub(crate) fn items<'a>(
+    pub(crate) fn items<'a, C: FromIterator<(StorePath, Item)>>(
         &self,
         paths: impl IntoIterator<Item = &'a StorePath>,
-    ) -> Result<BTreeMap<StorePath, Item>, BookError> {
+    ) -> Result<C, BookError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(ITEMS)?;
-        let mut items = BTreeMap::new();
-        for path in paths {
-            if items.contains_key(path) {
-                continue;
-            }
-            if let Some(row) = table.get(path.to_string().as_str())? {
-                items.insert(path.clone(), decode("an item", row.value())?);
-            }
-        }
-        Ok(items)
+        let item = |path: &StorePath| {
+            let row = table.get(path.as_str())?;
+            row.map(|row| Ok((path.clone(), decode("an item", row.value())?))).transpose()
+        };
+        paths.into_iter().filter_map(|path| item(path).transpose()).collect()
     }
 
     /// Those of the paths that everybody can fetch.
     pub(crate) fn available(&self, mut paths: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, BookError> {
-        let items = self.items(&paths)?;
+        let items: BTreeMap<StorePath, Item> = self.items(&paths)?;
         paths.retain(|path| items.get(path).is_some_and(|item| item.state.is_available()));
         Ok(paths)
     }
@@ -145,5 +185,37 @@ impl Book {
         let table = read.open_table(META)?;
         let value = table.get(key)?;
         Ok(value.map_or(0, |value| value.value()))
+    }
+}
+
+/// Rows for each of several threads.
+fn parts<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    rows.chunks(rows.len().div_ceil(threads).max(CHUNK))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use drover_scheduler_core::{BuildState, Recipe};
+
+    use super::super::samples::{of, open, store_path};
+    use super::*;
+
+    #[test]
+    fn what_is_open_is_remembered_in_the_order_of_making_and_shares_its_names() {
+        let tool = store_path(99, "tool");
+        let needs_tool = |n: u8| {
+            let build = of(n, &format!("package-{n}"), BuildState::Waiting { missing: 1 });
+            let recipe = Recipe { inputs: [tool.clone()].into_iter().collect(), ..build.recipe.as_ref().clone() };
+            Build { recipe: Arc::new(recipe), seq: u64::from(9 - n), ..build }
+        };
+        let builds: Vec<Build> = (1..=3).map(needs_tool).collect();
+        let (_folder, book) = open(&builds, &[]);
+        let remembered = book.remember().unwrap().builds;
+        assert_eq!(remembered, builds.into_iter().rev().collect::<Vec<_>>());
+        let names: Vec<*const u8> = remembered.iter().map(|build| build.recipe.inputs[0].as_str().as_ptr()).collect();
+        assert!(names.iter().all(|name| *name == names[0]));
     }
 }

@@ -5,6 +5,7 @@ mod find;
 mod index;
 mod load;
 mod lookup;
+mod names;
 mod retention;
 mod sieve;
 mod snapshot;
