@@ -36,8 +36,13 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// A derivation that failed is known to fail for so long, in milliseconds: a week.
 const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// Rows that one commit enters.
-const ROWS: usize = 500;
+/// Builds that one commit enters: so few that offers need not wait for long, so many that writing them through to the disk is
+/// not most of it.
+const BUILDS_OF_COMMIT: usize = 1000;
+/// The same of sources, and of items that other servers have.
+const ITEMS_OF_COMMIT: usize = 2000;
+/// The same of derivations, whose rows are small and concern nobody else.
+const LEARNED_OF_COMMIT: usize = 8000;
 
 /// Takes up submissions.
 #[derive(Clone)]
@@ -158,10 +163,11 @@ impl Planner {
         let mut builds = block_in_place(|| walk(&submit, &closure, &|path: &StorePath| available.contains(path)))?.builds;
         builds.retain(|planned| planned.id != id);
         block_in_place(|| self.look_back(&submit, &mut builds))?;
-        for builds in builds.chunks(ROWS) {
-            self.desk.settle(Input::AddBuilds { submission: submission.id, builds: builds.to_vec() }).await;
+        let planned = builds.len();
+        for builds in pieces(builds, BUILDS_OF_COMMIT) {
+            self.desk.settle(Input::AddBuilds { submission: submission.id, builds }).await;
         }
-        tracing::info!(build = %id, builds = builds.len(), "what a build lacks is planned");
+        tracing::info!(build = %id, builds = planned, "what a build lacks is planned");
         Ok(())
     }
 
@@ -199,24 +205,27 @@ impl Planner {
         block_in_place(|| self.look_back(submit, &mut builds))?;
         let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
-        let submission_id = submission.id;
+        let (planned, brought) = (builds.len(), sources.len());
+        // What it was planned from is not kept while it is entered.
+        drop((closure, available));
+
+        let (submission_id, store_dir) = (submission.id, &submit.store_dir);
         self.desk.settle(Input::Learn { packed, drvs: Vec::new() }).await;
-        for learned in learned.chunks(ROWS) {
-            self.desk.settle(Input::Learn { packed: Vec::new(), drvs: learned.to_vec() }).await;
+        for drvs in pieces(learned, LEARNED_OF_COMMIT) {
+            self.desk.settle(Input::Learn { packed: Vec::new(), drvs }).await;
         }
         self.desk.settle(Input::Enter(submission.clone())).await;
-        let found: Vec<_> = found.into_iter().collect();
-        for found in found.chunks(ROWS) {
-            self.desk.settle(Input::Found { store_dir: submit.store_dir.clone(), found: found.to_vec() }).await;
+        for found in pieces(found, ITEMS_OF_COMMIT) {
+            self.desk.settle(Input::Found { store_dir: store_dir.clone(), found }).await;
         }
-        for sources in sources.chunks(ROWS) {
-            self.desk.settle(Input::AddSources { submission: submission_id, sources: sources.to_vec() }).await;
+        for sources in pieces(sources, ITEMS_OF_COMMIT) {
+            self.desk.settle(Input::AddSources { submission: submission_id, sources }).await;
         }
-        for builds in builds.chunks(ROWS) {
-            self.desk.settle(Input::AddBuilds { submission: submission_id, builds: builds.to_vec() }).await;
+        for builds in pieces(builds, BUILDS_OF_COMMIT) {
+            self.desk.settle(Input::AddBuilds { submission: submission_id, builds }).await;
         }
         self.desk.settle(Input::GoLive { submission: submission_id }).await;
-        tracing::info!(submission = %submission_id, builds = builds.len(), sources = sources.len(), "a submission is taken up");
+        tracing::info!(submission = %submission_id, builds = planned, sources = brought, "a submission is taken up");
         Ok(())
     }
 
@@ -254,6 +263,15 @@ impl Planner {
         }
         Ok(())
     }
+}
+
+/// Rows for one commit after the other.
+fn pieces<T>(rows: impl IntoIterator<Item = T>, most: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut rows = rows.into_iter();
+    std::iter::from_fn(move || {
+        let piece: Vec<T> = rows.by_ref().take(most).collect();
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// The agents that tried a derivation before.
