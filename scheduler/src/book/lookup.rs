@@ -62,16 +62,24 @@ impl Book {
         row.map_or(Ok(PackSet::default()), |row| decode("a set of packs", row.value()))
     }
 
-    /// The newest failure of a derivation, if it is not older than that.
-    pub(crate) fn failure(&self, drv: &DrvPath, not_before: Timestamp) -> Result<Option<Build>, BookError> {
+    /// The newest failure of each of these derivations, if it is not older than that.
+    pub(crate) fn failures<'d>(
+        &self,
+        drvs: impl IntoIterator<Item = &'d DrvPath>,
+        not_before: Timestamp,
+    ) -> Result<BTreeMap<DrvPath, Build>, BookError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(FAILURES)?;
-        let Some(row) = table.get(drv.to_string().as_str())? else { return Ok(None) };
-        let (build, at) = row.value();
-        if at < not_before.0 {
-            return Ok(None);
+        let mut failures = BTreeMap::new();
+        for drv in drvs {
+            let Some((build, at)) = table.get(drv.as_str())?.map(|row| row.value()) else { continue };
+            if at >= not_before.0
+                && let Some(build) = self.build(BuildId::from_uuid(Uuid::from_bytes(build)))?
+            {
+                failures.insert(drv.clone(), build);
+            }
         }
-        self.build(BuildId::from_uuid(Uuid::from_bytes(build)))
+        Ok(failures)
     }
 
     /// Whether a wish was heard.

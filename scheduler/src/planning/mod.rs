@@ -253,12 +253,15 @@ impl Planner {
     fn look_back(&self, submit: &Submit, builds: &mut [Planned]) -> Result<(), NotNow> {
         let terms = &submit.terms;
         let not_before = Timestamp(Timestamp::now().0.saturating_sub(FAILURES_KNOWN_MILLIS));
+        let may_fail_at_once = |build: &Planned| !build.root && build.mode == Mode::Build && !terms.known_failures;
+        let asked = builds.iter().filter(|build| may_fail_at_once(build)).map(|build| &build.recipe.drv);
+        let failures = self.book.failures(asked, not_before)?;
         for build in builds {
             if build.root && terms.apart {
                 build.avoid = built_by(&self.book, build)?;
             }
-            if !build.root && build.mode == Mode::Build && !terms.known_failures {
-                build.known_failure = self.book.failure(&build.recipe.drv, not_before)?.as_ref().and_then(evidence);
+            if may_fail_at_once(build) {
+                build.known_failure = failures.get(&build.recipe.drv).and_then(evidence);
             }
         }
         Ok(())
