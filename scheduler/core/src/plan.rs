@@ -7,8 +7,8 @@ use drover_messages::{AgentId, AttemptId, BuildId, SubmissionId};
 use drover_store::{DrvPath, OutputName, StoreDir, StorePath};
 
 use crate::below::Below;
-use crate::recipe::{Product, Recipe};
 use crate::closure::{Closure, DrvNo, Outline, PathNo};
+use crate::recipe::{Product, Recipe};
 
 /// A build that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
