@@ -5,8 +5,7 @@ use crate::time::Heard;
 
 /// A build that takes longer than expected is taken to need this part of that once more.
 const OVERDUE_PART: u64 = 4;
-/// A slot is soon free if it is so within this time, and so is one with a build of which nothing is known and that has run no
-/// longer: it may be one of the many that take no time. In milliseconds.
+/// A slot is soon free if it is so within this time, in milliseconds.
 const SOON_MILLIS: u64 = 2_000;
 
 /// For each slot, the milliseconds until it is free.
@@ -49,9 +48,13 @@ impl Held {
         takes.saturating_sub(passed).max(takes / OVERDUE_PART)
     }
 
+    /// One of which nothing is known may be over any time, until it has taken longer than such builds are taken to.
     fn is_soon_over(&self, agent: &Agent, now: Heard) -> bool {
-        let has_begun = |since| !self.known && now.millis_since(since) <= SOON_MILLIS;
-        self.since.is_none_or(has_begun) || self.known && self.left_millis(agent, now) <= SOON_MILLIS
+        let Some(since) = self.since else { return true };
+        match self.known {
+            true => self.left_millis(agent, now) <= SOON_MILLIS,
+            false => now.millis_since(since) <= self.expected_millis,
+        }
     }
 }
 

@@ -275,12 +275,12 @@ async fn a_long_build_that_waits_for_a_faster_agent_says_so() {
         train(&farm, &mut slow, "slow", 2 * n, 600).await;
         train(&farm, &mut fast, "fast", 2 * n + 1, 60).await;
     }
-    for n in 100..105 {
+    for n in 100..104 {
         let recipe = Recipe::new(&format!("long-{n}"), &[]);
         submit_altered(&farm, &recipe, |submit| submit.terms.on = tag("name", "fast")).await;
         fast.offer().await;
     }
     let build = submit(&farm, &Recipe::new("long-200", &[])).await;
-    farm.until_objection(build, slow.id, "s, and would be done earlier").await;
+    farm.until_objection(build, slow.id, "s, for much hangs on it").await;
     farm.until_objection(build, fast.id, "all of its 4 slots are taken").await;
 }
