@@ -20,7 +20,7 @@ impl State {
         let lasting = node.requirement.objection(agent);
         let of_agent = || self.objection_to_any(id, agent, now, limits);
         let here = || self.objection_here(build, agent);
-        let of_build = || self.objection_of(build, id, &self.free(agent));
+        let of_build = || self.objection_of(node, id, &self.free(agent));
         lasting.or_else(here).or_else(of_agent).or_else(of_build).or_else(|| self.slower(node, id, now, limits))
     }
 
@@ -63,8 +63,8 @@ impl State {
     }
 
     /// What speaks against this build on this agent, beyond what it requires of any.
-    pub(crate) fn objection_of(&self, build: &Build, id: AgentId, free: &Resources) -> Option<Objection> {
-        let node = self.builds.get(&build.id)?;
+    pub(crate) fn objection_of(&self, node: &Node, id: AgentId, free: &Resources) -> Option<Objection> {
+        let build = &node.build;
         let left = |name: &str| free.get(name).copied().unwrap_or(0);
         if let Some((name, takes)) = node.requirement.takes().iter().find(|(name, takes)| left(name) < **takes) {
             return Some(Objection::Taken { name: name.clone(), takes: *takes, free: left(name) });

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use drover_messages::AgentId;
+use drover_messages::holdings::Holdings;
 
 use crate::agent::Agent;
 use crate::limits::Limits;
@@ -19,6 +20,8 @@ pub(crate) struct Taker<'a> {
     pub(crate) agent: &'a Agent,
     /// How many builds more.
     pub(crate) room: u32,
+    /// What its store has, where that is known.
+    pub(crate) holdings: Option<&'a Holdings>,
     /// What is left of what its builds share.
     pub(crate) free: Resources,
     /// What is ready that it may have; made when it looks.
@@ -62,6 +65,7 @@ impl State {
             id,
             agent,
             room,
+            holdings: self.holdings.get(&agent.hello.store),
             free: self.free(agent),
             line: None,
             passed: VecDeque::new(),

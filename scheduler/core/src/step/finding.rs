@@ -79,14 +79,17 @@ impl<'a> Step<'a> {
     }
 
     fn is_for(&self, node: &Node, taker: &Taker<'a>, taken: &BTreeSet<BuildId>) -> bool {
-        !taken.contains(&node.build.id) && self.state.objection_of(&node.build, taker.id, &taker.free).is_none()
+        !taken.contains(&node.build.id) && self.state.objection_of(node, taker.id, &taker.free).is_none()
     }
 
-    /// Takes the nth, or, if nothing was passed over before and it lacks inputs of that, one beside it of which it has more.
+    /// Takes the nth, or, if nothing was passed over before and its store lacks inputs of that, one beside it of which it has more.
     fn take(&self, taker: &mut Taker<'a>, n: usize, taken: &BTreeSet<BuildId>) -> Option<&'a Node> {
         let first = taker.passed.get(n).copied()?;
         let is_last = n + 1 == taker.passed.len();
-        if !is_last || self.limits.order == Order::FirstComeFirst || self.state.fetch_millis(first, taker.agent) == 0 {
+        let holdings = taker.holdings;
+        let lacks = |node: &Node| self.state.fetch(node).millis(holdings);
+        let by_inputs = is_last && self.limits.order == Order::Full && holdings.is_some();
+        if !by_inputs || lacks(first) == 0 {
             return taker.passed.remove(n);
         }
         let line = taker.line.iter_mut().flat_map(|line| std::iter::from_fn(|| line.next_beside()));
@@ -94,7 +97,7 @@ impl<'a> Step<'a> {
         let beside = beside.into_iter().filter(|node| self.is_for(node, taker, taken)).collect::<Vec<_>>();
         taker.passed.extend(beside);
         let rivals = taker.passed.iter().enumerate().skip(n);
-        let (best, _) = rivals.min_by_key(|(at, node)| (self.state.fetch_millis(node, taker.agent), *at))?;
+        let (best, _) = rivals.min_by_key(|(at, node)| (lacks(node), *at))?;
         taker.passed.remove(best)
     }
 }

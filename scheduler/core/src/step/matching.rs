@@ -14,7 +14,7 @@ use crate::links::Node;
 use crate::taker::Taker;
 
 /// Agents whose scores are compared for one build.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 4;
 
 /// Who gets what.
 pub(super) struct Match<'a> {
@@ -118,9 +118,10 @@ impl<'s, 'a> Round<'s, 'a> {
     fn place(&self, node: &Node, first: usize) -> (usize, Placement) {
         let others = if self.step.limits.order == Order::Full { CANDIDATES - 1 } else { 0 };
         let next = self.turns.iter().map(|(.., n)| *n).filter(|n| self.step.may(node, &self.takers[*n]));
+        let fetch = self.step.state.fetch(node);
         let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
             .chain(next.take(others))
-            .map(|n| (n, Candidate { agent: self.takers[n].id, score: self.step.state.score(node, &self.takers[n]) }))
+            .map(|n| (n, Candidate { agent: self.takers[n].id, score: self.step.state.score(node, &fetch, &self.takers[n]) }))
             .collect();
         scored.sort_by_key(|(_, candidate)| candidate.score.total_millis());
         let (n, chosen) = scored[0];
@@ -137,7 +138,7 @@ impl<'a> Step<'a> {
     fn may(&self, node: &Node, taker: &Taker<'_>) -> bool {
         node.requirement.objection(taker.agent).is_none()
             && self.state.objection_here(&node.build, taker.agent).is_none()
-            && self.state.objection_of(&node.build, taker.id, &taker.free).is_none()
+            && self.state.objection_of(node, taker.id, &taker.free).is_none()
     }
 
     /// What a client uses, with what it is just given; nothing, if it may not have more.
