@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use drover_bucket::{Bucket, Corner, Key};
+use drover_messages::agent::Abort;
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::publish::{Origin, Publish};
 use drover_messages::{AgentId, Generation};
@@ -38,44 +39,52 @@ pub(crate) struct Hands {
     pub(crate) generation: Generation,
 }
 
-pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Effect>) -> anyhow::Result<()> {
-    let Hands { bus, bucket, book, desk, servers, planner, generation } = hands;
-    let asker = Asker { bus: bus.clone(), desk: desk.clone(), generation, asked: Arc::default() };
+/// Carries out what is sent, for ever: each time what one commit has brought.
+pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Vec<Effect>>) -> anyhow::Result<()> {
+    let asker = Asker { bus: hands.bus.clone(), desk: hands.desk.clone(), generation: hands.generation, asked: Arc::default() };
     let discards = Arc::new(Semaphore::new(DISCARDS_AT_ONCE));
-    while let Some(effect) = effects.recv().await {
+    while let Some(together) = effects.recv().await {
+        for effect in together {
+            hands.carry_out(effect, &asker, &discards).await?;
+        }
+    }
+    std::future::pending().await
+}
+
+impl Hands {
+    async fn carry_out(&self, effect: Effect, asker: &Asker, discards: &Arc<Semaphore>) -> anyhow::Result<()> {
         match effect {
             Effect::Offer { agent, mut offer } => {
                 // Others need no more than the derivation itself.
                 if offer.store_dir.family() == Family::Guix {
-                    offer.closure = book.closure(&offer.drv)?.iter().collect();
+                    offer.closure = self.book.closure(&offer.drv)?.iter().collect();
                 }
-                drop(tokio::spawn(make_offer(bus.clone(), desk.clone(), agent, *offer)));
+                drop(tokio::spawn(make_offer(self.bus.clone(), self.desk.clone(), agent, *offer)));
             }
-            Effect::Abort { agent, abort } => {
-                let bus = bus.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = bus.tell(&Subject::Abort { agent }, &abort).await {
-                        tracing::debug!(%agent, %error, "an abort was not heard; its next beat tells it");
-                    }
-                });
-            }
+            Effect::Abort { agent, abort } => drop(tokio::spawn(tell_abort(self.bus.clone(), agent, abort))),
             Effect::Ask { urgency, mut publish } => {
                 if let Some(drv) = deriver(&publish) {
-                    publish.closure = book.closure(&drv)?.iter().collect();
+                    publish.closure = self.book.closure(&drv)?.iter().collect();
                 }
                 asker.ask(urgency, *publish).await;
             }
             Effect::Confirm { store_dir, paths } => {
-                drop(tokio::spawn(confirm(bucket.clone(), desk.clone(), servers.clone(), store_dir, paths)));
+                drop(tokio::spawn(confirm(self.bucket.clone(), self.desk.clone(), self.servers.clone(), store_dir, paths)));
             }
             Effect::Discard { agent, attempt } => {
-                drop(tokio::spawn(discard(bucket.clone(), Corner::Attempt(agent, attempt), discards.clone())));
+                drop(tokio::spawn(discard(self.bucket.clone(), Corner::Attempt(agent, attempt), discards.clone())));
             }
-            Effect::Replan { build } => drop(tokio::spawn(planner.clone().replan(build))),
+            Effect::Replan { build } => drop(tokio::spawn(self.planner.clone().replan(build))),
             Effect::Abdicate(higher) => anyhow::bail!("an agent has seen a scheduler of generation {higher}: this one is over"),
         }
+        Ok(())
     }
-    std::future::pending().await
+}
+
+async fn tell_abort(bus: Bus, agent: AgentId, abort: Abort) {
+    if let Err(error) = bus.tell(&Subject::Abort { agent }, &abort).await {
+        tracing::debug!(%agent, %error, "an abort was not heard; its next beat tells it");
+    }
 }
 
 async fn discard(bucket: Bucket, corner: Corner, places: Arc<Semaphore>) {

@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 use crate::book::Book;
 use crate::planning::Planner;
 use crate::wishes;
-use crate::work::Desk;
+use crate::work::{Desk, Piece};
 
+/// Deliveries that are decided about together.
+const TOGETHER: usize = 256;
 /// Deliveries that are acknowledged together.
 const ACKS: usize = 256;
 /// How long reports wait for the requests that were queued before.
@@ -54,10 +56,13 @@ pub(crate) async fn reports(mut intake: Intake, desk: Desk) -> anyhow::Result<()
     let (done, acks) = mpsc::unbounded_channel();
     tokio::spawn(acknowledge(acks));
     loop {
-        let delivery = intake.next().await;
-        let Some((input, delivery)) = read(delivery).await else { continue };
-        let done = done.clone();
-        desk.bring_then(input, move |_| drop(done.send(delivery))).await;
+        let mut pieces = Vec::new();
+        for delivery in intake.next_batch(TOGETHER).await {
+            let Some((input, delivery)) = read(delivery).await else { continue };
+            let done = done.clone();
+            pieces.push(Piece { input, then: Some(Box::new(move |_| drop(done.send(delivery)))) });
+        }
+        desk.bring_all(pieces).await;
     }
 }
 

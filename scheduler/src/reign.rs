@@ -28,7 +28,7 @@ pub(crate) struct Reign {
     clock: Clock,
     told: Arc<AtomicU64>,
     fresh: Arc<Fresh>,
-    effects: mpsc::UnboundedSender<Effect>,
+    effects: mpsc::UnboundedSender<Vec<Effect>>,
 }
 
 /// What the thread shares with those who carry things away.
@@ -38,7 +38,7 @@ pub(crate) struct Outlets {
     /// What was committed just now, to be told.
     pub(crate) fresh: Arc<Fresh>,
     /// What is to be done. Its length is bounded by slots, agents and questions asked at once.
-    pub(crate) effects: mpsc::UnboundedSender<Effect>,
+    pub(crate) effects: mpsc::UnboundedSender<Vec<Effect>>,
 }
 
 /// What one batch came to.
@@ -84,8 +84,8 @@ impl Reign {
             self.commit(&mut batch)?;
             let recalled = std::mem::take(&mut batch.recalled);
             self.core.state_mut().forget_finished(recalled.submissions, recalled.builds, recalled.items);
-            for effect in batch.effects {
-                let _ = self.effects.send(effect);
+            if !batch.effects.is_empty() {
+                let _ = self.effects.send(batch.effects);
             }
             for (then, outcome) in batch.thens {
                 then(&outcome);
@@ -99,7 +99,8 @@ impl Reign {
 
     fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), BookError> {
         match work {
-            Work::Decide { input, then } => self.decide(*input, then, batch),
+            Work::Decide(piece) => self.decide(piece.input, piece.then, batch),
+            Work::DecideAll(pieces) => pieces.into_iter().try_for_each(|piece| self.decide(piece.input, piece.then, batch)),
             Work::Ask(question) => {
                 batch.questions.push(question);
                 Ok(())

@@ -10,10 +10,18 @@ pub(crate) const INBOX: usize = 4096;
 
 /// One piece of work.
 pub(crate) enum Work {
-    /// Decide about something; `then` runs when it is committed.
-    Decide { input: Box<Input>, then: Option<Then> },
+    /// Decide about something.
+    Decide(Box<Piece>),
+    /// Decide about all of these, and commit that at once.
+    DecideAll(Vec<Piece>),
     /// Answer a question from what is committed.
     Ask(Question),
+}
+
+/// Something to decide about; `then` runs when it is committed.
+pub(crate) struct Piece {
+    pub(crate) input: Input,
+    pub(crate) then: Option<Then>,
 }
 
 /// Something to be read from what is committed.
@@ -36,12 +44,17 @@ impl Desk {
 
     /// Brings something, to be done in its turn.
     pub(crate) async fn bring(&self, input: Input) {
-        let _ = self.inbox.send(Work::Decide { input: Box::new(input), then: None }).await;
+        let _ = self.inbox.send(Work::Decide(Box::new(Piece { input, then: None }))).await;
     }
 
     /// Brings something, and does more when it is committed.
     pub(crate) async fn bring_then(&self, input: Input, then: impl FnOnce(&Outcome) + Send + 'static) {
-        let _ = self.inbox.send(Work::Decide { input: Box::new(input), then: Some(Box::new(then)) }).await;
+        let _ = self.inbox.send(Work::Decide(Box::new(Piece { input, then: Some(Box::new(then)) }))).await;
+    }
+
+    /// Brings what came together: one commit for all of it costs little more than for one.
+    pub(crate) async fn bring_all(&self, pieces: Vec<Piece>) {
+        let _ = self.inbox.send(Work::DecideAll(pieces)).await;
     }
 
     /// Brings something, and waits until it is committed.
