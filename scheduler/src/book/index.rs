@@ -40,6 +40,12 @@ pub(super) fn enter_build(names: &mut Table<'_, (&str, [u8; 16]), ()>, build: &B
 
 /// Enters builds that came to nothing, and takes out those that are tried again: nothing else leaves these states.
 pub(super) fn write_stopped(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    let stops = |event: &BuildEvent| {
+        matches!(event, BuildEvent::Fail(..) | BuildEvent::KnownToFail(..) | BuildEvent::Cancel | BuildEvent::Retry(_))
+    };
+    if !changes.iter().any(|change| matches!(change, Change::Build { event, .. } if stops(event))) {
+        return Ok(());
+    }
     let mut stopped = t.open_table(STOPPED)?;
     for change in changes {
         let Change::Build { build, event } = change else { continue };

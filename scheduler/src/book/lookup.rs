@@ -55,8 +55,10 @@ impl Book {
 
     /// The packs that hold a derivation and everything it stands on; none, if it is not known.
     pub(crate) fn closure(&self, drv: &DrvPath) -> Result<PackSet, BookError> {
-        let Some(learned) = self.learned(drv)? else { return Ok(PackSet::default()) };
         let read = self.database.begin_read()?;
+        let drvs = read.open_table(DRVS)?;
+        let Some(row) = drvs.get(drv.as_str())? else { return Ok(PackSet::default()) };
+        let learned: Learned = decode("a derivation", row.value())?;
         let table = read.open_table(PACK_SETS)?;
         let row = table.get(learned.closure.to_string().as_str())?;
         row.map_or(Ok(PackSet::default()), |row| decode("a set of packs", row.value()))

@@ -217,6 +217,9 @@ fn write_wishes(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErro
 }
 
 fn write_usage(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+    if page.packages.is_empty() && page.clients.is_empty() {
+        return Ok(());
+    }
     let mut took = t.open_table(TOOK)?;
     for package in &page.packages {
         if let Some(durations) = state.took(package) {
@@ -234,6 +237,9 @@ fn write_usage(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), B
 
 /// What failed is remembered until the same succeeds, or somebody wants it tried again.
 fn write_failures(t: &WriteTransaction, record: &Record, state: &State) -> Result<(), BookError> {
+    if !record.changes.iter().any(|change| matches!(change, Change::Build { .. })) {
+        return Ok(());
+    }
     let mut failures = t.open_table(FAILURES)?;
     for change in &record.changes {
         let Change::Build { build, event } = change else { continue };
