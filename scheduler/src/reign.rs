@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use drover_messages::agent::Held;
 use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
 use drover_scheduler_core::{
@@ -136,8 +137,8 @@ impl Reign {
         let mut paths: BTreeSet<StorePath> = BTreeSet::new();
         match input {
             Input::Report { report, .. } => drop(builds.insert(report.build)),
-            Input::Hello { hello, .. } => builds.extend(hello.beat.held.iter().map(|held| held.build)),
-            Input::Beat { beat, .. } => builds.extend(beat.held.iter().map(|held| held.build)),
+            Input::Hello { hello, .. } => builds.extend(self.unsettled(&hello.beat.held)?),
+            Input::Beat { beat, .. } => builds.extend(self.unsettled(&beat.held)?),
             Input::Confirmed { items, .. } => {
                 for (path, _) in items {
                     builds.extend(self.book.makers(path)?);
@@ -164,8 +165,12 @@ impl Reign {
             _ => return Ok(None),
         }
         let state = self.core.state();
+        builds.retain(|id| state.build(*id).is_none());
+        if builds.is_empty() && submissions.is_empty() && paths.is_empty() {
+            return Ok(None);
+        }
         let mut recalled: Vec<Build> = Vec::new();
-        for id in builds.into_iter().filter(|id| state.build(*id).is_none()) {
+        for id in builds {
             recalled.extend(self.book.build(id)?);
         }
         submissions.extend(recalled.iter().map(|build| build.submission));
@@ -176,6 +181,14 @@ impl Reign {
         paths.extend(recalled.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
         let items = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
         Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items }))
+    }
+
+    /// Those finished builds of what an agent holds that the core has to look at: of an attempt that is settled, it says so
+    /// without its build.
+    fn unsettled(&self, held: &[Held]) -> Result<Vec<BuildId>, BookError> {
+        let state = self.core.state();
+        let finished = held.iter().filter(|held| state.build(held.build).is_none());
+        self.book.unsettled(finished.map(|held| (held.build, held.attempt)))
     }
 
     /// Records what changed and what is to be told, then lets go of what is finished.

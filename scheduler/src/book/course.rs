@@ -1,11 +1,13 @@
 //! What becomes of a build. It changes often and is small, so it has rows of its own: what a build is made of, with all of
 //! its inputs, is written once.
 
+use drover_messages::{AttemptId, BuildId};
 use drover_scheduler_core::{Attempt, Build, BuildState};
-use redb::ReadableTable;
+use redb::{ReadableDatabase, ReadableTable};
 use serde::{Deserialize, Serialize};
 
-use super::{BookError, decode, encode};
+use super::tables::COURSES;
+use super::{Book, BookError, decode, encode};
 
 /// As it is written.
 #[derive(Serialize)]
@@ -54,12 +56,31 @@ pub(super) fn build(
     Ok(Some(build))
 }
 
+impl Book {
+    /// The builds of those attempts that the records do not say to be settled. Far less is read than with the builds.
+    pub(crate) fn unsettled(&self, held: impl Iterator<Item = (BuildId, AttemptId)>) -> Result<Vec<BuildId>, BookError> {
+        let read = self.database.begin_read()?;
+        let courses = read.open_table(COURSES)?;
+        let mut unsettled = Vec::new();
+        for (build, attempt) in held {
+            let row = courses.get(build.uuid().into_bytes())?;
+            let course: Option<Course> = row.map(|row| decode("what became of a build", row.value())).transpose()?;
+            let attempts = course.map_or_else(Vec::new, |course| course.attempts);
+            if !attempts.iter().any(|known| known.id == attempt && known.state.is_settled()) {
+                unsettled.push(build);
+            }
+        }
+        Ok(unsettled)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::{Change, Heard, Place, State};
+    use drover_messages::{AgentId, Epoch, Generation, StoreId};
+    use drover_scheduler_core::{AttemptState, Change, Heard, Place, State};
 
     use super::super::samples::of;
-    use super::super::{Book, Page, Record};
+    use super::super::{Page, Record};
     use super::*;
 
     fn commit(book: &Book, build: &Build, change: Change) {
@@ -96,5 +117,24 @@ mod tests {
         commit(&book, &over, Change::Priority { build: made.id, priority: 0 });
         commit(&book, &made, created());
         assert_eq!(book.build(made.id).unwrap(), Some(made.clone()));
+    }
+
+    #[test]
+    fn an_attempt_is_settled_when_the_records_say_so_of_that_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let mut build = of(1, "hello-1", BuildState::Cancelled);
+        let attempt = |state| {
+            let epoch = Epoch { generation: Generation(1), n: 1 };
+            let begun = Attempt::begin(AttemptId::new(), AgentId::new(), StoreId("store".into()), epoch);
+            Attempt { state, ..begun }
+        };
+        build.attempts = vec![attempt(AttemptState::Published), attempt(AttemptState::Built)];
+        commit(&book, &build, Change::BuildCreated(Box::new(build.clone())));
+        commit(&book, &build, Change::Priority { build: build.id, priority: 0 });
+        let unsettled = |attempt| book.unsettled([(build.id, attempt)].into_iter()).unwrap();
+        assert_eq!(unsettled(build.attempts[0].id), []);
+        assert_eq!(unsettled(build.attempts[1].id), [build.id]);
+        assert_eq!(unsettled(AttemptId::new()), [build.id]);
     }
 }
