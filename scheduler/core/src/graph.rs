@@ -142,6 +142,9 @@ impl State {
             }
             _ => {}
         }
+        if node.build.state.is_over() != was_over {
+            links::count_maker(&mut self.items, node);
+        }
         if !node.build.state.is_over() {
             self.link(no);
             if was_over {
@@ -303,16 +306,19 @@ impl State {
     fn refresh_offers(&mut self, item: ItemNo, affected: &mut Vec<Affected>) {
         let Some(now) = self.offers_of(item) else { return };
         let Some(entry) = self.items.at_mut(item).filter(|entry| entry.offers != now) else { return };
-        let before = std::mem::replace(&mut entry.offers, now.clone());
+        let before = std::mem::replace(&mut entry.offers, now);
+        let now = &entry.offers;
         for dependent in &entry.dependents {
             if let Some(node) = self.builds.at_mut(dependent.build) {
-                node.needs.take(item, &before);
-                node.needs.add(item, &now);
-                affected.push(Affected::Build(dependent.build));
+                node.needs.replace(item, &before, now);
+                if node.may_turn() {
+                    affected.push(Affected::Build(dependent.build));
+                }
             }
         }
         if before.fetchable != now.fetchable {
-            self.reference_changed(item, now.fetchable);
+            let fetchable = now.fetchable;
+            self.reference_changed(item, fetchable);
         }
     }
 

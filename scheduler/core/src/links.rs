@@ -10,7 +10,7 @@ use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_store::StorePath;
 
 use crate::arena::{Arena, No};
-use crate::build::Build;
+use crate::build::{Build, BuildState};
 use crate::durations::Package;
 use crate::item::Item;
 use crate::needs::{Needs, Offers};
@@ -45,6 +45,20 @@ pub(crate) struct Node {
     pub(crate) products: Box<[ItemNo]>,
 }
 
+impl Node {
+    /// After a change of its inputs: whether it may be in another state than before. One that goes on waiting for some of
+    /// them is up to date.
+    pub(crate) fn may_turn(&mut self) -> bool {
+        match &mut self.build.state {
+            BuildState::Waiting { missing } if !self.needs.decide() => {
+                *missing = self.needs.missing();
+                false
+            }
+            state => state.follows_inputs(),
+        }
+    }
+}
+
 /// A build's link to an input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Edge {
@@ -67,6 +81,8 @@ pub(crate) struct Entry {
     pub(crate) item: Item,
     /// Builds in memory that make it, in order of their ids.
     makers: Vec<(BuildId, BuildNo)>,
+    /// How many of them are not over.
+    open_makers: u32,
     /// Open builds that need it.
     pub(crate) dependents: Vec<Dependent>,
     /// How many builds in memory need it, also finished ones: these may be opened again, and must then find it as it is.
@@ -88,7 +104,7 @@ impl Entry {
     pub(crate) fn new(path: StorePath, item: Item) -> Self {
         let (makers, dependents, awaiting, offers) = (Vec::new(), Vec::new(), BTreeSet::new(), Offers::default());
         let fingerprint = Fingerprint::of(&path);
-        Self { path, fingerprint, item, makers, dependents, users: 0, awaiting, offers }
+        Self { path, fingerprint, item, makers, open_makers: 0, dependents, users: 0, awaiting, offers }
     }
 
     /// The builds in memory that make it.
@@ -99,6 +115,11 @@ impl Entry {
     /// The same by number.
     pub(crate) fn maker_numbers(&self) -> impl Iterator<Item = BuildNo> {
         self.makers.iter().map(|(_, no)| *no)
+    }
+
+    /// How many builds that make it are not over.
+    pub(crate) fn open_makers(&self) -> u32 {
+        self.open_makers
     }
 
     /// How many builds in memory need it, or did.
@@ -231,6 +252,7 @@ pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo
             && let Err(at) = entry.makers.binary_search_by_key(&id, |(maker, _)| *maker)
         {
             entry.makers.insert(at, (id, no));
+            entry.open_makers += u32::from(!node.build.state.is_over());
         }
     }
     for edge in &node.inputs {
@@ -248,6 +270,7 @@ pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Opt
     for item in &node.products {
         if let Some(entry) = items.at_mut(*item) {
             entry.makers.retain(|(_, maker)| *maker != no);
+            entry.open_makers -= u32::from(!node.build.state.is_over());
         }
     }
     for edge in &node.inputs {
@@ -256,6 +279,18 @@ pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Opt
         }
     }
     Some(node)
+}
+
+/// Counts a build that is over now, or is open again, where it is a maker.
+pub(crate) fn count_maker(items: &mut Items, node: &Node) {
+    for item in &node.products {
+        if let Some(entry) = items.at_mut(*item) {
+            match node.build.state.is_over() {
+                true => entry.open_makers -= 1,
+                false => entry.open_makers += 1,
+            }
+        }
+    }
 }
 
 /// Makes its inputs count a build among their dependents.

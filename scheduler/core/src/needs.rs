@@ -44,20 +44,33 @@ impl Needs {
         }
     }
 
-    pub(crate) fn take(&mut self, item: ItemNo, offers: &Offers) {
+    fn take(&mut self, item: ItemNo, offers: &Offers) {
         if offers.available {
             return;
         }
         self.missing -= 1;
         for store in &offers.at {
-            if let Some((_, count)) = self.at.iter_mut().find(|(known, _)| known == store) {
-                *count -= 1;
+            if let Some(n) = self.at.iter().position(|(known, _)| known == store) {
+                self.at[n].1 -= 1;
+                if self.at[n].1 == 0 {
+                    self.at.swap_remove(n);
+                }
             }
         }
-        self.at.retain(|(_, count)| *count > 0);
         if offers.blocked_by.is_some() {
             self.blocked.retain(|(other, _)| *other != item);
         }
+    }
+
+    /// An input means something else now.
+    pub(crate) fn replace(&mut self, item: ItemNo, before: &Offers, now: &Offers) {
+        if before.at.is_empty() && before.blocked_by.is_none() && now.available {
+            // What nobody had, or what was hidden by nothing, is simply one less.
+            self.missing -= u32::from(!before.available);
+            return;
+        }
+        self.take(item, before);
+        self.add(item, now);
     }
 
     /// One of which nothing is known.
@@ -68,6 +81,11 @@ impl Needs {
     /// How many are not available.
     pub(crate) fn missing(&self) -> u32 {
         self.missing
+    }
+
+    /// Whether something keeps a build for good, or nothing keeps it everywhere.
+    pub(crate) fn decide(&self) -> bool {
+        self.missing == 0 || !self.blocked.is_empty() || self.at.iter().any(|(_, count)| *count == self.missing)
     }
 
     /// All of it, in an order that does not tell in which it was added.

@@ -144,7 +144,7 @@ impl State {
 
     /// The order means nothing to what is over.
     fn open_makers<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (BuildNo, &'a Node)> {
-        let entries = node.inputs.iter().filter_map(|edge| self.items.at(edge.item));
+        let entries = node.inputs.iter().filter_map(|edge| self.items.at(edge.item)).filter(|entry| entry.open_makers() > 0);
         let makers = entries.flat_map(Entry::maker_numbers).filter_map(|no| Some((no, self.builds.at(no)?)));
         makers.filter(|(_, maker)| !maker.build.state.is_over())
     }

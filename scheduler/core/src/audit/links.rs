@@ -35,6 +35,10 @@ impl State {
         }
         same("who makes what", &self.by_item(|entry| entry.makers().collect()), &makers)?;
         same("who needs what", &self.by_item(|entry| self.dependents(&entry.path).map(|build| build.id).collect()), &dependents)?;
+        for entry in self.items.iter() {
+            let open = self.makers(&entry.path).filter(|build| !build.state.is_over()).count() as u32;
+            same(format!("how many may still make {}", entry.path), &entry.open_makers(), &open)?;
+        }
         let is = self.items.iter().filter(|entry| entry.users() > 0).map(|entry| (entry.path.clone(), entry.users()));
         same("how many have to do with what", &is.collect(), &users)
     }
