@@ -109,7 +109,7 @@ impl Heart {
 
     /// The store as it is now. One that is not there is nobody else's, and builds wait until it is.
     fn store(&self) -> StoreId {
-        store_id(&self.config.store_dir).unwrap_or_else(|_| StoreId(format!("none-{}", self.config.agent)))
+        store_id(&self.config.store_dir).unwrap_or_else(|_| StoreId::from(format!("none-{}", self.config.agent)))
     }
 
     /// Asks, and obeys the answer.

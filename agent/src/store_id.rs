@@ -21,7 +21,7 @@ pub fn store_id(store_dir: &StoreDir) -> io::Result<StoreId> {
     let told = format!("{}\n{}\n{}\n{}", machine.trim(), folder.dev(), folder.ino(), store_dir);
     let mut name = Sha256::of(told.as_bytes()).to_nix32();
     name.truncate(NAME_CHARS);
-    Ok(StoreId(name))
+    Ok(StoreId::from(name))
 }
 
 #[cfg(test)]

@@ -212,7 +212,7 @@ fn introduction(id: AgentId) -> Hello {
         name: format!("fake-{id}"),
         version: "0".into(),
         store_dir: StoreDir::nix(),
-        store: StoreId(format!("store-of-{id}")),
+        store: StoreId::from(format!("store-of-{id}")),
         systems: vec!["x86_64-linux".into()],
         features: Vec::new(),
         max_parallel_builds: 1,

@@ -34,7 +34,7 @@ impl Machine {
             name: name.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_dir: store_dir.clone(),
-            store: StoreId(name.to_owned()),
+            store: StoreId::from(name),
             systems: kind.systems.clone(),
             features: kind.features.clone(),
             mandatory_features: kind.mandatory_features.clone(),

@@ -286,7 +286,7 @@ pub fn hello() -> Hello {
         name: "builder-1".into(),
         version: "0.1.0".into(),
         store_dir: StoreDir::nix(),
-        store: StoreId("builder-1:/nix/store".into()),
+        store: StoreId::from("builder-1:/nix/store"),
         systems: vec!["x86_64-linux".into()],
         features: vec!["kvm".into()],
         mandatory_features: BTreeSet::from(["kvm".into()]),

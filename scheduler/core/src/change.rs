@@ -1,5 +1,7 @@
 //! What can change. A step returns changes; applying them is the only way anything mutates.
 
+use std::sync::Arc;
+
 use drover_messages::agent::{Beat, Hello};
 use drover_messages::placement::Placement;
 use drover_messages::report::{Kept, SealedLog, Times};
@@ -100,7 +102,8 @@ pub enum Change {
     /// A build of a package took so long.
     Took {
         /// Which package.
-        package: Package,
+        #[serde(with = "crate::build::shared")]
+        package: Arc<Package>,
         /// In milliseconds.
         millis: u64,
         /// The most memory that it took, in MiB, where that was seen.

@@ -1,7 +1,7 @@
 //! How long builds take, learned from how long they took: the median of the last few of the same package, whatever its
 //! version, for the same system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -114,10 +114,10 @@ fn push(last: &mut Vec<u64>, one: u64) {
     last.push(one);
 }
 
-/// What is known of all packages.
+/// What is known of all packages. No order hangs on the map.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
-    known: BTreeMap<Package, Known>,
+    known: HashMap<Package, Known>,
 }
 
 /// What is known of one package.
@@ -130,8 +130,8 @@ struct Known {
 
 impl Durations {
     /// What a build is expected to take, in milliseconds; never 0.
-    pub(crate) fn expected_millis(&self, recipe: &Recipe) -> u64 {
-        let known = self.known.get(&Package::of(recipe)).and_then(|known| known.expected);
+    pub(crate) fn expected_millis(&self, package: &Package, recipe: &Recipe) -> u64 {
+        let known = self.known.get(package).and_then(|known| known.expected);
         let is_fixed = recipe.outputs.values().any(|product| product.ca.is_some());
         known.unwrap_or(if is_fixed { UNKNOWN_FIXED_MILLIS } else { UNKNOWN_MILLIS }).max(1)
     }
@@ -143,7 +143,10 @@ impl Durations {
 
     /// Learns of one more. True if builds of the package are expected to take a notably different time now.
     pub(crate) fn learn(&mut self, package: &Package, millis: u64, memory_mib: Option<u64>) -> bool {
-        let known = self.known.entry(package.clone()).or_default();
+        if !self.known.contains_key(package) {
+            self.known.insert(package.clone(), Known::default());
+        }
+        let Some(known) = self.known.get_mut(package) else { return false };
         known.took.add(millis, memory_mib);
         let now = known.took.median().unwrap_or(millis);
         let notable = known.expected.is_none_or(|expected| expected.abs_diff(now) * 100 > expected * NOTABLE_PERCENT);

@@ -20,7 +20,8 @@ use crate::submission::SubmissionState;
 use crate::weight::Weight;
 
 /// Something that may mean something else now.
-enum Affected {
+#[derive(Debug)]
+pub(crate) enum Affected {
     Item(ItemNo),
     Build(BuildNo),
 }
@@ -47,10 +48,9 @@ impl State {
     }
 
     fn enter_node(&mut self, build: Build) -> Vec<Turn> {
-        let expected_millis = self.durations.expected_millis(&build.recipe);
+        let package = self.package(&build);
+        let expected_millis = self.durations.expected_millis(&package, &build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
-        let package = Package::of(&build.recipe);
-        self.of_package.entry(package.clone()).or_default().insert(build.id);
         let client = self.client_of(build.submission);
         if build.state.lease().is_some() {
             self.shares.begin(client, expected_millis);
@@ -80,6 +80,15 @@ impl State {
         self.link(no);
         self.weigh_entered(no);
         self.settle_build(no)
+    }
+
+    /// A build's package, kept once for all of its builds, which count it from now on.
+    fn package(&mut self, build: &Build) -> Arc<Package> {
+        let package = Package::of(&build.recipe);
+        let known = self.of_package.get_key_value(&package).map(|(known, _)| known.clone());
+        let package = known.unwrap_or_else(|| Arc::new(package));
+        self.of_package.entry(package.clone()).or_default().insert(build.id);
+        package
     }
 
     /// What a build requires, kept once for all that require the same.
@@ -187,17 +196,22 @@ impl State {
 
     /// Derives what follows from an item's new state.
     pub(crate) fn item_changed(&mut self, item: ItemNo) -> Vec<Turn> {
-        self.settle(vec![Affected::Item(item)])
+        self.affected.push(Affected::Item(item));
+        self.settle()
     }
 
     /// Derives what follows from what these items mean now.
     pub(crate) fn items_changed(&mut self, paths: impl IntoIterator<Item = StorePath>) -> Vec<Turn> {
-        self.settle(paths.into_iter().filter_map(|path| self.items.number(&path)).map(Affected::Item).collect())
+        let items = paths.into_iter().filter_map(|path| self.items.number(&path));
+        self.affected.extend(items.map(Affected::Item));
+        self.settle()
     }
 
     /// Derives what follows for these builds.
     pub(crate) fn builds_changed(&mut self, builds: Vec<BuildId>) -> Vec<Turn> {
-        self.settle(builds.iter().filter_map(|id| self.builds.number(id)).map(Affected::Build).collect())
+        let builds = builds.iter().filter_map(|id| self.builds.number(id));
+        self.affected.extend(builds.map(Affected::Build));
+        self.settle()
     }
 
     /// Takes builds and items back from the database.
@@ -280,25 +294,27 @@ impl State {
     /// What follows from a build that is another now.
     fn settle_build(&mut self, no: BuildNo) -> Vec<Turn> {
         let products = self.builds.at(no).into_iter().flat_map(|node| &node.products);
-        let mut affected: Vec<Affected> = products.map(|item| Affected::Item(*item)).collect();
-        affected.push(Affected::Build(no));
-        self.settle(affected)
+        self.affected.extend(products.map(|item| Affected::Item(*item)));
+        self.affected.push(Affected::Build(no));
+        self.settle()
     }
 
     /// Follows a change through items and builds until nothing more follows.
-    fn settle(&mut self, mut affected: Vec<Affected>) -> Vec<Turn> {
+    fn settle(&mut self) -> Vec<Turn> {
         let mut turns = Vec::new();
-        while let Some(next) = affected.pop() {
+        let mut pending = std::mem::take(&mut self.affected);
+        while let Some(next) = pending.pop() {
             match next {
-                Affected::Item(item) => self.refresh_offers(item, &mut affected),
+                Affected::Item(item) => self.refresh_offers(item, &mut pending),
                 Affected::Build(no) => {
                     let Some(turn) = self.refresh_build(no) else { continue };
                     let products = self.builds.at(no).into_iter().flat_map(|node| &node.products);
-                    affected.extend(products.map(|item| Affected::Item(*item)));
+                    pending.extend(products.map(|item| Affected::Item(*item)));
                     turns.push(turn);
                 }
             }
         }
+        self.affected = pending;
         turns
     }
 

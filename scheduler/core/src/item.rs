@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn store(name: &str) -> StoreId {
-        StoreId(name.into())
+        StoreId::from(name)
     }
 
     #[test]

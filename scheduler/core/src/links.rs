@@ -26,7 +26,7 @@ pub(crate) type ItemNo = No<Entry>;
 pub(crate) struct Node {
     pub(crate) build: Build,
     /// What it is counted with, where time and memory are learned.
-    pub(crate) package: Package,
+    pub(crate) package: Arc<Package>,
     /// For whom.
     pub(crate) client: ClientId,
     /// What an agent must be.
@@ -136,7 +136,10 @@ impl Entry {
 /// The builds in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Builds {
-    numbers: BTreeMap<BuildId, BuildNo>,
+    /// To find one.
+    numbers: HashMap<BuildId, BuildNo>,
+    /// To go through them in order.
+    ordered: BTreeMap<BuildId, BuildNo>,
     nodes: Arena<Node>,
 }
 
@@ -172,12 +175,12 @@ impl Builds {
 
     /// Those with these ids, in their order.
     pub(crate) fn range(&self, ids: impl RangeBounds<BuildId>) -> impl DoubleEndedIterator<Item = &Node> {
-        self.numbers.range(ids).filter_map(|(_, no)| self.nodes.get(*no))
+        self.ordered.range(ids).filter_map(|(_, no)| self.nodes.get(*no))
     }
 
     /// All numbers, in order of the ids.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = BuildNo> {
-        self.numbers.values().copied()
+        self.ordered.values().copied()
     }
 }
 
@@ -246,6 +249,7 @@ pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo
     let id = node.build.id;
     let no = builds.nodes.add(node);
     builds.numbers.insert(id, no);
+    builds.ordered.insert(id, no);
     let Some(node) = builds.nodes.get(no) else { return no };
     for item in &node.products {
         if let Some(entry) = items.at_mut(*item)
@@ -267,6 +271,7 @@ pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo
 pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Option<Node> {
     let node = builds.nodes.take(no)?;
     builds.numbers.remove(&node.build.id);
+    builds.ordered.remove(&node.build.id);
     for item in &node.products {
         if let Some(entry) = items.at_mut(*item) {
             entry.makers.retain(|(_, maker)| *maker != no);

@@ -1,6 +1,6 @@
 //! What is open, in memory, and the one way to change it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use drover_messages::agent::Beat;
@@ -13,6 +13,7 @@ use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::BuildEvent;
 use crate::change::Change;
 use crate::durations::{Durations, Package};
+use crate::graph::Affected;
 use crate::item::{ItemEvent, ItemState};
 use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Order, WISHES_REMEMBERED};
 use crate::links::{Builds, ItemNo, Items, Node};
@@ -61,13 +62,15 @@ pub struct State {
     pub(crate) durations: Durations,
     /// Whether what was recorded is being taken back, so that it is measured when all of it is there.
     pub(crate) remembering: bool,
-    pub(crate) of_package: BTreeMap<Package, BTreeSet<BuildId>>,
+    pub(crate) of_package: HashMap<Arc<Package>, BTreeSet<BuildId>>,
     pub(crate) shares: Shares,
     /// Submissions that were cancelled before they were heard of.
     pub(crate) cancelled_ahead: BTreeSet<SubmissionId>,
     /// Wishes that were heard by this process, the newest.
     pub(crate) wished: BTreeSet<WishId>,
     pub(crate) reach: Reach,
+    /// What is to be looked at because of a change; empty in between.
+    pub(crate) affected: Vec<Affected>,
     /// What stores hold, by the word of their agents.
     pub(crate) holdings: BTreeMap<StoreId, Holdings>,
 }

@@ -128,7 +128,8 @@ impl State {
         let builds: Vec<BuildNo> = builds.filter_map(|id| self.builds.number(id)).collect();
         for no in &builds {
             let Some(node) = self.builds.at_mut(*no) else { continue };
-            let before = std::mem::replace(&mut node.expected_millis, self.durations.expected_millis(&node.build.recipe));
+            let before =
+                std::mem::replace(&mut node.expected_millis, self.durations.expected_millis(&node.package, &node.build.recipe));
             if node.build.state.lease().is_some() {
                 self.shares.end(node.client, before);
                 self.shares.begin(node.client, node.expected_millis);

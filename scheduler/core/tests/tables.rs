@@ -45,7 +45,7 @@ fn lease() -> Lease {
 }
 
 fn store(name: &str) -> StoreId {
-    StoreId(name.into())
+    StoreId::from(name)
 }
 
 fn at(names: &[&str]) -> BTreeSet<StoreId> {

@@ -1,6 +1,7 @@
 //! One commit: a record, and the rows that its changes touch, as the core has them now.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drover_messages::cause::Blame;
 use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
@@ -25,7 +26,7 @@ pub(crate) struct Page {
     pub(crate) items: BTreeSet<StorePath>,
     pub(crate) submissions: BTreeSet<SubmissionId>,
     owed: BTreeSet<PublicationId>,
-    packages: BTreeSet<Package>,
+    packages: BTreeSet<Arc<Package>>,
     clients: BTreeSet<ClientId>,
 }
 

@@ -94,7 +94,7 @@ impl Farm {
                 name: format!("agent-{n}"),
                 version: "0".into(),
                 store_dir: store_dir.clone(),
-                store: StoreId(format!("store-{n}")),
+                store: StoreId::from(format!("store-{n}")),
                 systems: self.systems.clone(),
                 features: vec!["big-parallel".into(), "kvm".into()],
                 mandatory_features: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! Which builds need and make which items, what that means for each of them, and what counts them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, StoreId};
 use drover_store::StorePath;
@@ -145,7 +146,7 @@ impl State {
     /// Who has how many builds, and which builds are of which package and submission.
     pub(super) fn audit_counters(&self) -> Result<(), Discrepancy> {
         let mut of_client: BTreeMap<ClientId, u64> = BTreeMap::new();
-        let mut of_package: BTreeMap<Package, BTreeSet<BuildId>> = BTreeMap::new();
+        let mut of_package: HashMap<Arc<Package>, BTreeSet<BuildId>> = HashMap::new();
         let mut members = BTreeMap::new();
         let (mut deferred, mut tried_by) = (BTreeSet::new(), BTreeMap::new());
         for node in self.builds.values() {
@@ -154,13 +155,13 @@ impl State {
                 tried_by.entry(attempt.agent).or_insert_with(BTreeSet::new).insert(id);
             }
             *of_client.entry(node.client).or_default() += 1;
-            of_package.entry(Package::of(&node.build.recipe)).or_default().insert(id);
+            of_package.entry(Arc::new(Package::of(&node.build.recipe))).or_default().insert(id);
             members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(id);
             if let BuildState::Deferred { until, .. } = &node.build.state {
                 deferred.insert((*until, id));
             }
             same(format!("whether {id} is younger than the next"), &(node.build.seq < self.next_seq), &true)?;
-            let expected = self.durations.expected_millis(&node.build.recipe);
+            let expected = self.durations.expected_millis(&Package::of(&node.build.recipe), &node.build.recipe);
             same(format!("what {id} is expected to take"), &node.expected_millis, &expected)?;
         }
         let some = |(client, count): (&ClientId, &u64)| (*count > 0).then_some((*client, *count));

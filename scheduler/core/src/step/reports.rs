@@ -1,5 +1,7 @@
 //! Reports of agents. A success is never thrown away; a failure counts only from the lease in force.
 
+use std::sync::Arc;
+
 use drover_messages::agent::Abort;
 use drover_messages::cause::Blame;
 use drover_messages::event::What;
@@ -19,9 +21,13 @@ use crate::outcome::Effect;
 use crate::owed::Publication;
 use crate::policy::Policy;
 
+/// About as many changes follow from a report.
+const CHANGES_OF_A_REPORT: usize = 12;
+
 impl Step<'_> {
     pub(super) fn report(&mut self, agent: AgentId, report: Report) {
         let Some(build) = self.state.build(report.build) else { return };
+        self.out.changes.reserve(CHANGES_OF_A_REPORT);
         let adopted;
         let attempt = match build.attempt(report.attempt) {
             Some(attempt) if attempt.agent == agent => attempt,
@@ -82,7 +88,7 @@ impl Step<'_> {
         }
         let known = self.state.agents.get(&agent).map(|known| known.hello.store.clone());
         // No store has this name: nobody is sent there for its inputs.
-        let store = known.unwrap_or_else(|| StoreId(format!("unknown, of {agent}")));
+        let store = known.unwrap_or_else(|| StoreId::from(format!("unknown, of {agent}")));
         let attempt = Attempt::begin(report.attempt, agent, store, report.epoch);
         self.change(Change::AttemptStarted { build: build.id, attempt: Box::new(attempt.clone()) });
         Some(attempt)
@@ -115,7 +121,9 @@ impl Step<'_> {
         if succeeded {
             // What the farm expects hangs on no agent.
             let millis = self.state.agents.get(&agent).map_or(millis, |agent| agent.pace.usual(millis));
-            self.change(Change::Took { package: Package::of(&build.recipe), millis, memory_mib: times.peak_memory_mib });
+            let known = self.state.builds.get(&build.id).map(|node| node.package.clone());
+            let package = known.unwrap_or_else(|| Arc::new(Package::of(&build.recipe)));
+            self.change(Change::Took { package, millis, memory_mib: times.peak_memory_mib });
         }
     }
 

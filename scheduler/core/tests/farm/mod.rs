@@ -142,7 +142,7 @@ impl Farm {
             name: format!("agent-{n}"),
             version: "0".into(),
             store_dir: StoreDir::nix(),
-            store: StoreId(format!("store-{n}")),
+            store: StoreId::from(format!("store-{n}")),
             systems: vec!["x86_64-linux".into()],
             features: Vec::new(),
             max_parallel_builds: slots,

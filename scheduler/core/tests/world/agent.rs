@@ -171,7 +171,7 @@ impl Machine {
             name: format!("m{}", self.number),
             version: "0".into(),
             store_dir: StoreDir::nix(),
-            store: StoreId(format!("store-{}", self.number)),
+            store: StoreId::from(format!("store-{}", self.number)),
             systems: vec!["x86_64-linux".into()],
             features: Vec::new(),
             max_parallel_builds: SLOTS as u32,

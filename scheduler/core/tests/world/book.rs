@@ -142,7 +142,9 @@ impl Book {
                 Change::OwedDone(id) => drop(self.owed.remove(id)),
                 Change::Wished(wish) => drop(self.wishes.insert(*wish)),
                 Change::CancelledAhead(submission) => drop(self.cancelled_ahead.insert(*submission)),
-                Change::Took { package, .. } => self.took.extend(state.took(package).map(|t| (package.clone(), t.clone()))),
+                Change::Took { package, .. } => {
+                    self.took.extend(state.took(package).map(|t| (package.as_ref().clone(), t.clone())))
+                }
                 Change::Used { client, .. } => self.used.extend(state.used(*client).map(|used| (*client, used))),
                 Change::Drain { agent, drained: true, deadline } => drop(self.drained.insert(*agent, *deadline)),
                 Change::Drain { agent, drained: false, .. } => drop(self.drained.remove(agent)),

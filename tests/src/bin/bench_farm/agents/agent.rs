@@ -114,7 +114,7 @@ impl Hand {
             name: format!("simulated-{}", self.id),
             version: "0".into(),
             store_dir: self.crib.store_dir.clone(),
-            store: StoreId(format!("store-of-{}", self.id)),
+            store: StoreId::from(format!("store-of-{}", self.id)),
             systems: self.crib.systems.iter().cloned().collect(),
             features: vec!["big-parallel".into(), "kvm".into()],
             mandatory_features: Default::default(),
