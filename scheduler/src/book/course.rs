@@ -126,7 +126,7 @@ mod tests {
         let mut build = of(1, "hello-1", BuildState::Cancelled);
         let attempt = |state| {
             let epoch = Epoch { generation: Generation(1), n: 1 };
-            let begun = Attempt::begin(AttemptId::new(), AgentId::new(), StoreId("store".into()), epoch);
+            let begun = Attempt::begin(AttemptId::new(), AgentId::new(), StoreId::from("store"), epoch);
             Attempt { state, ..begun }
         };
         build.attempts = vec![attempt(AttemptState::Published), attempt(AttemptState::Built)];
