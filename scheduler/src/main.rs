@@ -3,6 +3,11 @@
 use clap::Parser;
 use drover_scheduler::args::Args;
 use drover_scheduler::run;
+use mimalloc::MiMalloc;
+
+/// A farm makes and drops many small things, in several threads, and keeps what it has for long.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() {
