@@ -81,7 +81,7 @@ impl Agent {
         tasks.push(tokio::spawn(async move { beating.beat(slots, pause).await }));
         let ending = pace.map(|(every, first)| {
             let ending = hand.clone();
-            tokio::spawn(async move { ending.end_in_time(every, first).await })
+            tokio::spawn(async move { ending.end_in_time(slots as usize, every, first).await })
         });
         Ok(Self { hand, tasks, ending })
     }
@@ -155,9 +155,9 @@ impl Hand {
         }
     }
 
-    /// Ends a build each so often, whatever the farm does meanwhile. Where there is none to end, its slot counts as ready
-    /// from the moment at which one should have ended.
-    async fn end_in_time(&self, every: Duration, first: Duration) {
+    /// Ends a build each so often, whatever the farm does meanwhile. Where none waits for its slot, that is ready from the
+    /// moment at which the build should have ended.
+    async fn end_in_time(&self, slots: usize, every: Duration, first: Duration) {
         tokio::time::sleep(first).await;
         let mut times = tokio::time::interval(every);
         times.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
@@ -166,9 +166,7 @@ impl Hand {
             times.tick().await;
             let due = began + every * ended;
             ended += 1;
-            let offer = self.bench().waiting.pop_front();
-            let Some(offer) = offer else { continue };
-            self.bench().ready.push_back(due);
+            let Some(offer) = self.bench().end_one(slots, due) else { continue };
             self.finish(offer).await;
         }
     }

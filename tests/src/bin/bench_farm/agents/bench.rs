@@ -42,6 +42,15 @@ impl Bench {
         true
     }
 
+    /// The oldest build ends, as was `due`; its slot is ready, unless a build waits for it.
+    pub fn end_one(&mut self, slots: usize, due: SystemTime) -> Option<Offer> {
+        let offer = self.waiting.pop_front()?;
+        if self.waiting.len() < slots {
+            self.ready.push_back(due);
+        }
+        Some(offer)
+    }
+
     /// An attempt is as far as that.
     pub fn advance(&mut self, attempt: AttemptId, phase: Phase) {
         self.held.entry(attempt).and_modify(|(held, _)| held.phase = phase);
