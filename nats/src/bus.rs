@@ -115,16 +115,6 @@ impl Bus {
         self.send_to_stream(subject, message).await
     }
 
-    /// Publishes on a stream and hears nothing of it: the caller has another way to see that it arrived. Messages arrive in
-    /// the order in which these calls, and those of [`Bus::start_publish`], return.
-    pub async fn publish_unheard<M: Message + Any>(&self, subject: &Subject, message: &M, id: &str) -> Result<(), NatsError> {
-        let mut headers = header::of(message, Format::MessagePack);
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
-        let what = || format!("publishing on {subject}");
-        let sent = self.client.publish_with_headers(subject.to_string(), headers, encode(message));
-        self.within(PUBLISH_TIMEOUT, what, sent).await
-    }
-
     pub(crate) async fn send_to_stream(&self, subject: &Subject, message: PublishMessage) -> Result<Acknowledgement, NatsError> {
         let subject = subject.to_string();
         let sent = async {

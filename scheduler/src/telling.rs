@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use drover_messages::event::Event;
 use drover_nats::{Acknowledgement, Bus, Declared, NatsError, Subject, streams};
 
 use crate::book::{Book, BookError};
@@ -12,8 +11,6 @@ use crate::fresh::{Fresh, News};
 
 /// Records that are told together.
 const RECORDS: usize = 64;
-/// Events of which the first and the last are acknowledged. The broker lets no more than 10,000 messages wait for a stream.
-const RUN: usize = 512;
 /// The pause after the broker did not take an event.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 
@@ -53,41 +50,12 @@ fn news_after(number: u64, book: &Book, fresh: &Fresh) -> Result<Vec<News>, Book
 }
 
 async fn tell_all(bus: &Bus, news: Vec<News>) -> Result<(), NatsError> {
-    let events: Vec<Event> = news.into_iter().flat_map(News::into_events).collect();
-    for run in events.chunks(RUN) {
-        if !tell_run(bus, run).await? {
-            tell_each(bus, run).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Tells events of which only the first and the last are acknowledged: nobody else publishes here, so the stream has all if
-/// its numbers leave room for just these. False where they do not, as when some were told before.
-async fn tell_run(bus: &Bus, run: &[Event]) -> Result<bool, NatsError> {
-    let [first, between @ .., last] = run else { return Ok(false) };
-    let first = start(bus, first).await?;
-    for event in between {
-        bus.publish_unheard(&Subject::of_event(event), event, &event.id.to_string()).await?;
-    }
-    let last = start(bus, last).await?;
-    let (first, last) = (first.await?, last.await?);
-    let all = last.sequence.checked_sub(first.sequence) == Some(run.len() as u64 - 1);
-    Ok(all && !first.duplicate && !last.duplicate)
-}
-
-/// Tells events each of which is acknowledged.
-async fn tell_each(bus: &Bus, events: &[Event]) -> Result<(), NatsError> {
-    let mut acknowledgements = Vec::with_capacity(events.len());
-    for event in events {
-        acknowledgements.push(start(bus, event).await?);
+    let mut acknowledgements: Vec<Acknowledgement> = Vec::new();
+    for event in news.into_iter().flat_map(News::into_events) {
+        acknowledgements.push(bus.start_publish(&Subject::of_event(&event), &event, &event.id.to_string()).await?);
     }
     for acknowledgement in acknowledgements {
         acknowledgement.await?;
     }
     Ok(())
-}
-
-async fn start(bus: &Bus, event: &Event) -> Result<Acknowledgement, NatsError> {
-    bus.start_publish(&Subject::of_event(event), event, &event.id.to_string()).await
 }
