@@ -73,7 +73,7 @@ impl Found {
         let new: BTreeMap<DrvPath, Bytes> = came.into_iter().filter(|(drv, _)| !is_known(drv)).collect();
         self.known.extend(known);
         self.came += new.len();
-        match self.came > MAX_CLOSURE {
+        match self.known.len() + self.came > MAX_CLOSURE {
             true => Err(NotNow::Never(format!("it brings more than {MAX_CLOSURE} derivations: that is the limit"))),
             false => Ok(new),
         }
@@ -224,25 +224,8 @@ impl Shelf<'_> {
 
 #[cfg(test)]
 mod tests {
-    use drover_store::{Output, OutputName, StorePath};
-
+    use super::super::samples::derivation;
     use super::*;
-
-    /// Derivation `n`, which needs these.
-    fn derivation(n: u8, needs: &[u8]) -> (DrvPath, Derivation) {
-        let drv = |n: u8| StorePath::from_parts(&[n; 20], &format!("{n}.drv")).unwrap().try_into().unwrap();
-        let path = StorePath::from_parts(&[n; 20], &n.to_string()).unwrap();
-        let derivation = Derivation {
-            outputs: BTreeMap::from([(OutputName::OUT, Output { path, fixed: None })]),
-            input_drvs: needs.iter().map(|needed| (drv(*needed), BTreeSet::from([OutputName::OUT]))).collect(),
-            input_srcs: BTreeSet::new(),
-            system: "x86_64-linux".into(),
-            builder: b"/bin/sh".to_vec(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-        };
-        (drv(n), derivation)
-    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_lies_in_many_packs_fits_into_one() {

@@ -4,6 +4,8 @@
 mod closure;
 mod elsewhere;
 mod packs;
+#[cfg(test)]
+mod samples;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -64,29 +64,13 @@ pub(super) fn packing(closure: &Closure) -> Packing {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use drover_store::{Derivation, DrvPath, Output, OutputName, StorePath};
-
+    use super::super::samples::derivation;
     use super::*;
 
-    fn drv(n: usize) -> DrvPath {
-        StorePath::from_parts(&[n as u8; 20], &format!("{n}.drv")).unwrap().try_into().unwrap()
-    }
-
     /// Adds derivation `n`, in its own pack, which needs these.
-    fn add(closure: &mut Closure, n: usize, needs: &[usize]) -> DrvNo {
-        let path = StorePath::from_parts(&[n as u8; 20], &n.to_string()).unwrap();
-        let derivation = Derivation {
-            outputs: BTreeMap::from([(OutputName::OUT, Output { path, fixed: None })]),
-            input_drvs: needs.iter().map(|needed| (drv(*needed), BTreeSet::from([OutputName::OUT]))).collect(),
-            input_srcs: BTreeSet::new(),
-            system: "x86_64-linux".into(),
-            builder: b"/bin/sh".to_vec(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-        };
-        closure.add(&drv(n), &derivation, pack(n))
+    fn add(closure: &mut Closure, n: usize, needs: &[u8]) -> DrvNo {
+        let (drv, derivation) = derivation(n as u8, needs);
+        closure.add(&drv, &derivation, pack(n))
     }
 
     fn pack(n: usize) -> PackId {
@@ -100,7 +84,7 @@ mod tests {
     #[test]
     fn a_closure_lies_in_its_own_pack_and_in_those_of_all_that_it_stands_on() {
         let mut closure = Closure::default();
-        let needs: [&[usize]; 4] = [&[1, 2], &[3], &[3], &[]];
+        let needs: [&[u8]; 4] = [&[1, 2], &[3], &[3], &[]];
         let drvs: Vec<DrvNo> = needs.iter().enumerate().map(|(n, needs)| add(&mut closure, n, needs)).collect();
         let packing = packing(&closure);
         assert_eq!(packing.largest(), 4);
