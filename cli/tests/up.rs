@@ -86,10 +86,12 @@ impl Ground {
         lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(&inside)).collect()
     }
 
-    /// The command lines of those that run this.
-    fn running(&self, program: &str) -> Vec<String> {
+    /// The command lines of the `count` processes that run this. A process has none yet for a moment after its start.
+    fn running(&self, program: &str, count: usize) -> Vec<String> {
         let program = format!("/{program} ");
-        self.processes().into_iter().filter(|line| line.contains(&program)).collect()
+        let lines = || self.processes().into_iter().filter(|line| line.contains(&program)).collect::<Vec<_>>();
+        until(&format!("{count} of {program}"), || lines().len() == count);
+        lines()
     }
 
     fn pid(&self, name: &str) -> i32 {
@@ -153,7 +155,7 @@ fn each_store_daemon_gets_an_agent_with_the_cache_of_its_store() {
     for (n, store, slug) in [(0, "/nix/store", "nix-store"), (1, "/gnu/store", "gnu-store")] {
         let cache = farm["stores"][n]["cache_url"].as_str().unwrap();
         assert!(cache.ends_with(slug) && ground.said().contains(cache), "{}", ground.said());
-        let agents = ground.running("drover-agent");
+        let agents = ground.running("drover-agent", 2);
         let agent = agents.iter().find(|line| line.contains(&format!("--store-dir {store} "))).unwrap();
         assert!(agent.contains(&format!("--substitute-url {cache} ")), "{agent}");
         assert_eq!(agent.contains("--trusted-public-key"), n == 0, "{agent}");
@@ -166,15 +168,12 @@ fn other_substitute_servers_are_told_to_all_that_must_know_and_asked_by_a_pool()
     let Some(ground) = Ground::new() else { return };
     let servers = ["--extra-substitute-url", "https://ci.example", "--trusted-public-key", "ci:AAAA"];
     let _up = ground.up_with(&[&BOTH[..], &servers].concat());
-    let pool = ground.running("drover-hook-worker substitutes");
-    assert!(pool.len() == 1 && pool[0].contains("--substitute-url https://ci.example --trusted-public-key ci:AAAA"), "{pool:?}");
+    let pool = ground.running("drover-hook-worker substitutes", 1);
+    assert!(pool[0].contains("--substitute-url https://ci.example --trusted-public-key ci:AAAA"), "{pool:?}");
     assert!(!pool[0].contains("--bucket"), "{pool:?}");
-    let agents = ground.running("drover-agent");
-    assert!(
-        agents.len() == 2 && agents.iter().all(|line| line.contains("--extra-substitute-url https://ci.example")),
-        "{agents:?}"
-    );
-    assert!(ground.running("drover-scheduler")[0].contains("--ask-substitutes"));
+    let agents = ground.running("drover-agent", 2);
+    assert!(agents.iter().all(|line| line.contains("--extra-substitute-url https://ci.example")), "{agents:?}");
+    assert!(ground.running("drover-scheduler", 1)[0].contains("--ask-substitutes"));
 }
 
 #[test]
