@@ -28,8 +28,7 @@ impl Filter {
     /// Those of the builds that fit, but for their state.
     pub(crate) fn read(&mut self, ids: &[BuildId]) -> Result<Vec<Build>, BookError> {
         let mut fitting = Vec::new();
-        for id in ids {
-            let Some(build) = self.book.build(*id)? else { continue };
+        for build in self.book.builds(ids.iter().copied())? {
             let is_named = self.name.as_ref().is_none_or(|name| name.fits(build.recipe.drv.name_without_drv()));
             if is_named && is_meant(&self.asked, &build) && self.has_submitted(build.submission)? {
                 fitting.push(build);

@@ -169,10 +169,7 @@ impl Reign {
         if builds.is_empty() && submissions.is_empty() && paths.is_empty() {
             return Ok(None);
         }
-        let mut recalled: Vec<Build> = Vec::new();
-        for id in builds {
-            recalled.extend(self.book.build(id)?);
-        }
+        let recalled: Vec<Build> = self.book.builds(builds)?;
         submissions.extend(recalled.iter().map(|build| build.submission));
         let mut of_old = Vec::new();
         for id in submissions.into_iter().filter(|id| state.submission(*id).is_none()) {

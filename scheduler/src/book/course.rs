@@ -6,6 +6,7 @@ use drover_scheduler_core::{Attempt, Build, BuildState};
 use redb::{ReadableDatabase, ReadableTable};
 use serde::{Deserialize, Serialize};
 
+use super::made::Made;
 use super::tables::COURSES;
 use super::{Book, BookError, decode, encode};
 
@@ -41,19 +42,20 @@ pub(super) fn row(build: &Build) -> Result<Vec<u8>, BookError> {
 }
 
 /// A build as it is now: as it was made, and what has become of it since.
-pub(super) fn build(
+pub(super) fn made(
     id: [u8; 16],
     builds: &impl ReadableTable<[u8; 16], &'static [u8]>,
     courses: &impl ReadableTable<[u8; 16], &'static [u8]>,
-) -> Result<Option<Build>, BookError> {
-    let Some(made) = builds.get(id)? else { return Ok(None) };
-    let mut build: Build = decode("a build", made.value())?;
+) -> Result<Option<Made>, BookError> {
+    let Some(row) = builds.get(id)? else { return Ok(None) };
+    let mut made = Made::read(id, row.value())?;
     if let Some(row) = courses.get(id)? {
         let course: Course = decode("what became of a build", row.value())?;
-        let Course { priority, state, attempts, farm_failures, failed_downloads } = course;
-        build = Build { priority, state, attempts, farm_failures, failed_downloads, ..build };
+        let row = &mut made.row;
+        (row.priority, row.state, row.attempts) = (course.priority, course.state, course.attempts);
+        (row.farm_failures, row.failed_downloads) = (course.farm_failures, course.failed_downloads);
     }
-    Ok(Some(build))
+    Ok(Some(made))
 }
 
 impl Book {

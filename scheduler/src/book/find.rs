@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::index::{CANCELLED, FAILED};
 use super::sieve::{Sieve, after_same_time, of_same_time};
 use super::tables::*;
-use super::{Book, BookError};
+use super::{Book, BookError, paths};
 use crate::pattern::Pattern;
 
 /// A request waits at the broker for a week at most: its builds are made so long after their ids, in milliseconds.
@@ -106,8 +106,8 @@ impl Book {
         let sieve = Sieve::new(&read, stopped(asked))?;
         let found = match By::of(asked) {
             By::Output(path) => {
-                let path = path.to_string();
-                sieve.newest(read.open_table(MAKERS)?.range((path.as_str(), first)..(path.as_str(), end))?)?
+                let Some(path) = paths::number(&read, &path)? else { return Ok(Candidates::default()) };
+                sieve.newest(read.open_table(MAKERS)?.range((path, first)..(path, end))?)?
             }
             By::Submission(submission) => {
                 let submission = submission.uuid().into_bytes();

@@ -42,7 +42,7 @@ fn what_was_recorded_before_there_were_lists_is_found_by_name_client_and_failure
     assert_eq!(found(AskBuilds { after: Some(builds[2].id), ..AskBuilds::default() }), [2, 1]);
 
     let transaction = book.database.begin_write().unwrap();
-    index::forget_build(&transaction, &builds[0]).unwrap();
+    index::forget_build(&transaction, &builds[0].recipe.drv, builds[0].id.uuid().into_bytes()).unwrap();
     assert_eq!(transaction.open_table(NAMES).unwrap().iter().unwrap().count(), 2);
     assert_eq!(transaction.open_table(STOPPED).unwrap().iter().unwrap().count(), 1);
 }

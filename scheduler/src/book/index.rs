@@ -1,11 +1,15 @@
 //! Tables by which builds are found again: by name, by client, and by having come to nothing. What they hold follows from
 //! the other tables.
 
-use drover_scheduler_core::{Build, BuildEvent, BuildState, Change, Submission};
+use drover_scheduler_core::{BuildEvent, BuildState, Change, Submission};
+use drover_store::DrvPath;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::made::Made;
 use super::tables::*;
 use super::{BookError, decode};
+
+type Id = [u8; 16];
 
 pub(super) const FAILED: u8 = 1;
 pub(super) const CANCELLED: u8 = 2;
@@ -15,14 +19,15 @@ pub(super) fn enter_all(t: &WriteTransaction) -> Result<(), BookError> {
     let (builds, submissions) = (t.open_table(BUILDS)?, t.open_table(SUBMISSIONS)?);
     let (mut names, mut stopped) = (t.open_table(NAMES)?, t.open_table(STOPPED)?);
     for row in builds.iter()? {
-        let build: Build = decode("a build", row?.1.value())?;
-        enter_build(&mut names, &build)?;
-        let state = match build.state {
+        let (id, row) = row?;
+        let made = Made::read(id.value(), row.value())?;
+        enter_build(&mut names, made.drv(), id.value())?;
+        let state = match made.row.state {
             BuildState::Failed { .. } => FAILED,
             BuildState::Cancelled => CANCELLED,
             _ => continue,
         };
-        stopped.insert((state, build.id.uuid().into_bytes()), ())?;
+        stopped.insert((state, id.value()), ())?;
     }
     let mut of_client = t.open_table(OF_CLIENT)?;
     for row in submissions.iter()? {
@@ -33,8 +38,8 @@ pub(super) fn enter_all(t: &WriteTransaction) -> Result<(), BookError> {
 }
 
 /// Enters the name of a build.
-pub(super) fn enter_build(names: &mut Table<'_, (&str, [u8; 16]), ()>, build: &Build) -> Result<(), BookError> {
-    names.insert((build.recipe.drv.name_without_drv(), build.id.uuid().into_bytes()), ())?;
+pub(super) fn enter_build(names: &mut Table<'_, (&str, Id), ()>, drv: &DrvPath, id: Id) -> Result<(), BookError> {
+    names.insert((drv.name_without_drv(), id), ())?;
     Ok(())
 }
 
@@ -75,9 +80,8 @@ pub(super) fn forget_submission(t: &WriteTransaction, submission: &Submission) -
 }
 
 /// Takes out a build that is forgotten.
-pub(super) fn forget_build(t: &WriteTransaction, build: &Build) -> Result<(), BookError> {
-    let id = build.id.uuid().into_bytes();
-    t.open_table(NAMES)?.remove((build.recipe.drv.name_without_drv(), id))?;
+pub(super) fn forget_build(t: &WriteTransaction, drv: &DrvPath, id: Id) -> Result<(), BookError> {
+    t.open_table(NAMES)?.remove((drv.name_without_drv(), id))?;
     let mut stopped = t.open_table(STOPPED)?;
     stopped.remove((FAILED, id))?;
     stopped.remove((CANCELLED, id))?;

@@ -1,10 +1,6 @@
 //! What a new reign begins with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
-use std::panic::resume_unwind;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
 use drover_messages::{AgentId, ClientId, SubmissionId};
 use drover_scheduler_core::{Build, Heard, Item, Package, Publication, Submission, Took, Used};
@@ -12,14 +8,10 @@ use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
-use super::names::Names;
+use super::open::{Open, in_parts};
+use super::store_dirs::StoreDirs;
 use super::tables::*;
-use super::{Book, BookError, course, decode};
-
-/// Builds that are read together.
-const CHUNK: usize = 256;
-/// So many times as many may wait, read, for the thread that takes them.
-const CHUNKS_WAITING: usize = 64;
+use super::{Book, BookError, decode};
 
 /// Everything open, as it was recorded.
 pub(crate) struct Memory {
@@ -38,21 +30,20 @@ pub(crate) struct Memory {
 impl Book {
     /// Reads what is open, and nothing else.
     pub(crate) fn remember(&self) -> Result<Memory, BookError> {
-        let mut names = Names::default();
-        let mut builds = self.open_builds(&mut names)?;
-        builds.sort_unstable_by_key(|build| build.seq);
+        let mut store_dirs = StoreDirs::default();
+        let Open { builds, mut paths } = self.open_builds(&mut store_dirs)?;
         let owed = self.owed()?;
-        for path in owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path])) {
-            names.path(path);
-        }
+        paths.extend(owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path])).cloned());
+        paths.sort_unstable();
+        paths.dedup();
         let asked: BTreeSet<SubmissionId> =
             builds.iter().map(|build| build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
         let mut submissions = Vec::new();
         for id in asked {
             submissions.extend(self.submission(id)?);
         }
-        let mut items = self.recorded(names.paths())?;
-        items.iter_mut().for_each(|(_, item)| item.store_dir = names.store_dir(&item.store_dir));
+        let mut items = self.recorded(paths)?;
+        items.iter_mut().for_each(|(_, item)| item.store_dir = store_dirs.shared(&item.store_dir));
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
@@ -60,47 +51,9 @@ impl Book {
         Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used, drained })
     }
 
-    /// The builds that belong in memory. Their rows are read and decoded by several threads, while this one lets them share
-    /// their names.
-    fn open_builds(&self, names: &mut Names) -> Result<Vec<Build>, BookError> {
-        let ids = self.open_ids()?;
-        let (read, rows) = sync_channel(CHUNKS_WAITING);
-        thread::scope(|scope| {
-            for part in parts(&ids) {
-                let read = read.clone();
-                scope.spawn(move || part.chunks(CHUNK).try_for_each(|ids| read.send(self.builds(ids))));
-            }
-            drop(read);
-            let mut open = Vec::with_capacity(ids.len());
-            for builds in rows {
-                for mut build in builds? {
-                    names.share(&mut build);
-                    open.push(build);
-                }
-            }
-            Ok(open)
-        })
-    }
-
-    fn open_ids(&self) -> Result<Vec<[u8; 16]>, BookError> {
-        let read = self.database.begin_read()?;
-        let table = read.open_table(OPEN)?;
-        table.iter()?.map(|row| Ok(row?.0.value())).collect()
-    }
-
-    fn builds(&self, ids: &[[u8; 16]]) -> Result<Vec<Build>, BookError> {
-        let read = self.database.begin_read()?;
-        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
-        ids.iter().filter_map(|id| course::build(*id, &builds, &courses).transpose()).collect()
-    }
-
     /// The items of these paths that are recorded; in order of their names, so that neighbours are read together.
     fn recorded(&self, paths: Vec<StorePath>) -> Result<Vec<(StorePath, Item)>, BookError> {
-        let items: Result<Vec<_>, BookError> = thread::scope(|scope| {
-            let threads: Vec<_> = parts(&paths).map(|part| scope.spawn(move || self.items::<Vec<_>>(part))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
-        Ok(items?.into_iter().flatten().collect())
+        in_parts(&paths, |paths| self.items(paths))
     }
 
     fn cancelled_ahead(&self) -> Result<Vec<SubmissionId>, BookError> {
@@ -186,12 +139,6 @@ impl Book {
         let value = table.get(key)?;
         Ok(value.map_or(0, |value| value.value()))
     }
-}
-
-/// Rows for each of several threads.
-fn parts<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    rows.chunks(rows.len().div_ceil(threads).max(CHUNK))
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
 use uuid::Uuid;
 
+use super::paths::Reader;
 use super::tables::*;
-use super::{Book, BookError, Record, course, decode};
+use super::{Book, BookError, Record, course, decode, paths};
 use crate::fresh::News;
 
 /// The least and the greatest id.
@@ -19,8 +20,19 @@ const LAST: [u8; 16] = [0xff; 16];
 
 impl Book {
     pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
+        Ok(self.builds([id])?.pop())
+    }
+
+    /// Those of the builds that are recorded, in the same order.
+    pub(crate) fn builds(&self, ids: impl IntoIterator<Item = BuildId>) -> Result<Vec<Build>, BookError> {
         let read = self.database.begin_read()?;
-        course::build(id.uuid().into_bytes(), &read.open_table(BUILDS)?, &read.open_table(COURSES)?)
+        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
+        let mut paths = Reader::new(read.open_table(PATHS)?);
+        let mut read = |id: BuildId| {
+            let made = course::made(id.uuid().into_bytes(), &builds, &courses)?;
+            made.map(|made| made.build(|number| paths.path(number))).transpose()
+        };
+        ids.into_iter().filter_map(|id| read(id).transpose()).collect()
     }
 
     pub(crate) fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, BookError> {
@@ -113,8 +125,8 @@ impl Book {
         let mut found = Vec::new();
         for row in members.range((of, FIRST)..=(of, LAST))? {
             let (key, _) = row?;
-            let Some(build) = course::build(key.value().1, &builds, &courses)? else { continue };
-            found.extend(states.contains(&build.state.name()).then_some(build.id));
+            let Some(made) = course::made(key.value().1, &builds, &courses)? else { continue };
+            found.extend(states.contains(&made.row.state.name()).then_some(made.id()));
         }
         Ok(found)
     }
@@ -122,9 +134,9 @@ impl Book {
     /// The builds that make an item, oldest first.
     pub(crate) fn makers(&self, path: &StorePath) -> Result<Vec<BuildId>, BookError> {
         let read = self.database.begin_read()?;
+        let Some(path) = paths::number(&read, path)? else { return Ok(Vec::new()) };
         let table = read.open_table(MAKERS)?;
-        let path = path.to_string();
-        let rows = table.range((path.as_str(), FIRST)..=(path.as_str(), LAST))?;
+        let rows = table.range((path, FIRST)..=(path, LAST))?;
         rows.map(|row| {
             let (key, _) = row?;
             Ok(BuildId::from_uuid(Uuid::from_bytes(key.value().1)))

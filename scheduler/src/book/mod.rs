@@ -5,10 +5,16 @@ mod find;
 mod index;
 mod load;
 mod lookup;
-mod names;
+mod made;
+mod number_set;
+mod numbers;
+mod open;
+mod paths;
+mod renumber;
 mod retention;
 mod sieve;
 mod snapshot;
+mod store_dirs;
 mod tables;
 mod write;
 
@@ -48,6 +54,10 @@ pub(crate) enum BookError {
     Redb(redb::Error),
     #[error("a row of the state cannot be read, {what}: {source}")]
     Row { what: &'static str, source: rmp_serde::decode::Error },
+    #[error("a row of the state speaks of a path by the number {number}, which is no path's")]
+    NoPath { number: u64 },
+    #[error("a path in the state is none: {0}")]
+    Path(#[from] drover_store::ParseError),
     #[error("a row of the state cannot be written: {0}")]
     Encode(#[from] rmp_serde::encode::Error),
 }

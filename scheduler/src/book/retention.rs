@@ -1,11 +1,12 @@
 //! What is finished and old is forgotten, a little at a time.
 
 use drover_messages::Timestamp;
-use drover_scheduler_core::{Build, Submission, SubmissionState};
+use drover_scheduler_core::{Submission, SubmissionState};
 use redb::{ReadableTable, WriteTransaction};
 use uuid::{NoContext, Uuid};
 
 use super::find::{CLOCKS_DIFFER_MILLIS, QUEUED_AT_MOST_MILLIS};
+use super::made::Made;
 use super::tables::*;
 use super::{Book, BookError, decode, index};
 
@@ -39,21 +40,21 @@ fn forget_builds(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookEr
     for row in builds.range([0; 16]..before)? {
         let (id, build) = row?;
         if open.get(id.value())?.is_none() {
-            old.push(decode::<Build>("a build", build.value())?);
+            old.push(Made::read(id.value(), build.value())?);
         }
         if old.len() == FORGOTTEN_AT_ONCE {
             break;
         }
     }
     for build in &old {
-        let id = build.id.uuid().into_bytes();
+        let id = build.id().uuid().into_bytes();
         builds.remove(id)?;
         courses.remove(id)?;
-        members.remove((build.submission.uuid().into_bytes(), id))?;
+        members.remove((build.submission().uuid().into_bytes(), id))?;
         for path in build.products() {
-            makers.remove((path.to_string().as_str(), id))?;
+            makers.remove((path, id))?;
         }
-        index::forget_build(t, build)?;
+        index::forget_build(t, build.drv(), id)?;
     }
     Ok(old.len())
 }

@@ -11,8 +11,9 @@ use drover_store::{OutputName, PackId, Sha256, StoreDir, StorePath};
 use redb::WriteTransaction;
 use uuid::Uuid;
 
+use super::paths::Register;
 use super::tables::*;
-use super::{Book, encode};
+use super::{Book, encode, made};
 
 type Id = [u8; 16];
 
@@ -73,11 +74,11 @@ pub(crate) fn submission(n: u8, client: ClientId) -> Submission {
     }
 }
 
-/// Records as a program did that knew no tables for lists.
+/// Records, but not in the tables for lists.
 pub(super) fn record(t: &WriteTransaction, builds: &[Build], submissions: &[Submission]) {
     for build in builds {
         let id = build.id.uuid().into_bytes();
-        t.open_table(BUILDS).unwrap().insert(id, encode(build).unwrap().as_slice()).unwrap();
+        t.open_table(BUILDS).unwrap().insert(id, made::row(build, &mut Register::open(t).unwrap()).unwrap().as_slice()).unwrap();
         t.open_table(MEMBERS).unwrap().insert((build.submission.uuid().into_bytes(), id), ()).unwrap();
     }
     for submission in submissions {

@@ -2,7 +2,7 @@
 
 use redb::{ReadableTable, TableDefinition};
 
-use super::{Book, BookError, index};
+use super::{Book, BookError, index, renumber};
 
 type Id = [u8; 16];
 
@@ -12,7 +12,7 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
 /// Every submission.
 pub(super) const SUBMISSIONS: TableDefinition<Id, &[u8]> = TableDefinition::new("submissions");
-/// Every build, as it was made.
+/// Every build, as it was made, with numbers for paths.
 pub(super) const BUILDS: TableDefinition<Id, &[u8]> = TableDefinition::new("builds");
 /// What has become of builds since they were made.
 pub(super) const COURSES: TableDefinition<Id, &[u8]> = TableDefinition::new("courses");
@@ -22,8 +22,12 @@ pub(super) const MEMBERS: TableDefinition<(Id, Id), ()> = TableDefinition::new("
 pub(super) const OPEN: TableDefinition<Id, ()> = TableDefinition::new("open");
 /// Every item that something ever made, or needed.
 pub(super) const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
-/// The builds that make an item.
-pub(super) const MAKERS: TableDefinition<(&str, Id), ()> = TableDefinition::new("makers");
+/// The builds that make an item, by the number of its path.
+pub(super) const MAKERS: TableDefinition<(u64, Id), ()> = TableDefinition::new("makers");
+/// Every path that a build ever spoke of, by its number.
+pub(super) const PATHS: TableDefinition<u64, &str> = TableDefinition::new("paths");
+/// The same by the paths.
+pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 /// Publications that are owed.
 pub(super) const OWED: TableDefinition<Id, &[u8]> = TableDefinition::new("owed");
 /// Every derivation that was read.
@@ -54,10 +58,12 @@ pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelle
 
 /// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks; 3 with
 /// names, clients and what came to nothing, by which builds are listed; 4 with what becomes of builds, which older programs
-/// would not see.
-pub(super) const SCHEMA_VERSION: u64 = 4;
+/// would not see; 5 with numbers for paths.
+pub(super) const SCHEMA_VERSION: u64 = 5;
 /// What was recorded under an earlier one is not in the tables by which builds are listed.
 const INDEXED_SINCE: u64 = 3;
+/// What was recorded under an earlier one spells out all paths.
+const NUMBERED_SINCE: u64 = 5;
 const SCHEMA: &str = "schema";
 
 pub(super) const HEARD: &str = "heard";
@@ -81,6 +87,8 @@ macro_rules! each_table {
         $do!(OPEN);
         $do!(ITEMS);
         $do!(MAKERS);
+        $do!(PATHS);
+        $do!(NUMBERS);
         $do!(OWED);
         $do!(DRVS);
         $do!(PACK_SETS);
@@ -113,12 +121,18 @@ impl Book {
             meta.insert(SCHEMA, SCHEMA_VERSION)?;
             found
         };
+        if found < NUMBERED_SINCE {
+            renumber::put_aside(&transaction)?;
+        }
         macro_rules! make {
             ($table:ident) => {
                 transaction.open_table($table)?;
             };
         }
         each_table!(make);
+        if found < NUMBERED_SINCE {
+            renumber::take_over(&transaction)?;
+        }
         if found < INDEXED_SINCE {
             index::enter_all(&transaction)?;
         }

@@ -9,8 +9,9 @@ use drover_scheduler_core::{BuildEvent, Change, Package, State};
 use drover_store::StorePath;
 use redb::{ReadableTable, WriteTransaction};
 
+use super::paths::Register;
 use super::tables::*;
-use super::{Book, BookError, Record, course, encode, index};
+use super::{Book, BookError, Record, course, encode, index, made};
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
@@ -113,20 +114,21 @@ fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<(),
         return Ok(());
     }
     let mut builds = t.open_table(BUILDS)?;
+    let mut register = Register::open(t)?;
     let mut members = t.open_table(MEMBERS)?;
     let mut makers = t.open_table(MAKERS)?;
     let mut names = t.open_table(NAMES)?;
     for build in page.created.iter().filter_map(|id| state.build(*id)) {
         let id = build.id.uuid().into_bytes();
-        if builds.insert(id, encode(build)?.as_slice())?.is_some() {
+        if builds.insert(id, made::row(build, &mut register)?.as_slice())?.is_some() {
             // It was there and over, and is planned anew.
             t.open_table(COURSES)?.remove(id)?;
         }
         members.insert((build.submission.uuid().into_bytes(), id), ())?;
         for path in build.products() {
-            makers.insert((path.as_str(), id), ())?;
+            makers.insert((register.number(path)?, id), ())?;
         }
-        index::enter_build(&mut names, build)?;
+        index::enter_build(&mut names, &build.recipe.drv, id)?;
     }
     Ok(())
 }

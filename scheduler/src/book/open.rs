@@ -1,0 +1,165 @@
+//! The open builds, read at the start of a reign: a million of them, with dozens of paths each. Rows are decoded by several
+//! threads; then each path that they speak of is read once, and is the same in memory for all that speak of it.
+
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use drover_scheduler_core::Build;
+use drover_store::StorePath;
+use redb::{AccessGuard, ReadableDatabase, ReadableTable};
+
+use super::made::Made;
+use super::number_set::NumberSet;
+use super::store_dirs::StoreDirs;
+use super::tables::*;
+use super::{Book, BookError, course};
+
+/// Rows that are read together.
+const CHUNK: usize = 256;
+/// So many times as many may wait, read, for the thread that takes them.
+const CHUNKS_WAITING: usize = 64;
+/// Paths that are passed over rather than looked for: to look costs as much as to read so many.
+const PASSED_OVER: u64 = 16;
+
+/// What is open.
+pub(super) struct Open {
+    /// In the order of making.
+    pub(super) builds: Vec<Build>,
+    /// What they speak of.
+    pub(super) paths: Vec<StorePath>,
+}
+
+impl Book {
+    /// The builds that belong in memory.
+    pub(super) fn open_builds(&self, store_dirs: &mut StoreDirs) -> Result<Open, BookError> {
+        let (mut made, spoken_of) = self.open_made()?;
+        made.sort_unstable_by_key(Made::seq);
+        let numbers: Vec<u64> = spoken_of.iter().collect();
+        let paths = in_parts(&numbers, |numbers| self.paths(numbers))?;
+        let places = spoken_of.count();
+        let path = |number| places.place(number).map(|place| paths[place].clone()).ok_or(BookError::NoPath { number });
+        let build = |mut made: Made| {
+            made.row.store = store_dirs.shared(&made.row.store);
+            made.build(path)
+        };
+        let builds = made.into_iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Open { builds, paths })
+    }
+
+    /// Their rows, and the numbers of what they speak of. Several threads decode, this one takes what they did.
+    fn open_made(&self) -> Result<(Vec<Made>, NumberSet), BookError> {
+        let ids = self.open_ids()?;
+        let mut made = Vec::with_capacity(ids.len());
+        let mut spoken_of = self.no_numbers()?;
+        let (read, rows) = sync_channel(CHUNKS_WAITING);
+        thread::scope(|scope| {
+            for part in parts(&ids) {
+                let read = read.clone();
+                scope.spawn(move || part.chunks(CHUNK).try_for_each(|ids| read.send(self.made(ids))));
+            }
+            drop(read);
+            for chunk in rows {
+                let mut chunk: Vec<Made> = chunk?;
+                if let Some(number) = chunk.iter().flat_map(Made::numbers).find(|number| !spoken_of.insert(*number)) {
+                    return Err(BookError::NoPath { number });
+                }
+                made.append(&mut chunk);
+            }
+            Ok((made, spoken_of))
+        })
+    }
+
+    fn open_ids(&self) -> Result<Vec<[u8; 16]>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(OPEN)?;
+        table.iter()?.map(|row| Ok(row?.0.value())).collect()
+    }
+
+    fn made(&self, ids: &[[u8; 16]]) -> Result<Vec<Made>, BookError> {
+        let read = self.database.begin_read()?;
+        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
+        ids.iter().filter_map(|id| course::made(*id, &builds, &courses).transpose()).collect()
+    }
+
+    /// None of the numbers that paths have.
+    fn no_numbers(&self) -> Result<NumberSet, BookError> {
+        let read = self.database.begin_read()?;
+        let paths = read.open_table(PATHS)?;
+        let last = paths.last()?;
+        Ok(NumberSet::below(last.map_or(0, |(last, _)| last.value() + 1)))
+    }
+
+    /// The paths of these numbers, which are in order.
+    fn paths(&self, numbers: &[u64]) -> Result<Vec<StorePath>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(PATHS)?;
+        let mut paths = Vec::with_capacity(numbers.len());
+        for near in numbers.chunk_by(|one, next| next - one <= PASSED_OVER) {
+            let mut rows = table.range(near[0]..)?;
+            for number in near {
+                let is_it = |row: &Result<(AccessGuard<'_, u64>, _), _>| row.as_ref().map_or(true, |(n, _)| n.value() == *number);
+                let (_, path) = rows.find(is_it).transpose()?.ok_or(BookError::NoPath { number: *number })?;
+                paths.push(path.value().parse()?);
+            }
+        }
+        Ok(paths)
+    }
+}
+
+/// Reads rows by several threads, and puts together what they read.
+pub(super) fn in_parts<K: Sync, T: Send>(
+    keys: &[K],
+    read: impl Fn(&[K]) -> Result<Vec<T>, BookError> + Sync,
+) -> Result<Vec<T>, BookError> {
+    let read: Result<Vec<_>, BookError> = thread::scope(|scope| {
+        let threads: Vec<_> = parts(keys).map(|part| scope.spawn(|| read(part))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    Ok(read?.into_iter().flatten().collect())
+}
+
+/// Rows for each of several threads.
+fn parts<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    rows.chunks(rows.len().div_ceil(threads).max(CHUNK))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use drover_scheduler_core::{BuildState, Recipe};
+
+    use super::super::samples::{id, of, record, store_path};
+    use super::*;
+
+    fn needs(n: u8, inputs: impl Iterator<Item = u8>) -> Build {
+        let build = of(n, "package", BuildState::Waiting { missing: 1 });
+        let inputs = inputs.map(|n| store_path(n, "input")).collect();
+        Build { recipe: Arc::new(Recipe { inputs, ..build.recipe.as_ref().clone() }), ..build }
+    }
+
+    #[test]
+    fn of_all_paths_those_that_open_builds_speak_of_are_read() {
+        let builds = [needs(1, 10..13), needs(2, 10..200), needs(3, [200, 11, 10, 150, 152].into_iter())];
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let transaction = book.database.begin_write().unwrap();
+        record(&transaction, &builds, &[]);
+        for n in [1, 3] {
+            transaction.open_table(OPEN).unwrap().insert(id(n), ()).unwrap();
+        }
+        transaction.commit().unwrap();
+
+        let open = book.open_builds(&mut StoreDirs::default()).unwrap();
+        assert_eq!(open.builds, [builds[0].clone(), builds[2].clone()]);
+        let inputs = [10, 11, 12, 150, 152, 200].map(|n| store_path(n, "input"));
+        let mut spoken_of: Vec<StorePath> = inputs.into_iter().chain([1, 3].map(|n| store_path(n, "package"))).collect();
+        spoken_of.sort_unstable();
+        let mut paths = open.paths;
+        paths.sort_unstable();
+        assert_eq!(paths, spoken_of);
+    }
+}
