@@ -30,6 +30,8 @@ pub(crate) struct Reign {
     told: Arc<AtomicU64>,
     fresh: Arc<Fresh>,
     effects: mpsc::UnboundedSender<Vec<Effect>>,
+    /// Whether something was committed since the last tick.
+    is_busy: bool,
 }
 
 /// What the thread shares with those who carry things away.
@@ -52,6 +54,8 @@ struct Batch {
     questions: Vec<Question>,
     /// Finished builds and idle items that were taken back into memory for this batch.
     recalled: Page,
+    /// Whether time has passed.
+    ticked: bool,
 }
 
 impl Reign {
@@ -70,7 +74,7 @@ impl Reign {
         state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
-        Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects }
+        Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects, is_busy: false }
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -111,6 +115,7 @@ impl Reign {
 
     fn decide(&mut self, input: Input, then: Option<Then>, batch: &mut Batch) -> Result<(), BookError> {
         let now = self.clock.now();
+        batch.ticked |= matches!(input, Input::Tick);
         if let Some(recall) = self.recall_for(&input)? {
             if let Input::Recall { submissions, builds, items } = &recall {
                 batch.recalled.submissions.extend(submissions.iter().map(|submission| submission.id));
@@ -191,21 +196,31 @@ impl Reign {
     /// Records what changed and what is to be told, then lets go of what is finished.
     fn commit(&mut self, batch: &mut Batch) -> Result<(), BookError> {
         if batch.changes.is_empty() && batch.events.is_empty() {
-            return Ok(());
+            return self.rest(batch.ticked);
         }
+        self.is_busy = true;
         let now = self.clock.now();
         let mut page = Page::of(&batch.changes);
         // What was taken back may have got something to do.
         let state = self.core.state();
         let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
         page.builds.extend(batch.recalled.builds.iter().filter(stays));
-        let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
-        let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, changes, events };
-        let number = self.book.commit(&record, &page, self.core.state(), self.told.load(Ordering::Relaxed))?;
+        let events = std::mem::take(&mut batch.events);
+        let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
+        let told = self.told.load(Ordering::Relaxed);
+        let number = self.book.commit(&record, &batch.changes, &page, self.core.state(), told)?;
         let Record { generation, wall, events, .. } = record;
         self.fresh.put(News { number, generation, wall, events });
         self.core.state_mut().forget_finished(page.submissions, page.builds, page.items);
         Ok(())
+    }
+
+    /// From one tick to the next with nothing to commit, there is time to tidy up.
+    fn rest(&mut self, ticked: bool) -> Result<(), BookError> {
+        match ticked && !std::mem::replace(&mut self.is_busy, false) {
+            true => self.book.tidy(),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn core(&self) -> &Core {

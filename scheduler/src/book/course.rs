@@ -3,11 +3,12 @@
 
 use drover_messages::{AttemptId, BuildId};
 use drover_scheduler_core::{Attempt, Build, BuildState};
-use redb::{ReadableDatabase, ReadableTable};
+use redb::ReadableDatabase;
 use serde::{Deserialize, Serialize};
 
+use super::journal::{Key, Row};
 use super::made::Made;
-use super::tables::COURSES;
+use super::tables::{BUILDS, COURSES};
 use super::{Book, BookError, decode, encode};
 
 /// As it is written.
@@ -30,6 +31,15 @@ struct Course {
     failed_downloads: u32,
 }
 
+impl Course {
+    /// Makes a build that was read as it was made what it is now.
+    fn enter_into(self, made: &mut Made) {
+        let row = &mut made.row;
+        (row.priority, row.state, row.attempts) = (self.priority, self.state, self.attempts);
+        (row.farm_failures, row.failed_downloads) = (self.farm_failures, self.failed_downloads);
+    }
+}
+
 /// The row of what has become of a build.
 pub(super) fn row(build: &Build) -> Result<Vec<u8>, BookError> {
     encode(&Written {
@@ -41,38 +51,46 @@ pub(super) fn row(build: &Build) -> Result<Vec<u8>, BookError> {
     })
 }
 
-/// A build as it is now: as it was made, and what has become of it since.
-pub(super) fn made(
-    id: [u8; 16],
-    builds: &impl ReadableTable<[u8; 16], &'static [u8]>,
-    courses: &impl ReadableTable<[u8; 16], &'static [u8]>,
-) -> Result<Option<Made>, BookError> {
-    let Some(row) = builds.get(id)? else { return Ok(None) };
-    let mut made = Made::read(id, row.value())?;
-    if let Some(row) = courses.get(id)? {
-        let course: Course = decode("what became of a build", row.value())?;
-        let row = &mut made.row;
-        (row.priority, row.state, row.attempts) = (course.priority, course.state, course.attempts);
-        (row.farm_failures, row.failed_downloads) = (course.farm_failures, course.failed_downloads);
-    }
-    Ok(Some(made))
-}
-
 impl Book {
+    /// Those of these builds that are recorded, as they are now: as they were made, and what has become of them since.
+    pub(super) fn made(&self, ids: &[BuildId]) -> Result<Vec<Made>, BookError> {
+        let courses = self.courses(ids)?;
+        let read = self.database.begin_read()?;
+        let table = read.open_table(BUILDS)?;
+        let mut found = Vec::with_capacity(ids.len());
+        for (id, course) in ids.iter().zip(courses) {
+            let id = id.uuid().into_bytes();
+            let Some(row) = table.get(id)? else { continue };
+            let mut made = Made::read(id, row.value())?;
+            course.into_iter().for_each(|course| course.enter_into(&mut made));
+            found.push(made);
+        }
+        Ok(found)
+    }
+
+    /// What has become of each of these builds, if anything has.
+    fn courses(&self, ids: &[BuildId]) -> Result<Vec<Option<Course>>, BookError> {
+        let recent = self.journal.look(ids.iter().map(|id| Key::Course(*id)));
+        let read = self.database.begin_read()?;
+        let table = read.open_table(COURSES)?;
+        let course = |row: &[u8]| decode("what became of a build", row);
+        let course = |(id, recent): (&BuildId, Option<Row>)| match recent {
+            Some(row) => row.map(|row| course(&row)).transpose(),
+            None => table.get(id.uuid().into_bytes())?.map(|row| course(row.value())).transpose(),
+        };
+        ids.iter().zip(recent).map(course).collect()
+    }
+
     /// The builds of those attempts that the records do not say to be settled. Far less is read than with the builds.
     pub(crate) fn unsettled(&self, held: impl Iterator<Item = (BuildId, AttemptId)>) -> Result<Vec<BuildId>, BookError> {
-        let read = self.database.begin_read()?;
-        let courses = read.open_table(COURSES)?;
-        let mut unsettled = Vec::new();
-        for (build, attempt) in held {
-            let row = courses.get(build.uuid().into_bytes())?;
-            let course: Option<Course> = row.map(|row| decode("what became of a build", row.value())).transpose()?;
-            let attempts = course.map_or_else(Vec::new, |course| course.attempts);
-            if !attempts.iter().any(|known| known.id == attempt && known.state.is_settled()) {
-                unsettled.push(build);
-            }
-        }
-        Ok(unsettled)
+        let (builds, attempts): (Vec<BuildId>, Vec<AttemptId>) = held.unzip();
+        let is_settled = |course: Option<&Course>, attempt| {
+            let attempts = course.map_or(&[][..], |course| &course.attempts);
+            attempts.iter().any(|known| known.id == attempt && known.state.is_settled())
+        };
+        let courses = self.courses(&builds)?.into_iter().zip(attempts);
+        let unsettled = builds.iter().zip(courses).filter(|(_, (course, attempt))| !is_settled(course.as_ref(), *attempt));
+        Ok(unsettled.map(|(build, _)| *build).collect())
     }
 }
 
@@ -88,11 +106,9 @@ mod tests {
     fn commit(book: &Book, build: &Build, change: Change) {
         let mut state = State::default();
         state.remember(Vec::new(), vec![build.clone()], Vec::new(), Vec::new());
-        let changes = vec![change];
-        let page = Page::of(&changes);
-        let record =
-            Record { generation: Default::default(), heard: Heard(1), wall: build.created_at, changes, events: Vec::new() };
-        book.commit(&record, &page, &state, 0).unwrap();
+        let changes = [change];
+        let record = Record { generation: Default::default(), heard: Heard(1), wall: build.created_at, events: Vec::new() };
+        book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
     }
 
     #[test]

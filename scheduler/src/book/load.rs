@@ -8,10 +8,14 @@ use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
+use super::journal::Key;
 use super::open::{Open, in_parts};
 use super::store_dirs::StoreDirs;
 use super::tables::*;
 use super::{Book, BookError, decode};
+
+/// Items that are looked for together: so few that a commit need not wait long for whoever looks into the journal.
+const ROWS_TOGETHER: usize = 256;
 
 /// Everything open, as it was recorded.
 pub(crate) struct Memory {
@@ -117,13 +121,21 @@ impl Book {
         &self,
         paths: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<C, BookError> {
-        let read = self.database.begin_read()?;
-        let table = read.open_table(ITEMS)?;
-        let item = |path: &StorePath| {
-            let row = table.get(path.as_str())?;
-            row.map(|row| Ok((path.clone(), decode("an item", row.value())?))).transpose()
-        };
-        paths.into_iter().filter_map(|path| item(path).transpose()).collect()
+        let paths: Vec<&StorePath> = paths.into_iter().collect();
+        let mut items = Vec::new();
+        for paths in paths.chunks(ROWS_TOGETHER) {
+            let recent = self.journal.look(paths.iter().map(|path| Key::Item((*path).clone())));
+            let read = self.database.begin_read()?;
+            let table = read.open_table(ITEMS)?;
+            for (path, recent) in paths.iter().zip(recent) {
+                let item = match recent {
+                    Some(row) => row.map(|row| decode("an item", &row)).transpose()?,
+                    None => table.get(path.as_str())?.map(|row| decode("an item", row.value())).transpose()?,
+                };
+                items.extend(item.map(|item| ((*path).clone(), item)));
+            }
+        }
+        Ok(items.into_iter().collect())
     }
 
     /// Those of the paths that everybody can fetch.

@@ -11,12 +11,14 @@ use uuid::Uuid;
 
 use super::paths::Reader;
 use super::tables::*;
-use super::{Book, BookError, Record, course, decode, paths};
+use super::{Book, BookError, Record, decode, paths};
 use crate::fresh::News;
 
 /// The least and the greatest id.
 const FIRST: [u8; 16] = [0; 16];
 const LAST: [u8; 16] = [0xff; 16];
+/// Builds that are read together: so few that a commit need not wait long for whoever looks into the journal.
+const READ_TOGETHER: usize = 256;
 
 impl Book {
     pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
@@ -25,14 +27,16 @@ impl Book {
 
     /// Those of the builds that are recorded, in the same order.
     pub(crate) fn builds(&self, ids: impl IntoIterator<Item = BuildId>) -> Result<Vec<Build>, BookError> {
+        let ids: Vec<BuildId> = ids.into_iter().collect();
         let read = self.database.begin_read()?;
-        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
         let mut paths = Reader::new(read.open_table(PATHS)?);
-        let mut read = |id: BuildId| {
-            let made = course::made(id.uuid().into_bytes(), &builds, &courses)?;
-            made.map(|made| made.build(|number| paths.path(number))).transpose()
-        };
-        ids.into_iter().filter_map(|id| read(id).transpose()).collect()
+        let mut builds = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(READ_TOGETHER) {
+            for made in self.made(ids)? {
+                builds.push(made.build(|number| paths.path(number))?);
+            }
+        }
+        Ok(builds)
     }
 
     pub(crate) fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, BookError> {
@@ -118,17 +122,24 @@ impl Book {
 
     /// The builds of a submission in one of these states, as they were recorded.
     pub(crate) fn builds_in(&self, submission: SubmissionId, states: &[StateName]) -> Result<Vec<BuildId>, BookError> {
-        let read = self.database.begin_read()?;
-        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
-        let members = read.open_table(MEMBERS)?;
-        let of = submission.uuid().into_bytes();
         let mut found = Vec::new();
-        for row in members.range((of, FIRST)..=(of, LAST))? {
-            let (key, _) = row?;
-            let Some(made) = course::made(key.value().1, &builds, &courses)? else { continue };
-            found.extend(states.contains(&made.row.state.name()).then_some(made.id()));
+        for ids in self.members(submission)?.chunks(READ_TOGETHER) {
+            let made = self.made(ids)?.into_iter();
+            found.extend(made.filter(|made| states.contains(&made.row.state.name())).map(|made| made.id()));
         }
         Ok(found)
+    }
+
+    fn members(&self, submission: SubmissionId) -> Result<Vec<BuildId>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(MEMBERS)?;
+        let of = submission.uuid().into_bytes();
+        let rows = table.range((of, FIRST)..=(of, LAST))?;
+        rows.map(|row| {
+            let (key, _) = row?;
+            Ok(BuildId::from_uuid(Uuid::from_bytes(key.value().1)))
+        })
+        .collect()
     }
 
     /// The builds that make an item, oldest first.

@@ -3,6 +3,7 @@
 mod course;
 mod find;
 mod index;
+mod journal;
 mod load;
 mod lookup;
 mod made;
@@ -10,8 +11,10 @@ mod number_set;
 mod numbers;
 mod open;
 mod paths;
+mod places;
 mod renumber;
 mod retention;
+mod rows;
 mod sieve;
 mod snapshot;
 mod store_dirs;
@@ -26,13 +29,15 @@ use std::sync::Arc;
 
 use drover_messages::event::What;
 use drover_messages::{Generation, Timestamp};
-use drover_scheduler_core::{Change, Heard};
+use drover_scheduler_core::Heard;
 use redb::Database;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use find::{Candidates, ids, is_about_everything};
 pub(crate) use load::Memory;
 pub(crate) use write::Page;
+
+use journal::Journal;
 
 /// Pages of the database that are kept in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -41,6 +46,7 @@ const CACHE_BYTES: usize = 64 << 20;
 #[derive(Clone)]
 pub(crate) struct Book {
     database: Arc<Database>,
+    journal: Arc<Journal>,
 }
 
 /// What can go wrong with it. All of it ends the process: what is not recorded did not happen.
@@ -75,13 +81,12 @@ macro_rules! from_redb {
 
 from_redb!(DatabaseError, TransactionError, TableError, StorageError, CommitError);
 
-/// What one commit appends.
+/// What one commit tells.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) generation: Generation,
     pub(crate) heard: Heard,
     pub(crate) wall: Timestamp,
-    pub(crate) changes: Vec<Change>,
     pub(crate) events: Vec<What>,
 }
 
@@ -93,7 +98,7 @@ impl Book {
             redb::DatabaseError::DatabaseAlreadyOpen => BookError::InUse { path: path.display().to_string() },
             error => error.into(),
         })?;
-        let book = Self { database: Arc::new(database) };
+        let book = Self { database: Arc::new(database), journal: Arc::default() };
         book.make_tables()?;
         Ok(book)
     }

@@ -6,15 +6,17 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use drover_messages::BuildId;
 use drover_scheduler_core::Build;
 use drover_store::StorePath;
 use redb::{AccessGuard, ReadableDatabase, ReadableTable};
+use uuid::Uuid;
 
 use super::made::Made;
 use super::number_set::NumberSet;
 use super::store_dirs::StoreDirs;
 use super::tables::*;
-use super::{Book, BookError, course};
+use super::{Book, BookError};
 
 /// Rows that are read together.
 const CHUNK: usize = 256;
@@ -71,16 +73,10 @@ impl Book {
         })
     }
 
-    fn open_ids(&self) -> Result<Vec<[u8; 16]>, BookError> {
+    fn open_ids(&self) -> Result<Vec<BuildId>, BookError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(OPEN)?;
-        table.iter()?.map(|row| Ok(row?.0.value())).collect()
-    }
-
-    fn made(&self, ids: &[[u8; 16]]) -> Result<Vec<Made>, BookError> {
-        let read = self.database.begin_read()?;
-        let (builds, courses) = (read.open_table(BUILDS)?, read.open_table(COURSES)?);
-        ids.iter().filter_map(|id| course::made(*id, &builds, &courses).transpose()).collect()
+        table.iter()?.map(|row| Ok(BuildId::from_uuid(Uuid::from_bytes(row?.0.value())))).collect()
     }
 
     /// None of the numbers that paths have.

@@ -1,11 +1,12 @@
 //! What is finished and old is forgotten, a little at a time.
 
-use drover_messages::Timestamp;
+use drover_messages::{BuildId, Timestamp};
 use drover_scheduler_core::{Submission, SubmissionState};
 use redb::{ReadableTable, WriteTransaction};
 use uuid::{NoContext, Uuid};
 
 use super::find::{CLOCKS_DIFFER_MILLIS, QUEUED_AT_MOST_MILLIS};
+use super::journal::{Key, Writing};
 use super::made::Made;
 use super::tables::*;
 use super::{Book, BookError, decode, index};
@@ -22,15 +23,20 @@ impl Book {
     pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
         let gone_from_broker = Timestamp::now().0.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
         let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
+        let writing = self.journal.begin();
         let transaction = self.database.begin_write()?;
-        let forgotten =
-            [forget_builds(&transaction, old)?, forget_submissions(&transaction, older)?, forget_wishes(&transaction, older)?];
+        let forgotten = [
+            forget_builds(&transaction, &writing, old)?,
+            forget_submissions(&transaction, older)?,
+            forget_wishes(&transaction, older)?,
+        ];
         transaction.commit()?;
         Ok(forgotten.contains(&FORGOTTEN_AT_ONCE))
     }
 }
 
-fn forget_builds(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookError> {
+/// Forgets no build of which something is still in the journal: it is carried to its table first.
+fn forget_builds(t: &WriteTransaction, writing: &Writing<'_>, before: [u8; 16]) -> Result<usize, BookError> {
     let mut builds = t.open_table(BUILDS)?;
     let mut courses = t.open_table(COURSES)?;
     let mut members = t.open_table(MEMBERS)?;
@@ -39,7 +45,9 @@ fn forget_builds(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookEr
     let mut old = Vec::new();
     for row in builds.range([0; 16]..before)? {
         let (id, build) = row?;
-        if open.get(id.value())?.is_none() {
+        let build_id = BuildId::from_uuid(Uuid::from_bytes(id.value()));
+        let is_on_its_way = [Key::Open(build_id), Key::Course(build_id)].iter().any(|key| writing.is_on_its_way(key));
+        if !is_on_its_way && open.get(id.value())?.is_none() {
             old.push(Made::read(id.value(), build.value())?);
         }
         if old.len() == FORGOTTEN_AT_ONCE {

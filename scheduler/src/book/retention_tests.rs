@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use drover_messages::{ClientId, WishId};
-use drover_scheduler_core::BuildState;
+use drover_scheduler_core::{BuildState, Change, Heard, State};
 use redb::ReadableDatabase;
 
 use super::*;
 use crate::book::samples::{TIME, id, of, record, submission};
+use crate::book::{Page, Record};
 
 #[test]
 fn the_first_id_of_a_moment_is_before_all_that_were_made_then() {
     let before = first_id_of(Timestamp(Timestamp::now().0.saturating_sub(1)));
-    let id = drover_messages::BuildId::new().uuid().into_bytes();
+    let id = BuildId::new().uuid().into_bytes();
     let after = first_id_of(Timestamp(Timestamp::now().0 + 1));
     assert!(before < id && id < after);
 }
@@ -42,6 +43,26 @@ fn a_submission_is_forgotten_with_its_client_and_its_tags_when_its_last_build_is
     let of_client: Vec<_> = of_client.iter().unwrap().map(|row| row.unwrap().0.value().1).collect();
     assert_eq!(of_client, left.map(|id| id.uuid().into_bytes()));
     assert!(book.submission(tagged(100).id).unwrap().is_none() && book.submission(planning.id).unwrap().is_some());
+}
+
+#[test]
+fn what_is_still_in_the_journal_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let done = of(2, "done-1", BuildState::Cancelled);
+    let mut state = State::default();
+    state.remember(Vec::new(), vec![done.clone()], Vec::new(), Vec::new());
+    let record = Record { generation: Default::default(), heard: Heard(1), wall: TIME, events: Vec::new() };
+    for change in [Change::BuildCreated(Box::new(done.clone())), Change::Priority { build: done.id, priority: 1 }] {
+        let changes = [change];
+        book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
+    }
+    let forget = || book.forget_before(Timestamp(TIME.0 + 1)).unwrap();
+    forget();
+    assert!(book.build(done.id).unwrap().is_some());
+    (0..2).for_each(|_| book.tidy().unwrap());
+    forget();
+    assert!(book.build(done.id).unwrap().is_none());
 }
 
 #[test]

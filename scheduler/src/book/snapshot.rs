@@ -58,10 +58,9 @@ mod tests {
         let id = submission.id;
         let mut state = State::default();
         state.remember(vec![submission.clone()], Vec::new(), Vec::new(), Vec::new());
-        let changes = vec![Change::Submission(Box::new(submission))];
-        let page = Page::of(&changes);
-        let record = Record { generation: Default::default(), heard: Heard(7), wall: Timestamp(1), changes, events: Vec::new() };
-        book.commit(&record, &page, &state, 0).unwrap();
+        let changes = [Change::Submission(Box::new(submission))];
+        let record = Record { generation: Default::default(), heard: Heard(7), wall: Timestamp(1), events: Vec::new() };
+        book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
 
         let elsewhere = tempfile::tempdir().unwrap();
         book.copy_to(&elsewhere.path().join("state.redb")).unwrap();

@@ -2,14 +2,16 @@
 
 use redb::{ReadableTable, TableDefinition};
 
-use super::{Book, BookError, index, renumber};
+use super::{Book, BookError, index, journal, renumber};
 
 type Id = [u8; 16];
 
 /// Single values: the hearing clock, the number of the last record, the cursor of what was told.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// What each commit said, by its number; the oldest go when they were told long ago.
+/// What each commit tells, by its number; the oldest go when they were told long ago.
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
+/// Rows that commits have written and that may not be in their tables yet, by the numbers of their records.
+pub(super) const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 /// Every submission.
 pub(super) const SUBMISSIONS: TableDefinition<Id, &[u8]> = TableDefinition::new("submissions");
 /// Every build, as it was made, with numbers for paths.
@@ -58,7 +60,7 @@ pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelle
 
 /// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks; 3 with
 /// names, clients and what came to nothing, by which builds are listed; 4 with what becomes of builds, which older programs
-/// would not see; 5 with numbers for paths.
+/// would not see; 5 with numbers for paths, and with the journal.
 pub(super) const SCHEMA_VERSION: u64 = 5;
 /// What was recorded under an earlier one is not in the tables by which builds are listed.
 const INDEXED_SINCE: u64 = 3;
@@ -80,6 +82,7 @@ macro_rules! each_table {
     ($do:ident) => {
         $do!(META);
         $do!(RECORDS);
+        $do!(JOURNAL);
         $do!(SUBMISSIONS);
         $do!(BUILDS);
         $do!(COURSES);
@@ -107,8 +110,8 @@ macro_rules! each_table {
 pub(super) use each_table;
 
 impl Book {
-    /// Makes the tables that are not there, so that reading finds them, and notes the schema. A state that a newer program
-    /// has written is left alone.
+    /// Makes the tables that are not there, so that reading finds them, notes the schema, and brings what is only in the
+    /// journal to its tables. A state that a newer program has written is left alone.
     pub(super) fn make_tables(&self) -> Result<(), BookError> {
         let transaction = self.database.begin_write()?;
         let found = {
@@ -136,6 +139,7 @@ impl Book {
         if found < INDEXED_SINCE {
             index::enter_all(&transaction)?;
         }
+        journal::replay(&transaction)?;
         transaction.commit()?;
         Ok(())
     }

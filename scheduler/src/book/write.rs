@@ -9,26 +9,29 @@ use drover_scheduler_core::{BuildEvent, Change, Package, State};
 use drover_store::StorePath;
 use redb::{ReadableTable, WriteTransaction};
 
+use super::journal::{Key, Row};
 use super::paths::Register;
 use super::tables::*;
-use super::{Book, BookError, Record, course, encode, index, made};
+use super::{Book, BookError, Record, encode, index, made, rows};
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
 /// Records that one commit throws away at most.
 const RECORDS_PRUNED: usize = 64;
+/// Rows that are carried to their tables in one commit that does nothing else: so few that others need not wait for long.
+const ROWS_TIDIED: usize = 512;
 
 /// What a commit touches.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) builds: BTreeSet<BuildId>,
     /// Those of them that are new.
-    created: BTreeSet<BuildId>,
+    pub(super) created: BTreeSet<BuildId>,
     pub(crate) items: BTreeSet<StorePath>,
     pub(crate) submissions: BTreeSet<SubmissionId>,
-    owed: BTreeSet<PublicationId>,
-    packages: BTreeSet<Arc<Package>>,
-    clients: BTreeSet<ClientId>,
+    pub(super) owed: BTreeSet<PublicationId>,
+    pub(super) packages: BTreeSet<Arc<Package>>,
+    pub(super) clients: BTreeSet<ClientId>,
 }
 
 impl Page {
@@ -41,7 +44,6 @@ impl Page {
                 Change::BuildCreated(build) => {
                     page.builds.insert(build.id);
                     page.created.insert(build.id);
-                    page.items.extend(build.products().cloned());
                 }
                 Change::Build { build, .. }
                 | Change::AttemptStarted { build, .. }
@@ -63,55 +65,56 @@ impl Page {
 
 impl Book {
     /// Commits. `told` is the number of the last record that was told to the broker. Returns the record's number.
-    pub(crate) fn commit(&self, record: &Record, page: &Page, state: &State, told: u64) -> Result<u64, BookError> {
+    pub(crate) fn commit(
+        &self,
+        record: &Record,
+        changes: &[Change],
+        page: &Page,
+        state: &State,
+        told: u64,
+    ) -> Result<u64, BookError> {
+        let mut rows = rows::of(page, state)?;
+        let mut writing = self.journal.begin();
         let transaction = self.database.begin_write()?;
-        let number = write_all(&transaction, record, page, state, told)?;
+        rows.extend(write_created(&transaction, page, state)?);
+        write_rest(&transaction, record, changes, page, state)?;
+        let number = write_record(&transaction, record, told)?;
+        writing.append(&transaction, number, &rows)?;
         transaction.commit()?;
+        writing.committed(rows, false);
         Ok(number)
     }
+
+    /// While there is nothing else to be committed: carries rows of the journal to their tables, so that it is short when it
+    /// has to be read.
+    pub(crate) fn tidy(&self) -> Result<(), BookError> {
+        let mut writing = self.journal.begin();
+        if !writing.has_rows() {
+            return Ok(());
+        }
+        let transaction = self.database.begin_write()?;
+        writing.carry(&transaction, ROWS_TIDIED)?;
+        transaction.commit()?;
+        writing.committed(Vec::new(), true);
+        Ok(())
+    }
 }
 
-/// Writes to the tables that the record touches, and opens no other.
-fn write_all(t: &WriteTransaction, record: &Record, page: &Page, state: &State, told: u64) -> Result<u64, BookError> {
-    write_created(t, page, state)?;
-    write_builds(t, page, state)?;
-    write_items(t, page, state)?;
-    write_wishes(t, &record.changes)?;
-    write_usage(t, page, state)?;
-    write_failures(t, record, state)?;
-    index::write_stopped(t, &record.changes)?;
-    write_drained(t, &record.changes)?;
+/// Writes what is written once, or seldom, to the tables that it touches; opens no other.
+fn write_rest(t: &WriteTransaction, record: &Record, changes: &[Change], page: &Page, state: &State) -> Result<(), BookError> {
+    write_wishes(t, changes)?;
+    write_failures(t, record, changes, state)?;
+    index::write_stopped(t, changes)?;
+    write_drained(t, changes)?;
     write_submissions(t, page, state)?;
-    write_owed(t, page, state)?;
-    write_learned(t, &record.changes)?;
-    write_record(t, record, told)
+    write_learned(t, changes)
 }
 
-fn write_builds(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
-    if page.builds.is_empty() {
-        return Ok(());
-    }
-    let mut open = t.open_table(OPEN)?;
-    let mut courses = t.open_table(COURSES)?;
-    for build in page.builds.iter().filter_map(|id| state.build(*id)) {
-        let id = build.id.uuid().into_bytes();
-        if !page.created.contains(&build.id) {
-            courses.insert(id, course::row(build)?.as_slice())?;
-        }
-        // To look is cheaper than to write what is there.
-        let is_there = open.get(id)?.is_some();
-        match (state.is_finished(build), is_there) {
-            (true, true) => drop(open.remove(id)?),
-            (false, false) => drop(open.insert(id, ())?),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
+/// Returns the rows of those that were there and over, and are planned anew: what had become of them is forgotten.
+fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookError> {
+    let mut forgotten = Vec::new();
     if page.created.is_empty() {
-        return Ok(());
+        return Ok(forgotten);
     }
     let mut builds = t.open_table(BUILDS)?;
     let mut register = Register::open(t)?;
@@ -121,8 +124,7 @@ fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<(),
     for build in page.created.iter().filter_map(|id| state.build(*id)) {
         let id = build.id.uuid().into_bytes();
         if builds.insert(id, made::row(build, &mut register)?.as_slice())?.is_some() {
-            // It was there and over, and is planned anew.
-            t.open_table(COURSES)?.remove(id)?;
+            forgotten.push((Key::Course(build.id), None));
         }
         members.insert((build.submission.uuid().into_bytes(), id), ())?;
         for path in build.products() {
@@ -130,20 +132,7 @@ fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<(),
         }
         index::enter_build(&mut names, &build.recipe.drv, id)?;
     }
-    Ok(())
-}
-
-fn write_items(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
-    if page.items.is_empty() {
-        return Ok(());
-    }
-    let mut items = t.open_table(ITEMS)?;
-    for path in &page.items {
-        if let Some(item) = state.recorded_item(path) {
-            items.insert(path.as_str(), encode(item)?.as_slice())?;
-        }
-    }
-    Ok(())
+    Ok(forgotten)
 }
 
 fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
@@ -164,21 +153,6 @@ fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result
             clients.insert((submission.client.uuid().into_bytes(), id), ())?;
         }
         ahead.remove(id)?;
-    }
-    Ok(())
-}
-
-fn write_owed(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
-    if page.owed.is_empty() {
-        return Ok(());
-    }
-    let mut owed = t.open_table(OWED)?;
-    for id in &page.owed {
-        let key = id.uuid().into_bytes();
-        match state.publication(*id) {
-            Some(publication) => owed.insert(key, encode(publication)?.as_slice()).map(drop),
-            None => owed.remove(key).map(drop),
-        }?;
     }
     Ok(())
 }
@@ -219,32 +193,13 @@ fn write_wishes(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErro
     Ok(())
 }
 
-fn write_usage(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
-    if page.packages.is_empty() && page.clients.is_empty() {
-        return Ok(());
-    }
-    let mut took = t.open_table(TOOK)?;
-    for package in &page.packages {
-        if let Some(durations) = state.took(package) {
-            took.insert((package.system.as_str(), package.name.as_str()), encode(durations)?.as_slice())?;
-        }
-    }
-    let mut used = t.open_table(USED)?;
-    for client in &page.clients {
-        if let Some(recorded) = state.used(*client) {
-            used.insert(client.uuid().into_bytes(), encode(&recorded)?.as_slice())?;
-        }
-    }
-    Ok(())
-}
-
 /// What failed is remembered until the same succeeds, or somebody wants it tried again.
-fn write_failures(t: &WriteTransaction, record: &Record, state: &State) -> Result<(), BookError> {
-    if !record.changes.iter().any(|change| matches!(change, Change::Build { .. })) {
+fn write_failures(t: &WriteTransaction, record: &Record, changes: &[Change], state: &State) -> Result<(), BookError> {
+    if !changes.iter().any(|change| matches!(change, Change::Build { .. })) {
         return Ok(());
     }
     let mut failures = t.open_table(FAILURES)?;
-    for change in &record.changes {
+    for change in changes {
         let Change::Build { build, event } = change else { continue };
         let Some(build) = state.build(*build) else { continue };
         let drv = build.recipe.drv.to_string();

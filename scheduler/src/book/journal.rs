@@ -1,0 +1,182 @@
+//! Rows that are written again and again: what becomes of builds and items, what is owed, what is learned.
+//!
+//! Written to their tables at once, each commit would touch as many pages as it has rows. So a commit appends its rows to the
+//! journal, as one line, and they are carried to their tables later: in order, a few with each commit, and once for all that
+//! was written over them meanwhile. Until then they are read from memory. After a crash the journal is read again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use drover_messages::{BuildId, ClientId, PublicationId};
+use drover_scheduler_core::Package;
+use drover_store::StorePath;
+use redb::{ReadableTable, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::places::Places;
+use super::tables::JOURNAL;
+use super::{BookError, decode, encode};
+
+/// So many rows are carried to their tables together.
+const CARRIED_TOGETHER: usize = 8192;
+/// Lines that one commit takes out at most, whose rows are in their tables.
+const LINES_PRUNED: usize = 64;
+
+/// Which row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Key {
+    /// What became of a build.
+    Course(BuildId),
+    /// That a build belongs in memory.
+    Open(BuildId),
+    /// How the farm has an item.
+    Item(StorePath),
+    /// A publication that is owed.
+    Owed(PublicationId),
+    /// How long builds of a package took.
+    Took(Package),
+    /// What a client has used.
+    Used(ClientId),
+}
+
+/// What it says; nothing, if it is not there any more.
+pub(super) type Row = Option<ByteBuf>;
+
+/// Rows on their way.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    recent: RwLock<Recent>,
+    progress: Mutex<Progress>,
+}
+
+/// What is committed, and may not be in the tables yet.
+#[derive(Debug, Default)]
+struct Recent {
+    /// What came last.
+    young: BTreeMap<Key, Row>,
+    /// What is being carried to the tables, in order.
+    old: Arc<[(Key, Row)]>,
+}
+
+/// How far that is. Who writes has it to itself.
+#[derive(Debug, Default)]
+struct Progress {
+    old: Arc<[(Key, Row)]>,
+    /// So many of those are in their tables.
+    carried: usize,
+    /// The line from which the last of them came.
+    old_line: u64,
+    /// All rows of lines up to this one are in their tables.
+    spent_line: u64,
+    /// The line that was appended last.
+    newest_line: u64,
+}
+
+/// The right to write, for as long as it is held.
+pub(super) struct Writing<'a> {
+    recent: &'a RwLock<Recent>,
+    progress: MutexGuard<'a, Progress>,
+}
+
+impl Journal {
+    /// Reserves the right to write. Others wait.
+    pub(super) fn begin(&self) -> Writing<'_> {
+        Writing { recent: &self.recent, progress: self.progress.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// What was written of these rows and may not be in the tables yet; for the others, the tables say what is true, to whoever
+    /// begins to read them after this.
+    pub(super) fn look(&self, keys: impl Iterator<Item = Key>) -> Vec<Option<Row>> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        keys.map(|key| recent.get(&key).cloned()).collect()
+    }
+}
+
+impl Recent {
+    fn get(&self, key: &Key) -> Option<&Row> {
+        let old = || self.old.binary_search_by(|(known, _)| known.cmp(key)).ok().map(|at| &self.old[at].1);
+        self.young.get(key).or_else(old)
+    }
+}
+
+impl Writing<'_> {
+    /// Whether a row may not be in its table yet.
+    pub(super) fn is_on_its_way(&self, key: &Key) -> bool {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner).get(key).is_some()
+    }
+
+    /// Whether some rows may not be in their tables yet.
+    pub(super) fn has_rows(&self) -> bool {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        !recent.young.is_empty() || !recent.old.is_empty()
+    }
+
+    /// Appends rows as a line of this number, and carries as many on to their tables: so the journal stays short.
+    pub(super) fn append(&mut self, t: &WriteTransaction, line: u64, rows: &[(Key, Row)]) -> Result<(), BookError> {
+        if !rows.is_empty() {
+            t.open_table(JOURNAL)?.insert(line, encode(&rows)?.as_slice())?;
+        }
+        self.progress.newest_line = line;
+        self.carry(t, rows.len())
+    }
+
+    /// Carries so many rows to their tables.
+    pub(super) fn carry(&mut self, t: &WriteTransaction, rows: usize) -> Result<(), BookError> {
+        let progress = &mut *self.progress;
+        let rest = &progress.old[progress.carried..];
+        let rows = rows.min(rest.len());
+        if rows > 0 {
+            Places::open(t)?.put_all(rest[..rows].iter().map(|(key, row)| (key, row)))?;
+        }
+        progress.carried += rows;
+        prune(t, progress.spent_line)
+    }
+
+    /// What was appended is committed, and can be read. When all that set out has come to its table, what came last sets out: if
+    /// it is enough, or `at_once`.
+    pub(super) fn committed(mut self, rows: Vec<(Key, Row)>, at_once: bool) {
+        let progress = &mut *self.progress;
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        recent.young.extend(rows);
+        if progress.carried == progress.old.len() {
+            progress.spent_line = progress.old_line;
+            if at_once || recent.young.len() >= CARRIED_TOGETHER {
+                progress.old_line = progress.newest_line;
+                recent.old = std::mem::take(&mut recent.young).into_iter().collect();
+            } else {
+                recent.old = Arc::default();
+            }
+            (progress.old, progress.carried) = (recent.old.clone(), 0);
+        }
+    }
+}
+
+/// Takes out lines that are not needed any more.
+fn prune(t: &WriteTransaction, spent: u64) -> Result<(), BookError> {
+    let mut journal = t.open_table(JOURNAL)?;
+    for _ in 0..LINES_PRUNED {
+        let oldest = journal.first()?.map(|(line, _)| line.value());
+        match oldest.filter(|oldest| *oldest <= spent) {
+            Some(oldest) => drop(journal.remove(oldest)?),
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// Brings everything to its table.
+pub(super) fn replay(t: &WriteTransaction) -> Result<(), BookError> {
+    let mut journal = t.open_table(JOURNAL)?;
+    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    for line in journal.iter()? {
+        rows.extend(decode::<Vec<(Key, Row)>>("a line of the journal", line?.1.value())?);
+    }
+    Places::open(t)?.put_all(rows.iter())?;
+    journal.retain(|_, _| false)?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+//! Whatever is appended, carried and read again after a crash: the newest row is what is read.
+
+use drover_messages::ClientId;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use redb::ReadableDatabase;
+
+use super::super::Book;
+use super::super::tables::{COURSES, USED};
+use super::*;
+
+fn key(n: u16) -> Key {
+    let mut id = [0; 16];
+    id[14..].copy_from_slice(&n.to_be_bytes());
+    Key::Used(ClientId::from_uuid(uuid::Uuid::from_bytes(id)))
+}
+
+fn says(text: &str) -> Row {
+    Some(ByteBuf::from(text.as_bytes()))
+}
+
+fn append(book: &Book, line: u64, rows: Vec<(Key, Row)>) {
+    let mut writing = book.journal.begin();
+    let transaction = book.database.begin_write().unwrap();
+    writing.append(&transaction, line, &rows).unwrap();
+    transaction.commit().unwrap();
+    writing.committed(rows, false);
+}
+
+/// As a reader sees it.
+fn read(book: &Book, key: &Key) -> Row {
+    let recent = book.journal.look([key.clone()].into_iter()).remove(0);
+    recent.unwrap_or_else(|| in_table(book, key))
+}
+
+fn in_table(book: &Book, key: &Key) -> Row {
+    let Key::Used(client) = key else { unreachable!() };
+    let table = book.database.begin_read().unwrap().open_table(USED).unwrap();
+    let row = table.get(client.uuid().into_bytes()).unwrap();
+    row.map(|row| ByteBuf::from(row.value()))
+}
+
+fn lines(book: &Book) -> usize {
+    book.database.begin_read().unwrap().open_table(JOURNAL).unwrap().iter().unwrap().count()
+}
+
+#[test]
+fn a_row_is_read_from_the_journal_until_it_is_in_its_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    append(&book, 1, vec![(key(1), says("a"))]);
+    append(&book, 2, vec![(key(1), says("b"))]);
+    assert_eq!((read(&book, &key(1)), in_table(&book, &key(1))), (says("b"), None));
+    // It sets out, arrives, and its lines are taken out.
+    (0..3).for_each(|_| book.tidy().unwrap());
+    assert_eq!((read(&book, &key(1)), in_table(&book, &key(1))), (says("b"), says("b")));
+    append(&book, 3, vec![(key(1), None)]);
+    assert_eq!((read(&book, &key(1)), in_table(&book, &key(1)), lines(&book)), (None, says("b"), 1));
+}
+
+#[test]
+fn commits_carry_what_fills_the_journal_and_it_stays_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let some = CARRIED_TOGETHER as u16 / 4;
+    for line in 0..40 {
+        let first = line as u16 % 8 * some;
+        append(&book, line, (first..first + some).map(|n| (key(n), says(&line.to_string()))).collect());
+    }
+    assert!(lines(&book) <= 12, "{} lines", lines(&book));
+    assert!((0..8 * some).all(|n| read(&book, &key(n)) == says(&(32 + n / some).to_string())));
+}
+
+#[test]
+fn the_newest_row_is_read_whatever_was_carried_and_after_any_crash() {
+    for seed in 0..20 {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let mut book = Book::open(folder.path()).unwrap();
+        let mut newest: BTreeMap<Key, Row> = BTreeMap::new();
+        for line in 1..60 {
+            match dice.random_range(0..10) {
+                0 => {
+                    drop(book);
+                    book = Book::open(folder.path()).unwrap();
+                    assert_eq!(lines(&book), 0);
+                }
+                1..4 => book.tidy().unwrap(),
+                _ => {
+                    let row = |dice: &mut StdRng| {
+                        let row = if dice.random_ratio(1, 3) { None } else { says(&line.to_string()) };
+                        (key(dice.random_range(0..30)), row)
+                    };
+                    let rows: BTreeMap<Key, Row> = (0..dice.random_range(0..8)).map(|_| row(&mut dice)).collect();
+                    newest.extend(rows.clone());
+                    append(&book, line, rows.into_iter().collect());
+                }
+            }
+            for (key, row) in &newest {
+                assert_eq!(read(&book, key), *row, "seed {seed}, line {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_row_comes_to_a_table_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let build = BuildId::new();
+    append(&book, 1, vec![(Key::Course(build), says("course")), (Key::Open(build), says(""))]);
+    drop(book);
+    let book = Book::open(folder.path()).unwrap();
+    let id = build.uuid().into_bytes();
+    let read = book.database.begin_read().unwrap();
+    assert_eq!(read.open_table(COURSES).unwrap().get(id).unwrap().unwrap().value(), b"course");
+    assert!(read.open_table(super::super::tables::OPEN).unwrap().get(id).unwrap().is_some());
+    assert_eq!(read.open_table(USED).unwrap().iter().unwrap().count(), 0);
+}
