@@ -26,7 +26,7 @@ impl State {
             }
         }
         let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| &entry.dependents);
-        let dependents = dependents.filter_map(|link| self.builds.at(link.build)).map(|node| node.weight.urgency);
+        let dependents = dependents.filter_map(|no| self.builds.at(*no)).map(|node| node.weight.urgency);
         let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
         let urgency = dependents.chain(own).max().unwrap_or(0);
         let seq = self.owed.len() as u64 + self.next_seq;

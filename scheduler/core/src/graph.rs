@@ -325,10 +325,10 @@ impl State {
         let before = std::mem::replace(&mut entry.offers, now);
         let now = &entry.offers;
         for dependent in &entry.dependents {
-            if let Some(node) = self.builds.at_mut(dependent.build) {
+            if let Some(node) = self.builds.at_mut(*dependent) {
                 node.needs.replace(item, &before, now);
                 if node.may_turn() {
-                    affected.push(Affected::Build(dependent.build));
+                    affected.push(Affected::Build(*dependent));
                 }
             }
         }
@@ -354,7 +354,7 @@ impl State {
     /// The failed build behind which all that make an item stand, if none of them may still succeed.
     pub(crate) fn hopeless_behind(&self, entry: &Entry) -> Option<BuildId> {
         let mut culprit = None;
-        for build in entry.maker_numbers().filter_map(|no| self.builds.at(no)).map(|node| &node.build) {
+        for build in entry.makers().filter_map(|no| self.builds.at(no)).map(|node| &node.build) {
             if build.state.is_hopeful() {
                 return None;
             }

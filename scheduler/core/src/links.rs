@@ -79,12 +79,12 @@ pub(crate) struct Entry {
     pub(crate) path: StorePath,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) item: Item,
-    /// Builds in memory that make it, in order of their ids.
-    makers: Vec<(BuildId, BuildNo)>,
+    /// Builds in memory that make it, in order of their ids. Mostly there is one.
+    makers: Box<[BuildNo]>,
     /// How many of them are not over.
     open_makers: u32,
     /// Open builds that need it.
-    pub(crate) dependents: Vec<Dependent>,
+    pub(crate) dependents: Vec<BuildNo>,
     /// How many builds in memory need it, also finished ones: these may be opened again, and must then find it as it is.
     users: u32,
     /// Publications that wait for it.
@@ -92,29 +92,16 @@ pub(crate) struct Entry {
     pub(crate) offers: Offers,
 }
 
-/// An item's link to an open build that needs it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Dependent {
-    pub(crate) build: BuildNo,
-    /// Which of the build's edges.
-    edge: u32,
-}
-
 impl Entry {
     pub(crate) fn new(path: StorePath, item: Item) -> Self {
-        let (makers, dependents, awaiting, offers) = (Vec::new(), Vec::new(), BTreeSet::new(), Offers::default());
+        let (makers, dependents, awaiting, offers) = (Box::default(), Vec::new(), BTreeSet::new(), Offers::default());
         let fingerprint = Fingerprint::of(&path);
         Self { path, fingerprint, item, makers, open_makers: 0, dependents, users: 0, awaiting, offers }
     }
 
     /// The builds in memory that make it.
-    pub(crate) fn makers(&self) -> impl DoubleEndedIterator<Item = BuildId> {
-        self.makers.iter().map(|(id, _)| *id)
-    }
-
-    /// The same by number.
-    pub(crate) fn maker_numbers(&self) -> impl Iterator<Item = BuildNo> {
-        self.makers.iter().map(|(_, no)| *no)
+    pub(crate) fn makers(&self) -> impl Iterator<Item = BuildNo> {
+        self.makers.iter().copied()
     }
 
     /// How many builds that make it are not over.
@@ -253,9 +240,10 @@ pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo
     let Some(node) = builds.nodes.get(no) else { return no };
     for item in &node.products {
         if let Some(entry) = items.at_mut(*item)
-            && let Err(at) = entry.makers.binary_search_by_key(&id, |(maker, _)| *maker)
+            && let Err(at) = entry.makers.binary_search_by_key(&Some(id), |maker| Some(builds.at(*maker)?.build.id))
         {
-            entry.makers.insert(at, (id, no));
+            let (before, behind) = entry.makers.split_at(at);
+            entry.makers = [before, &[no], behind].concat().into();
             entry.open_makers += u32::from(!node.build.state.is_over());
         }
     }
@@ -274,7 +262,7 @@ pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Opt
     builds.ordered.remove(&node.build.id);
     for item in &node.products {
         if let Some(entry) = items.at_mut(*item) {
-            entry.makers.retain(|(_, maker)| *maker != no);
+            entry.makers = entry.makers().filter(|maker| *maker != no).collect();
             entry.open_makers -= u32::from(!node.build.state.is_over());
         }
     }
@@ -301,10 +289,10 @@ pub(crate) fn count_maker(items: &mut Items, node: &Node) {
 /// Makes its inputs count a build among their dependents.
 pub(crate) fn link(builds: &mut Builds, items: &mut Items, no: BuildNo) {
     let Some(node) = builds.at_mut(no) else { return };
-    for (n, edge) in node.inputs.iter_mut().enumerate() {
+    for edge in &mut node.inputs {
         let Some(entry) = items.at_mut(edge.item) else { continue };
         edge.at = entry.dependents.len() as u32;
-        entry.dependents.push(Dependent { build: no, edge: n as u32 });
+        entry.dependents.push(no);
         node.needs.add(edge.item, &entry.offers);
     }
 }
@@ -318,9 +306,10 @@ pub(crate) fn unlink(builds: &mut Builds, items: &mut Items, no: BuildNo) {
         let Some(entry) = items.at_mut(edge.item) else { continue };
         entry.dependents.swap_remove(edge.at as usize);
         if let Some(moved) = entry.dependents.get(edge.at as usize)
-            && let Some(other) = builds.at_mut(moved.build)
+            && let Some(other) = builds.at_mut(*moved)
+            && let Some(link) = other.inputs.iter_mut().find(|link| link.item == edge.item)
         {
-            other.inputs[moved.edge as usize].at = edge.at;
+            link.at = edge.at;
         }
     }
     if let Some(node) = builds.at_mut(no) {

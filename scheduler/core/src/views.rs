@@ -82,7 +82,7 @@ impl State {
 
     /// The builds in memory that make an item.
     pub fn makers(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
-        let makers = self.items.get(path).into_iter().flat_map(|entry| entry.maker_numbers());
+        let makers = self.items.get(path).into_iter().flat_map(|entry| entry.makers());
         makers.filter_map(|no| Some(&self.builds.at(no)?.build))
     }
 
@@ -95,8 +95,8 @@ impl State {
 
     /// The open builds that need an item.
     pub(crate) fn dependents(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
-        let links = self.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
-        links.filter_map(|link| Some(&self.builds.at(link.build)?.build))
+        let dependents = self.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
+        dependents.filter_map(|no| Some(&self.builds.at(*no)?.build))
     }
 
     /// How many builds of a client are in memory: all that are not finished.

@@ -31,7 +31,7 @@ impl State {
         let mut weight = Weight { urgency: node.build.priority, path_millis: node.expected_millis };
         let mut lives = Lives { state: self, known: None };
         let entries = node.products.iter().filter_map(|item| self.items.at(*item));
-        for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|link| self.builds.at(link.build)) {
+        for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|no| self.builds.at(*no)) {
             weight.urgency = weight.urgency.max(dependent.weight.urgency);
             let path = node.expected_millis.saturating_add(dependent.weight.path_millis);
             if path > weight.path_millis && lives.does(dependent.build.submission) {
@@ -146,7 +146,7 @@ impl State {
     /// The order means nothing to what is over.
     fn open_makers<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (BuildNo, &'a Node)> {
         let entries = node.inputs.iter().filter_map(|edge| self.items.at(edge.item)).filter(|entry| entry.open_makers() > 0);
-        let makers = entries.flat_map(Entry::maker_numbers).filter_map(|no| Some((no, self.builds.at(no)?)));
+        let makers = entries.flat_map(Entry::makers).filter_map(|no| Some((no, self.builds.at(no)?)));
         makers.filter(|(_, maker)| !maker.build.state.is_over())
     }
 

@@ -34,7 +34,7 @@ impl State {
                 }
             }
         }
-        same("who makes what", &self.by_item(|entry| entry.makers().collect()), &makers)?;
+        same("who makes what", &self.by_item(|entry| self.makers(&entry.path).map(|build| build.id).collect()), &makers)?;
         same("who needs what", &self.by_item(|entry| self.dependents(&entry.path).map(|build| build.id).collect()), &dependents)?;
         for entry in self.items.iter() {
             let open = self.makers(&entry.path).filter(|build| !build.state.is_over()).count() as u32;
@@ -115,7 +115,7 @@ impl State {
     fn is_cut_off(&self, path: &StorePath, hopeless: &BTreeSet<BuildId>) -> bool {
         let Some(entry) = self.items.get(path) else { return false };
         let nobody_has_it = matches!(entry.item.state, ItemState::Wanted | ItemState::Lost);
-        let makers: BTreeSet<BuildId> = entry.makers().collect();
+        let makers: BTreeSet<BuildId> = self.makers(path).map(|build| build.id).collect();
         nobody_has_it && !makers.is_empty() && makers.is_subset(hopeless)
     }
 
