@@ -73,6 +73,12 @@ pub struct Terms {
     pub known_failures: bool,
 }
 
+impl Terms {
+    /// Nothing in particular.
+    pub const NONE: Self =
+        Self { on: BTreeMap::new(), not_on: BTreeMap::new(), apart: false, confirm: false, known_failures: false };
+}
+
 /// What is to be done with a derivation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Illegal;
 use crate::attempt::{Attempt, AttemptState};
 use crate::recipe::Recipe;
+use crate::seldom::Seldom;
 use crate::time::Heard;
 
 /// A build, with all that is needed to place it: nothing else has to be looked up.
@@ -40,10 +41,10 @@ pub struct Build {
     pub mode: Mode,
     /// Where, and how sure: of one that the user named.
     #[serde(default)]
-    pub terms: Terms,
+    pub terms: Seldom<Terms>,
     /// Agents that have built the same derivation before it, where it is to go to another.
     #[serde(default)]
-    pub avoid: BTreeSet<AgentId>,
+    pub avoid: Seldom<BTreeSet<AgentId>>,
     /// How it is.
     pub state: BuildState,
     /// What was tried, oldest first.

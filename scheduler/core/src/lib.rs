@@ -11,6 +11,7 @@ pub mod limits;
 pub mod time;
 
 pub mod attempt;
+pub mod seldom;
 pub mod recipe;
 pub mod build;
 pub mod durations;
@@ -65,6 +66,7 @@ pub use owed::Publication;
 pub use packs::{PackSet, PackSetId};
 pub use place::Objection;
 pub use recipe::{Outputs, Paths, Product, Recipe};
+pub use seldom::Seldom;
 pub use share::Used;
 pub use state::State;
 pub use step::Core;

@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
         let Known { store_dir, closure, .. } = self.known;
         let outputs = outline.outputs.iter().map(|made| {
             let path = closure.paths()[made.path.index()].clone();
-            (made.name.clone(), Product { path, ca: made.ca })
+            (made.name.clone(), Product { path, ca: made.ca.map(Box::new) })
         });
         Recipe {
             drv: closure.drv(drv).clone(),

@@ -34,7 +34,7 @@ pub struct Product {
     /// Its store path.
     pub path: StorePath,
     /// Its content, where the derivation fixes it.
-    pub ca: Option<ContentAddress>,
+    pub ca: Option<Box<ContentAddress>>,
 }
 
 /// A set of store paths that does not change, in their order.

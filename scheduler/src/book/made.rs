@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, BuildId, SubmissionId, Timestamp};
-use drover_scheduler_core::{Attempt, Build, BuildState, Heard, Product, Recipe};
+use drover_scheduler_core::{Attempt, Build, BuildState, Heard, Product, Recipe, Seldom};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -49,9 +49,9 @@ pub(super) struct Row {
     #[serde(default, skip_serializing_if = "is_default")]
     mode: Mode,
     #[serde(default, skip_serializing_if = "is_default")]
-    terms: Terms,
+    terms: Seldom<Terms>,
     #[serde(default, skip_serializing_if = "is_default")]
-    avoid: BTreeSet<AgentId>,
+    avoid: Seldom<BTreeSet<AgentId>>,
     pub(super) state: BuildState,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) attempts: Vec<Attempt>,
@@ -62,7 +62,7 @@ pub(super) struct Row {
 }
 
 /// One output: its name, the number of its path, and its content where that is fixed.
-type Output = (OutputName, u64, Option<ContentAddress>);
+type Output = (OutputName, u64, Option<Box<ContentAddress>>);
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -78,7 +78,7 @@ impl Row {
         let build = build.clone();
         let recipe = build.recipe.as_ref();
         // Outputs come before inputs: what is made together has numbers side by side.
-        let makes = recipe.outputs.iter().map(|(name, made)| Ok((name.clone(), register.number(&made.path)?, made.ca)));
+        let makes = recipe.outputs.iter().map(|(name, made)| Ok((name.clone(), register.number(&made.path)?, made.ca.clone())));
         let makes = makes.collect::<Result<_, BookError>>()?;
         let needs = recipe.inputs.iter().map(|path| register.number(path)).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -223,7 +223,7 @@ mod tests {
     fn what_is_seldom_said_of_a_build_is_kept_as_well() {
         let plain = of(1, "one", BuildState::Cancelled);
         let epoch = Epoch { generation: Generation(2), n: 9 };
-        let ca = "fixed:r:sha256:0c5b8vw40dy178xlpddw65q9gf1h2186jcc3p4swinwggbllv8mk".parse().unwrap();
+        let ca = "fixed:r:sha256:0c5b8vw40dy178xlpddw65q9gf1h2186jcc3p4swinwggbllv8mk".parse().map(Box::new).unwrap();
         let outputs = [(OutputName::OUT, Some(ca)), ("lib".parse().unwrap(), None)];
         let outputs = outputs.map(|(name, ca)| (name, Product { path: store_path(7, "made"), ca })).into_iter().collect();
         let features = ["kvm".to_owned()].into();
@@ -233,8 +233,8 @@ mod tests {
             priority: -3,
             recipe: Arc::new(Recipe { outputs, features, ..plain.recipe.as_ref().clone() }),
             mode: Mode::Check,
-            terms: Terms { on: BTreeMap::from([("rack".into(), "2".into())]), apart: true, ..Terms::default() },
-            avoid: [AgentId::new()].into(),
+            terms: Terms { on: BTreeMap::from([("rack".into(), "2".into())]), apart: true, ..Terms::default() }.into(),
+            avoid: BTreeSet::from([AgentId::new()]).into(),
             attempts: vec![Attempt::begin(AttemptId::new(), AgentId::new(), StoreId::from("store"), epoch)],
             farm_failures: 2,
             failed_downloads: 1,

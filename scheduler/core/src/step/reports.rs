@@ -185,7 +185,7 @@ impl Step<'_> {
         }
         self.attempt_event(build.id, attempt.id, AttemptEvent::Upload);
         for output in uploaded.outputs {
-            let ca = build.recipe.outputs.get(&output.name).and_then(|product| product.ca);
+            let ca = build.recipe.outputs.get(&output.name).and_then(|product| product.ca.as_deref().copied());
             self.item_event(build, &output.path, ItemEvent::Upload(Some(attempt.store.clone())));
             self.change(Change::Owed(Box::new(Publication {
                 id: PublicationId::of_output(attempt.id, &output.path),

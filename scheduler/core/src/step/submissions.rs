@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
-use drover_messages::request::{SourceNar, Terms};
+use drover_messages::request::SourceNar;
 use drover_messages::{Cause, PublicationId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
@@ -16,6 +16,7 @@ use crate::item::ItemEvent;
 use crate::owed::Publication;
 use crate::packs::PackSet;
 use crate::plan::{Evidence, Planned};
+use crate::seldom::Seldom;
 use crate::submission::{Submission, SubmissionState};
 
 impl Step<'_> {
@@ -97,8 +98,8 @@ impl Step<'_> {
                 state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
                 recipe: Arc::new(planned.recipe),
                 mode: planned.mode,
-                terms: if planned.root { submission.terms.clone() } else { Terms::default() },
-                avoid: planned.avoid,
+                terms: if planned.root { submission.terms.clone().into() } else { Seldom::default() },
+                avoid: planned.avoid.into(),
                 attempts: Vec::new(),
                 farm_failures: 0,
                 failed_downloads: 0,
