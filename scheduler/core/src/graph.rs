@@ -29,12 +29,11 @@ pub(crate) enum Affected {
 impl State {
     /// Enters a build that was not there.
     pub(crate) fn enter(&mut self, build: Build) -> Vec<Turn> {
-        let (id, submission) = (build.id, build.submission);
+        let id = build.id;
         if self.builds.contains_key(&id) {
             return Vec::new();
         }
         self.next_seq = self.next_seq.max(build.seq + 1);
-        self.members.entry(submission).or_default().insert(id);
         if let BuildState::Deferred { until, .. } = &build.state {
             self.deferred.insert((*until, id));
         }
@@ -48,10 +47,10 @@ impl State {
     }
 
     fn enter_node(&mut self, build: Build) -> Vec<Turn> {
-        let package = self.package(&build);
+        let (submission, package) = (build.submission, self.package(&build));
         let expected_millis = self.durations.expected_millis(&package, &build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
-        let client = self.client_of(build.submission);
+        let client = self.client_of(submission);
         if build.state.lease().is_some() {
             self.shares.begin(client, expected_millis);
         }
@@ -61,7 +60,7 @@ impl State {
         let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
         let node = Node {
             build,
-            package,
+            package: package.clone(),
             client,
             requirement,
             weight,
@@ -77,18 +76,18 @@ impl State {
             self.tried_by.entry(attempt.agent).or_default().insert(node.build.id);
         }
         let no = links::add(&mut self.builds, &mut self.items, node);
+        self.members.entry(submission).or_default().insert(no);
+        self.of_package.entry(package).or_default().insert(no);
         self.link(no);
         self.weigh_entered(no);
         self.settle_build(no)
     }
 
-    /// A build's package, kept once for all of its builds, which count it from now on.
-    fn package(&mut self, build: &Build) -> Arc<Package> {
+    /// A build's package, kept once for all of its builds.
+    fn package(&self, build: &Build) -> Arc<Package> {
         let package = Package::of(&build.recipe);
         let known = self.of_package.get_key_value(&package).map(|(known, _)| known.clone());
-        let package = known.unwrap_or_else(|| Arc::new(package));
-        self.of_package.entry(package.clone()).or_default().insert(build.id);
-        package
+        known.unwrap_or_else(|| Arc::new(package))
     }
 
     /// What a build requires, kept once for all that require the same.
@@ -207,10 +206,10 @@ impl State {
         self.settle()
     }
 
-    /// Derives what follows for these builds.
-    pub(crate) fn builds_changed(&mut self, builds: Vec<BuildId>) -> Vec<Turn> {
-        let builds = builds.iter().filter_map(|id| self.builds.number(id));
-        self.affected.extend(builds.map(Affected::Build));
+    /// Derives what follows for the builds of a submission.
+    pub(crate) fn members_changed(&mut self, submission: SubmissionId) -> Vec<Turn> {
+        let members = self.members.get(&submission).into_iter().flatten();
+        self.affected.extend(members.map(|no| Affected::Build(*no)));
         self.settle()
     }
 
@@ -238,7 +237,7 @@ impl State {
             *count -= 1;
         }
         if let Some(builds) = self.of_package.get_mut(&node.package) {
-            builds.remove(&id);
+            builds.remove(&no);
             if builds.is_empty() {
                 self.of_package.remove(&node.package);
             }
@@ -250,7 +249,7 @@ impl State {
         for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {
             self.forget_idle(item);
         }
-        self.members.entry(node.build.submission).or_default().remove(&id);
+        self.members.entry(node.build.submission).or_default().remove(&no);
         self.forget_submission(node.build.submission);
     }
 
@@ -348,7 +347,7 @@ impl State {
         at.dedup();
         let wanted = matches!(state, ItemState::Wanted | ItemState::Lost);
         let blocked_by = if wanted { self.hopeless_behind(entry) } else { None };
-        Some(Offers { available: state.is_available(), fetchable: state.can_be_fetched(), at, blocked_by })
+        Some(Offers::new(state.is_available(), state.can_be_fetched(), at, blocked_by))
     }
 
     /// The failed build behind which all that make an item stand, if none of them may still succeed.

@@ -16,7 +16,7 @@ use crate::durations::{Durations, Package};
 use crate::graph::Affected;
 use crate::item::{ItemEvent, ItemState};
 use crate::limits::{AGE_STEP_MILLIS, ATTEMPTS_REMEMBERED, Order, WISHES_REMEMBERED};
-use crate::links::{Builds, ItemNo, Items, Node};
+use crate::links::{BuildNo, Builds, ItemNo, Items, Node};
 use crate::needs::Stores;
 use crate::owed::Publication;
 use crate::place::Requirement;
@@ -36,7 +36,7 @@ pub struct State {
     /// No lease is given before.
     pub(crate) leases_from: Heard,
     pub(crate) submissions: BTreeMap<SubmissionId, Submission>,
-    pub(crate) members: BTreeMap<SubmissionId, BTreeSet<BuildId>>,
+    pub(crate) members: BTreeMap<SubmissionId, BTreeSet<BuildNo>>,
     pub(crate) builds: Builds,
     pub(crate) items: Items,
     pub(crate) stores: Stores,
@@ -62,7 +62,7 @@ pub struct State {
     pub(crate) durations: Durations,
     /// Whether what was recorded is being taken back, so that it is measured when all of it is there.
     pub(crate) remembering: bool,
-    pub(crate) of_package: HashMap<Arc<Package>, BTreeSet<BuildId>>,
+    pub(crate) of_package: HashMap<Arc<Package>, BTreeSet<BuildNo>>,
     pub(crate) shares: Shares,
     /// Submissions that were cancelled before they were heard of.
     pub(crate) cancelled_ahead: BTreeSet<SubmissionId>,
@@ -310,7 +310,6 @@ impl State {
         if !lives {
             return Vec::new();
         }
-        let members: Vec<BuildId> = self.members.get(&id).into_iter().flatten().copied().collect();
         let sources: Vec<PublicationId> =
             self.owed.values().filter(|o| o.publication.submission() == Some(id)).map(|o| o.publication.id).collect();
         for publication in sources {
@@ -319,7 +318,7 @@ impl State {
         if !self.remembering {
             self.measure(id);
         }
-        self.builds_changed(members)
+        self.members_changed(id)
     }
 
     /// A ready build has waited, and will be due again.

@@ -54,10 +54,10 @@ impl State {
         self.builds.range(ids).map(|node| &node.build)
     }
 
-    /// The builds in memory of a submission.
+    /// The builds in memory of a submission, in the order of their numbers.
     pub fn builds_of(&self, submission: SubmissionId) -> impl Iterator<Item = &Build> {
         let members = self.members.get(&submission).into_iter().flatten();
-        members.filter_map(|id| self.build(*id))
+        members.filter_map(|no| Some(&self.builds.at(*no)?.build))
     }
 
     /// The priority in force: a build's own, or the highest of those that need it.

@@ -91,8 +91,7 @@ impl State {
 
     /// Measures the paths of a submission that has come to life, those that need before those that are needed.
     pub(crate) fn measure(&mut self, submission: SubmissionId) {
-        let members = self.members.get(&submission).into_iter().flatten();
-        let members: BTreeSet<BuildNo> = members.filter_map(|id| self.builds.number(id)).collect();
+        let members = self.members.get(&submission).cloned().unwrap_or_default();
         self.measure_each(members.iter().copied());
         // What others had made before, and this needs as well.
         let makers: BTreeSet<BuildNo> = members.iter().flat_map(|no| self.makers_of_inputs(*no)).map(|(no, _)| no).collect();
@@ -124,8 +123,7 @@ impl State {
 
     /// Builds of a package are expected to take another time now.
     pub(crate) fn expect_anew(&mut self, package: &Package) {
-        let builds = self.of_package.get(package).into_iter().flatten();
-        let builds: Vec<BuildNo> = builds.filter_map(|id| self.builds.number(id)).collect();
+        let builds: Vec<BuildNo> = self.of_package.get(package).into_iter().flatten().copied().collect();
         for no in &builds {
             let Some(node) = self.builds.at_mut(*no) else { continue };
             let before =

@@ -10,7 +10,7 @@ use super::{Discrepancy, same};
 use crate::build::BuildState;
 use crate::durations::Package;
 use crate::item::ItemState;
-use crate::links::Entry;
+use crate::links::{BuildNo, Entry};
 use crate::needs::Needs;
 use crate::share::Shares;
 use crate::state::State;
@@ -76,12 +76,12 @@ impl State {
         let here = state.stores().into_iter().flatten();
         let elsewhere = state.servers().into_iter().flat_map(|servers| self.reach.stores(servers));
         let stores: BTreeSet<StoreId> = here.chain(elsewhere).cloned().collect();
-        let is: BTreeSet<StoreId> = offers.at.iter().filter_map(|no| self.stores.get(*no)).collect();
+        let is: BTreeSet<StoreId> = offers.at().iter().filter_map(|no| self.stores.get(*no)).collect();
         let nobody_has_it = matches!(state, ItemState::Wanted | ItemState::Lost);
         let blocked_by = self.hopeless_behind(entry).filter(|_| nobody_has_it);
         let path = &entry.path;
         same(format!("where {path} is"), &is, &stores)?;
-        same(format!("what stands in the way of {path}"), &offers.blocked_by, &blocked_by)?;
+        same(format!("what stands in the way of {path}"), &offers.blocked_by(), &blocked_by)?;
         let can = (state.is_available(), state.can_be_fetched());
         same(format!("whether {path} can be fetched"), &(offers.available, offers.fetchable), &can)
     }
@@ -146,17 +146,17 @@ impl State {
     /// Who has how many builds, and which builds are of which package and submission.
     pub(super) fn audit_counters(&self) -> Result<(), Discrepancy> {
         let mut of_client: BTreeMap<ClientId, u64> = BTreeMap::new();
-        let mut of_package: HashMap<Arc<Package>, BTreeSet<BuildId>> = HashMap::new();
+        let mut of_package: HashMap<Arc<Package>, BTreeSet<BuildNo>> = HashMap::new();
         let mut members = BTreeMap::new();
         let (mut deferred, mut tried_by) = (BTreeSet::new(), BTreeMap::new());
-        for node in self.builds.values() {
+        for (no, node) in self.builds.numbers().filter_map(|no| Some((no, self.builds.at(no)?))) {
             let id = node.build.id;
             for attempt in &node.build.attempts {
                 tried_by.entry(attempt.agent).or_insert_with(BTreeSet::new).insert(id);
             }
             *of_client.entry(node.client).or_default() += 1;
-            of_package.entry(Arc::new(Package::of(&node.build.recipe))).or_default().insert(id);
-            members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(id);
+            of_package.entry(Arc::new(Package::of(&node.build.recipe))).or_default().insert(no);
+            members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(no);
             if let BuildState::Deferred { until, .. } = &node.build.state {
                 deferred.insert((*until, id));
             }
