@@ -1,9 +1,12 @@
 //! Store paths by numbers. Most paths are inputs of many builds, so that rows of builds speak of each by a number, which it
 //! gets when the first build that speaks of it is recorded, and keeps. Those that came together have numbers side by side.
+//!
+//! A number is found by a mark of its path, which is a hash of it, or the next that was free. Marks are short: what is new
+//! lies anywhere among them, so that the fewer pages they fill, the fewer each commit writes.
 
 use std::collections::HashMap;
 
-use drover_store::StorePath;
+use drover_store::{Sha256, StorePath};
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::BookError;
@@ -14,7 +17,7 @@ const REMEMBERED: usize = 100_000;
 
 /// Gives numbers to paths, in one transaction.
 pub(super) struct Register<'t> {
-    numbers: Table<'t, &'static str, u64>,
+    numbers: Table<'t, u64, u64>,
     paths: Table<'t, u64, &'static str>,
     next: u64,
     /// Those that were looked up: neighbours have most of their inputs in common.
@@ -33,10 +36,9 @@ impl<'t> Register<'t> {
         if let Some(number) = self.known.get(path) {
             return Ok(*number);
         }
-        let found = self.numbers.get(path.as_str())?.map(|number| number.value());
-        let number = match found {
-            Some(number) => number,
-            None => self.enter(path)?,
+        let number = match find(path, &self.numbers, &self.paths)? {
+            Found::Number(number) => number,
+            Found::Free { mark } => self.enter(path, mark)?,
         };
         if self.known.len() == REMEMBERED {
             self.known.clear();
@@ -45,9 +47,9 @@ impl<'t> Register<'t> {
         Ok(number)
     }
 
-    fn enter(&mut self, path: &StorePath) -> Result<u64, BookError> {
+    fn enter(&mut self, path: &StorePath, mark: u64) -> Result<u64, BookError> {
         let number = self.next;
-        self.numbers.insert(path.as_str(), number)?;
+        self.numbers.insert(mark, number)?;
         self.paths.insert(number, path.as_str())?;
         self.next += 1;
         Ok(number)
@@ -56,7 +58,41 @@ impl<'t> Register<'t> {
 
 /// The number of a path, if any build was ever recorded that speaks of it.
 pub(super) fn number(read: &ReadTransaction, path: &StorePath) -> Result<Option<u64>, BookError> {
-    Ok(read.open_table(NUMBERS)?.get(path.as_str())?.map(|number| number.value()))
+    match find(path, &read.open_table(NUMBERS)?, &read.open_table(PATHS)?)? {
+        Found::Number(number) => Ok(Some(number)),
+        Found::Free { .. } => Ok(None),
+    }
+}
+
+/// What is found at the mark of a path.
+enum Found {
+    Number(u64),
+    /// It has no number, and this mark is nobody's.
+    Free {
+        mark: u64,
+    },
+}
+
+fn find(
+    path: &StorePath,
+    numbers: &impl ReadableTable<u64, u64>,
+    paths: &impl ReadableTable<u64, &'static str>,
+) -> Result<Found, BookError> {
+    let mut mark = mark(path);
+    while let Some(number) = numbers.get(mark)?.map(|number| number.value()) {
+        if paths.get(number)?.is_some_and(|known| known.value() == path.as_str()) {
+            return Ok(Found::Number(number));
+        }
+        mark = mark.wrapping_add(1);
+    }
+    Ok(Found::Free { mark })
+}
+
+/// Where the number of a path is looked for first. The hash in its name will not do: nobody has computed that of a source yet,
+/// and many could be made alike.
+fn mark(path: &StorePath) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *Sha256::of(path.as_str().as_bytes()).as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Reads paths by their numbers, each once.
@@ -113,5 +149,21 @@ mod tests {
         assert!(matches!(reader.path(3), Err(BookError::NoPath { number: 3 })));
         assert_eq!(number(&read, &a).unwrap(), Some(0));
         assert_eq!(number(&read, &store_path(9, "unheard-of")).unwrap(), None);
+    }
+
+    #[test]
+    fn paths_of_one_mark_have_numbers_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let [a, b] = [(1, "a"), (2, "b")].map(|(n, name)| store_path(n, name));
+        number_all(&book, std::slice::from_ref(&a));
+        let transaction = book.database.begin_write().unwrap();
+        // As if both had the mark of the second, and the one before had come first.
+        transaction.open_table(NUMBERS).unwrap().insert(mark(&b), 0).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(number_all(&book, &[b.clone(), a.clone()]), [1, 0]);
+        assert_eq!(number_all(&book, std::slice::from_ref(&b)), [1]);
+        let read = book.database.begin_read().unwrap();
+        assert_eq!([&a, &b].map(|path| number(&read, path).unwrap()), [Some(0), Some(1)]);
     }
 }

@@ -28,8 +28,8 @@ pub(super) const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("ite
 pub(super) const MAKERS: TableDefinition<(u64, Id), ()> = TableDefinition::new("makers");
 /// Every path that a build ever spoke of, by its number.
 pub(super) const PATHS: TableDefinition<u64, &str> = TableDefinition::new("paths");
-/// The same by the paths.
-pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
+/// Their numbers, by marks of the paths.
+pub(super) const NUMBERS: TableDefinition<u64, u64> = TableDefinition::new("numbers");
 /// Publications that are owed.
 pub(super) const OWED: TableDefinition<Id, &[u8]> = TableDefinition::new("owed");
 /// Every derivation that was read.
