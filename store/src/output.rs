@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
+
+use arcstr::ArcStr;
 
 use crate::error::{ParseError, serde_as_string};
 use crate::store_path::check_name;
@@ -13,7 +14,7 @@ use crate::{Digest, StorePath};
 
 /// The name of an output, `out` or `doc`. Nearly every one is `out`, which costs no allocation.
 #[derive(Clone)]
-pub struct OutputName(Option<Arc<str>>);
+pub struct OutputName(Option<ArcStr>);
 
 impl OutputName {
     /// `out`

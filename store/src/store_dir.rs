@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use arcstr::{ArcStr, literal};
 
 use crate::StorePath;
 use crate::error::{ParseError, serde_as_string};
@@ -12,7 +13,7 @@ const MAX_BYTES: usize = 255;
 
 /// An absolute, normalised directory such as `/nix/store`. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreDir(Arc<str>);
+pub struct StoreDir(ArcStr);
 
 /// Whose conventions a store follows: how its substitutes are described and signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,12 +27,12 @@ pub enum Family {
 impl StoreDir {
     /// `/nix/store`
     pub fn nix() -> Self {
-        Self("/nix/store".into())
+        Self(literal!("/nix/store"))
     }
 
     /// `/gnu/store`
     pub fn guix() -> Self {
-        Self("/gnu/store".into())
+        Self(literal!("/gnu/store"))
     }
 
     /// Guix is the one that lives in `/gnu/store`.

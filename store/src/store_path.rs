@@ -3,7 +3,8 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
+
+use arcstr::ArcStr;
 
 use crate::error::{ParseError, serde_as_string};
 use crate::nix32;
@@ -14,9 +15,10 @@ pub const HASH_PART_CHARS: usize = 32;
 /// The longest name, in bytes, as in Nix and Guix.
 pub const MAX_NAME_BYTES: usize = 211;
 
-/// `0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-hello-2.12`: what stands behind the store directory. Cheap to clone; ordered as text.
+/// `0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy-hello-2.12`: what stands behind the store directory. Cheap to clone, and no larger
+/// than a pointer: a farm keeps lists of tens of millions. Ordered as text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StorePath(Arc<str>);
+pub struct StorePath(ArcStr);
 
 impl StorePath {
     /// The path of this hash and name. The name must be one that Nix accepts.
@@ -121,6 +123,12 @@ mod tests {
         assert_eq!(path.to_string(), HELLO);
         let hash: [u8; 20] = nix32::decode(path.hash_part()).unwrap().try_into().unwrap();
         assert_eq!(StorePath::from_parts(&hash, path.name()), Ok(path));
+    }
+
+    #[test]
+    fn a_path_takes_no_more_than_a_pointer_where_it_is_listed() {
+        assert_eq!(size_of::<StorePath>(), size_of::<usize>());
+        assert_eq!(size_of::<Option<StorePath>>(), size_of::<usize>());
     }
 
     #[test]
