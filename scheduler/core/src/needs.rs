@@ -46,7 +46,7 @@ impl Offers {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     missing: u32,
-    /// Of most builds none is anywhere, or behind a failed build.
+    /// Of most builds none is anywhere, or behind a failed build. What was needed once is needed again soon, and stays.
     known: Option<Box<Known>>,
 }
 
@@ -108,7 +108,6 @@ impl Needs {
         if let Some(known) = self.known.as_mut().filter(|_| offers.short_of.is_some()) {
             known.take(item, offers);
         }
-        self.known.take_if(|known| known.is_empty());
     }
 
     /// An input means something else now.
@@ -149,7 +148,7 @@ impl Needs {
 
     /// All of it, in an order that does not tell in which it was added.
     pub(crate) fn sorted(&self) -> Self {
-        let mut known = self.known.clone();
+        let mut known = self.known.clone().filter(|known| !known.is_empty());
         if let Some(known) = &mut known {
             known.blocked.sort_unstable();
             known.at.sort_unstable();
