@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The largest message, in bytes, that any process accepts: the broker's own limit.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+/// What most messages fit into, in bytes.
+const USUAL_MESSAGE_BYTES: usize = 1024;
+
 /// Something that crosses a process boundary.
 pub trait Message: Serialize + DeserializeOwned {
     /// Its name on the wire.
@@ -81,7 +84,9 @@ struct Incoming<M> {
 #[allow(clippy::expect_used)]
 pub fn encode<M: Message>(message: &M) -> Bytes {
     let envelope = Outgoing { v: M::VERSION, kind: M::KIND, body: message };
-    rmp_serde::to_vec_named(&envelope).expect("messages are plain data").into()
+    let mut bytes = Vec::with_capacity(USUAL_MESSAGE_BYTES);
+    rmp_serde::encode::write_named(&mut bytes, &envelope).expect("messages are plain data");
+    bytes.into()
 }
 
 /// Reads a message, whose kind and version must fit.

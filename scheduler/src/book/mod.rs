@@ -41,6 +41,8 @@ use journal::Journal;
 
 /// Pages of the database that are kept in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
+/// What most rows fit into, in bytes.
+const USUAL_ROW_BYTES: usize = 512;
 
 /// The state as it is recorded.
 #[derive(Clone)]
@@ -105,7 +107,9 @@ impl Book {
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BookError> {
-    Ok(rmp_serde::to_vec_named(value)?)
+    let mut bytes = Vec::with_capacity(USUAL_ROW_BYTES);
+    rmp_serde::encode::write_named(&mut bytes, value)?;
+    Ok(bytes)
 }
 
 fn decode<T: serde::de::DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BookError> {

@@ -22,7 +22,7 @@ pub(super) fn of(page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookErro
     }
     for id in &page.owed {
         let row = state.publication(*id).map(encode).transpose()?;
-        rows.push((Key::Owed(*id), row.map(ByteBuf::from)));
+        rows.push((Key::Owed(*id), row.and_then(there)));
     }
     for package in &page.packages {
         if let Some(took) = state.took(package) {
@@ -37,7 +37,9 @@ pub(super) fn of(page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookErro
     Ok(rows)
 }
 
-fn there(row: Vec<u8>) -> Row {
+/// Thousands of them are kept, each in no more than it needs.
+fn there(mut row: Vec<u8>) -> Row {
+    row.shrink_to_fit();
     Some(ByteBuf::from(row))
 }
 
