@@ -19,7 +19,7 @@ use super::tables::JOURNAL;
 use super::{BookError, decode, encode};
 
 /// So many rows are carried to their tables together.
-const CARRIED_TOGETHER: usize = 8192;
+const CARRIED_TOGETHER: usize = 4096;
 /// Lines that one commit takes out at most, whose rows are in their tables.
 const LINES_PRUNED: usize = 64;
 

@@ -40,7 +40,7 @@ pub(crate) use write::Page;
 use journal::Journal;
 
 /// Pages of the database that are kept in memory, in bytes.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 /// What most rows fit into, in bytes.
 const USUAL_ROW_BYTES: usize = 512;
 
