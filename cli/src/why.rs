@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use drover_messages::placement::Placement;
-use drover_messages::query::{AgentVerdict, Agents, AskAgents, AskWhy, BuildSummary, RootCause, StateName, Why, WhyAnswer};
+use drover_messages::query::{Agents, AskAgents, BuildSummary, StateName};
+use drover_messages::why::{AgentVerdict, AskWhy, RootCause, Why, WhyAnswer};
 use drover_messages::{AgentId, BuildId};
 use drover_nats::Query;
 

@@ -19,6 +19,7 @@ pub mod offer;
 pub mod placement;
 pub mod publish;
 pub mod query;
+pub mod why;
 pub mod records;
 pub mod report;
 pub mod request;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::envelope::{DecodeError, Format, Message, decode};
-use crate::{admin, agent, event, offer, publish, query, report, request, substitutes, wish};
+use crate::{admin, agent, event, offer, publish, query, report, request, substitutes, why, wish};
 
 macro_rules! kinds {
     ($kind:expr, $bytes:expr; $($message:ty),+ $(,)?) => {
@@ -28,7 +28,7 @@ pub(crate) fn to_json(kind: &str, bytes: &[u8]) -> Result<Value, DecodeError> {
         substitutes::AskElsewhere, substitutes::Elsewhere,
         query::AskMissing, query::Missing, query::AskSubmission, query::SubmissionAnswer,
         query::AskBuilds, query::Builds, query::AskBuild, query::BuildAnswer,
-        query::AskAgents, query::Agents, query::AskWhy, query::WhyAnswer, query::Problem,
+        query::AskAgents, query::Agents, query::Problem, why::AskWhy, why::WhyAnswer,
         admin::NewLogin, admin::TakeSnapshot, admin::Snapshot, admin::NewPassword, admin::LoginAnswer, admin::Dispose, admin::Disposed,
     )
 }

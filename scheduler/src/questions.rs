@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use drover_messages::Message;
 use drover_messages::query::*;
+use drover_messages::why::*;
 use drover_nats::{Incoming, Query};
 use drover_scheduler_core::SubmissionState;
 use tokio::sync::Semaphore;

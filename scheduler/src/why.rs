@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::query::{AgentVerdict, BuildSummary, MAX_PAGE, RootCause, Why};
+use drover_messages::query::{BuildSummary, MAX_PAGE};
+use drover_messages::why::{AgentVerdict, RootCause, Why};
 use drover_messages::{AgentId, BuildId};
 use drover_scheduler_core::{Build, BuildState, ItemState, Objection};
 use drover_store::StorePath;

@@ -1,6 +1,6 @@
 //! What `drover why` says, read as a program reads it.
 
-use drover_messages::query::Why;
+use drover_messages::why::Why;
 use drover_messages::{AgentId, BuildId};
 
 use crate::{Farm, PATIENCE};

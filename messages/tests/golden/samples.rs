@@ -13,6 +13,7 @@ use drover_messages::records::{AskRecords, Record, Records};
 use drover_messages::report::{Built, Checked, Failed, Kept, Outcome, Report, SealedLog, Times, Uploaded, UploadedOutput};
 use drover_messages::request::{Mode, Nar, Root, SourceManifest, SourceNar, Submit, Terms};
 use drover_messages::substitutes::{AskElsewhere, Elsewhere};
+use drover_messages::why::*;
 use drover_messages::wish::{Target, Wish, Wished};
 use drover_messages::{Cause, Epoch, Fingerprint, Generation, Holdings, StoreId, Timestamp};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, Sha256, StoreDir, StorePath};

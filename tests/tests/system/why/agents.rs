@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::Cause;
 use drover_messages::agent::Hello;
-use drover_messages::query::{StateName, Why};
+use drover_messages::query::StateName;
 use drover_messages::report::{Built, Outcome, Times};
+use drover_messages::why::Why;
 use drover_store::StoreDir;
 use drover_tests::{FakeAgent, Farm, Options, Recipe};
 
