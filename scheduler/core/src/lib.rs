@@ -44,6 +44,7 @@ mod weight;
 mod reach;
 mod queue;
 pub mod state;
+mod tries;
 mod views;
 mod memory;
 
