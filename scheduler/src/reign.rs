@@ -263,3 +263,37 @@ impl Reign {
         Ok(paths.into_iter().filter(is_available).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use drover_nats::Link;
+    use drover_store::StoreDir;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::work::Desk;
+
+    #[tokio::test]
+    async fn a_farm_at_rest_brings_what_it_committed_to_the_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let ((desk, inbox), (effects, _effects)) = (Desk::new(), mpsc::unbounded_channel());
+        let (_link, link) = watch::channel(Link::Up { times: 1 });
+        let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
+        let memory = book.remember().unwrap();
+        let reign = Reign::begin(Generation(1), Limits::default(), book.clone(), memory, Clock::new(Heard(0), link), outlets);
+        let reign = std::thread::spawn(move || reign.run(inbox));
+
+        let path = StorePath::from_parts(&[7; 20], "item").unwrap();
+        let found = vec![(path, BTreeSet::from(["https://elsewhere.example".to_owned()]))];
+        desk.settle(Input::Found { store_dir: StoreDir::nix(), found }).await;
+        desk.settle(Input::Tick).await;
+        assert!(!book.is_tidy(), "a tick right behind a commit does not mean that there is time");
+        for _ in 0..2 {
+            desk.settle(Input::Tick).await;
+        }
+        assert!(book.is_tidy());
+        drop(desk);
+        reign.join().unwrap().unwrap();
+    }
+}

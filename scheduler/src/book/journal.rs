@@ -14,7 +14,7 @@ use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::places::Places;
+use super::destinations::Destinations;
 use super::tables::JOURNAL;
 use super::{BookError, decode, encode};
 
@@ -127,7 +127,7 @@ impl Writing<'_> {
         let rest = &progress.old[progress.carried..];
         let rows = rows.min(rest.len());
         if rows > 0 {
-            Places::open(t)?.put_all(rest[..rows].iter().map(|(key, row)| (key, row)))?;
+            Destinations::open(t)?.put_all(rest[..rows].iter().map(|(key, row)| (key, row)))?;
         }
         progress.carried += rows;
         prune(t, progress.spent_line)
@@ -172,7 +172,7 @@ pub(super) fn replay(t: &WriteTransaction) -> Result<(), BookError> {
     for line in journal.iter()? {
         rows.extend(decode::<Vec<(Key, Row)>>("a line of the journal", line?.1.value())?);
     }
-    Places::open(t)?.put_all(rows.iter())?;
+    Destinations::open(t)?.put_all(rows.iter())?;
     journal.retain(|_, _| false)?;
     Ok(())
 }

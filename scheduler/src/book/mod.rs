@@ -1,6 +1,7 @@
 //! The truth: what is recorded, in redb. It knows tables and bytes; what they mean is the core's.
 
 mod course;
+mod destinations;
 mod find;
 mod index;
 mod journal;
@@ -11,7 +12,6 @@ mod number_set;
 mod numbers;
 mod open;
 mod paths;
-mod places;
 mod renumber;
 mod retention;
 mod rows;
@@ -103,6 +103,14 @@ impl Book {
         let book = Self { database: Arc::new(database), journal: Arc::default() };
         book.make_tables()?;
         Ok(book)
+    }
+}
+
+#[cfg(test)]
+impl Book {
+    /// Whether every row is in its table.
+    pub(crate) fn is_tidy(&self) -> bool {
+        !self.journal.begin().has_rows()
     }
 }
 

@@ -12,7 +12,7 @@ type Id = [u8; 16];
 type Bytes = &'static [u8];
 
 /// All of them, to be written to.
-pub(super) struct Places<'t> {
+pub(super) struct Destinations<'t> {
     courses: Table<'t, Id, Bytes>,
     open: Table<'t, Id, ()>,
     items: Table<'t, &'static str, Bytes>,
@@ -21,7 +21,7 @@ pub(super) struct Places<'t> {
     used: Table<'t, Id, Bytes>,
 }
 
-impl<'t> Places<'t> {
+impl<'t> Destinations<'t> {
     pub(super) fn open(t: &'t WriteTransaction) -> Result<Self, BookError> {
         Ok(Self {
             courses: t.open_table(COURSES)?,
