@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drover_messages::query::AskBuilds;
 use drover_messages::{BuildId, SubmissionId};
-use drover_scheduler_core::{Build, Submission};
+use drover_scheduler_core::{Build, Submission, WholeBuild};
 
 use crate::book::{Book, BookError};
 use crate::pattern::Pattern;
@@ -26,12 +26,13 @@ impl Filter {
     }
 
     /// Those of the builds that fit, but for their state.
-    pub(crate) fn read(&mut self, ids: &[BuildId]) -> Result<Vec<Build>, BookError> {
+    pub(crate) fn read(&mut self, ids: &[BuildId]) -> Result<Vec<WholeBuild>, BookError> {
         let mut fitting = Vec::new();
-        for build in self.book.builds(ids.iter().copied())? {
+        for whole in self.book.builds(ids.iter().copied())? {
+            let build = &whole.build;
             let is_named = self.name.as_ref().is_none_or(|name| name.fits(build.recipe.drv.name_without_drv()));
-            if is_named && is_meant(&self.asked, &build) && self.has_submitted(build.submission)? {
-                fitting.push(build);
+            if is_named && is_meant(&self.asked, build) && self.has_submitted(build.submission)? {
+                fitting.push(whole);
             }
         }
         Ok(fitting)

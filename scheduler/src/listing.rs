@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drover_messages::BuildId;
 use drover_messages::query::{AskBuilds, BuildSummary, Builds, MAX_PAGE, StateName};
-use drover_scheduler_core::Build;
+use drover_scheduler_core::WholeBuild;
 
 use crate::book::{BookError, Candidates, ids, is_about_everything};
 use crate::filter::{Filter, is_meant};
@@ -102,9 +102,9 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, BookError> +
 }
 
 /// At most so many of these builds as they are now, if they are in that state.
-fn show(reign: &Reign, builds: Vec<Build>, state: Option<StateName>, most: usize) -> Result<Vec<BuildSummary>, BookError> {
+fn show(reign: &Reign, builds: Vec<WholeBuild>, state: Option<StateName>, most: usize) -> Result<Vec<BuildSummary>, BookError> {
     let mut shown = Vec::new();
-    for recorded in builds {
+    for WholeBuild { build: recorded, .. } in builds {
         let id = recorded.id;
         // What is open is in memory; what was open when it was read may be over by now.
         let now = if recorded.state.is_over() && reign.core().state().build(id).is_none() {

@@ -7,7 +7,7 @@ use drover_messages::query::{AskBuilds, MAX_PAGE};
 use drover_messages::records::{AskRecords, MAX_RECORDS_BYTES, Record, Records};
 use drover_messages::report::Times;
 use drover_messages::request::Mode;
-use drover_scheduler_core::{Attempt, Build, BuildState};
+use drover_scheduler_core::{Attempt, Build, BuildState, WholeBuild};
 
 use crate::book::{Book, BookError};
 use crate::filter::Filter;
@@ -23,16 +23,16 @@ pub(crate) fn page(book: Book, asked: AskRecords) -> Result<Records, BookError> 
     let mut filter = Filter::new(book, which);
     let (mut records, mut bytes) = (Vec::new(), 0);
     for these in candidates.ids.chunks(READ_TOGETHER) {
-        for build in filter.read(these)? {
-            let size = size(&build);
-            let Some(attempt) = made_by(&build).filter(|_| size <= MAX_RECORDS_BYTES) else { continue };
+        for whole in filter.read(these)? {
+            let size = size(&whole);
+            let Some(attempt) = made_by(&whole.build).filter(|_| size <= MAX_RECORDS_BYTES) else { continue };
             if records.len() == limit || bytes + size > MAX_RECORDS_BYTES {
                 let next = records.last().map(|last: &Record| last.build);
                 return Ok(Records { records, next });
             }
             bytes += size;
-            let client = filter.submission(build.submission)?.map(|submission| submission.client);
-            records.push(record(&build, attempt, client));
+            let client = filter.submission(whole.build.submission)?.map(|submission| submission.client);
+            records.push(record(&whole, attempt, client));
         }
     }
     Ok(Records { records, next: candidates.to })
@@ -45,7 +45,7 @@ fn made_by(build: &Build) -> Option<&Attempt> {
     made.times.filter(|times| *times != Times::default()).map(|_| made)
 }
 
-fn record(build: &Build, attempt: &Attempt, client: Option<ClientId>) -> Record {
+fn record(WholeBuild { build, inputs }: &WholeBuild, attempt: &Attempt, client: Option<ClientId>) -> Record {
     let recipe = &build.recipe;
     Record {
         build: build.id,
@@ -58,16 +58,15 @@ fn record(build: &Build, attempt: &Attempt, client: Option<ClientId>) -> Record 
         system: recipe.system.clone(),
         features: recipe.features.clone(),
         outputs: build.products().cloned().collect(),
-        inputs: recipe.inputs.iter().cloned().collect(),
+        inputs: inputs.iter().cloned().collect(),
         agent: attempt.agent,
         times: attempt.times.unwrap_or_default(),
     }
 }
 
 /// What it takes on the wire, in bytes, more or less.
-fn size(build: &Build) -> usize {
+fn size(build: &WholeBuild) -> usize {
     /// The ids, the times, and the names of all fields.
     const FIXED_BYTES: usize = 500;
-    let paths = build.products().chain(&build.recipe.inputs);
-    FIXED_BYTES + paths.map(|path| path.to_string().len() + 3).sum::<usize>()
+    FIXED_BYTES + build.paths().map(|path| path.to_string().len() + 3).sum::<usize>()
 }

@@ -8,7 +8,7 @@ use drover_messages::agent::Held;
 use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
 use drover_scheduler_core::{
-    Build, Change, Core, Effect, Heard, Input, Item, Limits, Outcome, State, Submission, SubmissionState,
+    Build, Change, Core, Effect, Heard, Input, Item, Limits, Outcome, State, Submission, SubmissionState, WholeBuild,
 };
 use drover_store::StorePath;
 use tokio::sync::mpsc;
@@ -119,7 +119,7 @@ impl Reign {
         if let Some(recall) = self.recall_for(&input)? {
             if let Input::Recall { submissions, builds, items } = &recall {
                 batch.recalled.submissions.extend(submissions.iter().map(|submission| submission.id));
-                batch.recalled.builds.extend(builds.iter().map(|build| build.id));
+                batch.recalled.builds.extend(builds.iter().map(|whole| whole.build.id));
                 batch.recalled.items.extend(items.iter().map(|(path, _)| path.clone()));
             }
             self.core.advance(now, recall);
@@ -162,8 +162,10 @@ impl Reign {
                 if state.is_none_or(|state| *state != SubmissionState::Planning) {
                     builds.extend(planned.iter().map(|planned| planned.id));
                 }
-                let recipes = planned.iter().map(|planned| &planned.recipe);
-                let spoken_of = recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path)));
+                let spoken_of = planned.iter().flat_map(|planned| {
+                    let outputs = planned.recipe.outputs.values().map(|product| &product.path);
+                    planned.inputs.iter().chain(outputs)
+                });
                 // Most are inputs of many: what is in memory is not even listed.
                 paths.extend(spoken_of.filter(|path| self.core.state().item(path).is_none()).cloned());
             }
@@ -174,13 +176,13 @@ impl Reign {
         if builds.is_empty() && submissions.is_empty() && paths.is_empty() {
             return Ok(None);
         }
-        let recalled: Vec<Build> = self.book.builds(builds)?;
-        submissions.extend(recalled.iter().map(|build| build.submission));
+        let recalled: Vec<WholeBuild> = self.book.builds(builds)?;
+        submissions.extend(recalled.iter().map(|whole| whole.build.submission));
         let mut of_old = Vec::new();
         for id in submissions.into_iter().filter(|id| state.submission(*id).is_none()) {
             of_old.extend(self.book.submission(id)?);
         }
-        paths.extend(recalled.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
+        paths.extend(recalled.iter().flat_map(WholeBuild::paths).cloned());
         let items = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
         Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items }))
     }

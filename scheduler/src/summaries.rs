@@ -87,11 +87,9 @@ pub(crate) fn detail(reign: &Reign, build: &Build) -> Result<BuildDetail, BookEr
         outputs.insert(name.clone(), (product.path.clone(), item_words(reign, &product.path)?));
     }
     let mut missing_inputs = Vec::new();
-    for path in &build.recipe.inputs {
-        let missing = reign.core().state().item(path).is_some_and(|state| !state.is_available());
-        if missing && missing_inputs.len() < MAX_PAGE {
-            missing_inputs.push((path.clone(), item_words(reign, path)?));
-        }
+    let missing = reign.core().state().inputs(build.id).filter(|(_, item)| !item.state.is_available());
+    for (path, _) in missing.take(MAX_PAGE) {
+        missing_inputs.push((path.clone(), item_words(reign, path)?));
     }
     Ok(BuildDetail {
         summary: summary(reign, build)?,
@@ -152,11 +150,10 @@ fn unpublished(reign: &Reign, build: &Build) -> String {
 
 fn waits_for(reign: &Reign, build: &Build, missing: u32) -> String {
     let state = reign.core().state();
-    let lacking = |s: &&ItemState| !s.can_be_fetched();
-    let unreached = |s: &&ItemState| s.servers().is_some();
-    let first = |fits: &dyn Fn(&&ItemState) -> bool| {
-        build.recipe.inputs.iter().find_map(|path| Some((path, state.item(path).filter(fits)?)))
-    };
+    let lacking = |state: &ItemState| !state.can_be_fetched();
+    let unreached = |state: &ItemState| state.servers().is_some();
+    let inputs = || state.inputs(build.id).map(|(path, item)| (path, &item.state));
+    let first = |fits: &dyn Fn(&ItemState) -> bool| inputs().find(|(_, state)| fits(state));
     match first(&lacking) {
         Some((path, state)) if missing > 1 => format!("{missing} inputs, such as {path} ({})", state.words()),
         Some((path, state)) => format!("the input {path} ({})", state.words()),

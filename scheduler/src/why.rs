@@ -73,7 +73,7 @@ fn walk(reign: &Reign, build: &Build) -> Found {
                 found.causes.push(build.id);
                 continue;
             }
-            let lacking = build.recipe.inputs.iter().filter_map(|path| Some((path, state.item(path)?)));
+            let lacking = state.inputs(build.id).map(|(path, item)| (path, &item.state));
             for (path, item) in lacking.filter(|(_, item)| !item.is_available()) {
                 below.extend(meet(reign, &mut found, build.id, path, item));
             }

@@ -119,9 +119,9 @@ impl Graph {
                 makers[item].push(n);
             }
         }
-        let needs = |planned: &Planned| planned.recipe.inputs.iter().filter_map(|path| items.get(path)).copied().collect();
+        let needs = |planned: &Planned| planned.inputs.iter().filter_map(|path| items.get(path)).copied().collect();
         let needs = builds.iter().map(needs).collect();
-        let all = builds.iter().flat_map(|planned| &planned.recipe.inputs);
+        let all = builds.iter().flat_map(|planned| &planned.inputs);
         let there = all.filter(|path| !items.contains_key(path)).cloned().collect();
         Self { store_dir, index, needs, makers, there, arrivals, builds }
     }
@@ -230,10 +230,10 @@ pub(super) mod tests {
                 system: "x86_64-linux".into(),
                 features: BTreeSet::new(),
                 outputs: [("out".parse().unwrap(), Product { path: path(name), ca: None })].into_iter().collect(),
-                inputs: needs.iter().map(|needed| path(needed)).collect(),
             };
+            let inputs = needs.iter().map(|needed| path(needed)).collect();
             let id = BuildId::derived(SUBMISSION, &recipe.drv);
-            Planned { id, root: false, recipe, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
+            Planned { id, root: false, recipe, inputs, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
         };
         Graph::of(StoreDir::nix(), builds.iter().map(planned).collect())
     }

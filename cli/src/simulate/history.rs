@@ -111,9 +111,9 @@ fn planned(record: &Record) -> Planned {
         system: record.system.clone(),
         features: record.features.clone(),
         outputs: outputs.collect(),
-        inputs: record.inputs.iter().cloned().collect(),
     };
-    Planned { id: record.build, root: false, recipe, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
+    let inputs = record.inputs.iter().cloned().collect();
+    Planned { id: record.build, root: false, recipe, inputs, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// What one needs comes before it, whatever clocks say.

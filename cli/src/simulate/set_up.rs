@@ -64,7 +64,7 @@ pub(super) fn arrival(ground: &Ground<'_>, arrival: &Arrival, is_published: impl
 
 /// The inputs of a build that are available, as the records of a farm would say.
 fn there<'a>(graph: &'a Graph, build: usize, is_published: &impl Fn(usize) -> bool) -> Vec<&'a StorePath> {
-    let inputs = &graph.builds[build].recipe.inputs;
+    let inputs = &graph.builds[build].inputs;
     let (there, made): (Vec<_>, Vec<_>) = inputs.iter().partition(|path| graph.there.contains(*path));
     let is_made = |(_, item): &(&StorePath, &usize)| graph.makers[**item].iter().any(|maker| is_published(*maker));
     let made = made.into_iter().zip(&graph.needs[build]).filter(is_made).map(|(path, _)| path);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Illegal;
 use crate::attempt::{Attempt, AttemptState};
-use crate::recipe::Recipe;
+use crate::recipe::{Paths, Recipe};
 use crate::seldom::Seldom;
 use crate::time::Heard;
 
@@ -54,6 +54,23 @@ pub struct Build {
     /// How many of them were failed downloads.
     #[serde(default)]
     pub failed_downloads: u32,
+}
+
+/// A build, with what it needs spelled out. In memory links say that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeBuild {
+    /// The build.
+    pub build: Build,
+    /// Sources, and outputs of other derivations; to check it, its own outputs as well. Where daemons want whole closures in
+    /// their stores, also sources further below that were not available when it was planned.
+    pub inputs: Paths,
+}
+
+impl WholeBuild {
+    /// What it makes, and what it needs.
+    pub fn paths(&self) -> impl Iterator<Item = &StorePath> {
+        self.build.products().chain(&self.inputs)
+    }
 }
 
 /// How a build is.

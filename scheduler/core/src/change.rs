@@ -10,7 +10,7 @@ use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, AttemptEvent};
-use crate::build::{Build, BuildEvent};
+use crate::build::{BuildEvent, WholeBuild};
 use crate::durations::Package;
 use crate::item::{Item, ItemEvent};
 use crate::owed::Publication;
@@ -19,13 +19,12 @@ use crate::submission::Submission;
 use crate::time::Heard;
 
 /// One change. The recorded ones enter the database; the passing ones are gone with the process, on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A submission is entered, or is another now.
     Submission(Box<Submission>),
     /// A build is entered.
-    BuildCreated(Box<Build>),
+    BuildCreated(Box<WholeBuild>),
     /// Something befell a build.
     Build {
         /// Which.
@@ -62,7 +61,6 @@ pub enum Change {
         /// The store had the outputs already.
         already_valid: bool,
         /// Outputs that came out differently, where it was a check.
-        #[serde(default)]
         kept: Vec<Kept>,
     },
     /// An output of an attempt came out differently from what the cache has.
@@ -102,12 +100,10 @@ pub enum Change {
     /// A build of a package took so long.
     Took {
         /// Which package.
-        #[serde(with = "crate::build::shared")]
         package: Arc<Package>,
         /// In milliseconds.
         millis: u64,
         /// The most memory that it took, in MiB, where that was seen.
-        #[serde(default)]
         memory_mib: Option<u64>,
     },
     /// A client's attempt is over.
@@ -143,7 +139,7 @@ pub enum Change {
         /// Submissions, as they were recorded; known ones are left alone.
         submissions: Vec<Submission>,
         /// Builds, as they were recorded.
-        builds: Vec<Build>,
+        builds: Vec<WholeBuild>,
         /// Items, as they were recorded; known ones are left alone.
         items: Vec<(StorePath, Item)>,
     },

@@ -13,6 +13,9 @@ impl State {
     /// Enters a publication that is owed.
     pub(crate) fn owe(&mut self, publication: Publication) {
         let id = publication.id;
+        if let Some(entry) = self.items.get_mut(&publication.path) {
+            entry.item.nar_bytes = publication.nar.nar_size;
+        }
         if self.owed.contains_key(&id) {
             return;
         }

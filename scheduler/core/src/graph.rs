@@ -8,7 +8,7 @@ use drover_messages::{BuildId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
-use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
+use crate::build::{Build, BuildEvent, BuildState, Inputs, Place, WholeBuild};
 use crate::durations::Package;
 use crate::item::{Item, ItemState};
 use crate::limits::AGE_STEP_MILLIS;
@@ -28,7 +28,7 @@ pub(crate) enum Affected {
 
 impl State {
     /// Enters a build that was not there.
-    pub(crate) fn enter(&mut self, build: Build) -> Vec<Turn> {
+    pub(crate) fn enter(&mut self, build: Build, inputs: &[StorePath]) -> Vec<Turn> {
         let id = build.id;
         if self.builds.contains_key(&id) {
             return Vec::new();
@@ -41,12 +41,12 @@ impl State {
             // It is queued when its inputs say so, not because a record does.
             let missing = matches!(place, Place::Stores(_)) as u32;
             let build = Build { state: BuildState::Waiting { missing }, ..build };
-            return self.enter_node(build);
+            return self.enter_node(build, inputs);
         }
-        self.enter_node(build)
+        self.enter_node(build, inputs)
     }
 
-    fn enter_node(&mut self, build: Build) -> Vec<Turn> {
+    fn enter_node(&mut self, build: Build, inputs: &[StorePath]) -> Vec<Turn> {
         let (submission, package) = (build.submission, self.package(&build));
         let expected_millis = self.durations.expected_millis(&package, &build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
@@ -56,7 +56,7 @@ impl State {
         }
         *self.of_client.entry(client).or_default() += 1;
         let (requirement, needs) = (self.requirement(&build), Needs::default());
-        let inputs = build.recipe.inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
+        let inputs = inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
         let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
         let node = Node {
             build,
@@ -178,14 +178,19 @@ impl State {
 
     /// What the inputs of a finished build would make of it, were it open again.
     pub(crate) fn inputs_if_reopened(&self, build: &Build) -> Inputs {
+        let node = self.builds.get(&build.id);
+        node.map_or(Inputs::Missing(0), |node| self.needs_of(node).inputs(&self.stores))
+    }
+
+    /// What a build lacks of its inputs, counted anew.
+    pub(crate) fn needs_of(&self, node: &Node) -> Needs {
         let mut needs = Needs::default();
-        for path in &build.recipe.inputs {
-            match self.items.number(path).and_then(|no| Some((no, self.items.at(no)?))) {
-                Some((no, entry)) => needs.add(no, &entry.offers),
-                None => needs.add_unknown(),
+        for edge in &node.inputs {
+            if let Some(entry) = self.items.at(edge.item) {
+                needs.add(edge.item, &entry.offers);
             }
         }
-        needs.inputs(&self.stores)
+        needs
     }
 
     /// The number of an item, which is wanted if it was not known.
@@ -214,15 +219,19 @@ impl State {
     }
 
     /// Takes builds and items back from the database.
-    pub(crate) fn recall(&mut self, builds: &[Build], items: &[(StorePath, Item)]) -> Vec<Turn> {
+    pub(crate) fn recall(
+        &mut self,
+        builds: impl IntoIterator<Item = WholeBuild>,
+        items: impl IntoIterator<Item = (StorePath, Item)>,
+    ) -> Vec<Turn> {
         for (path, item) in items {
-            if self.items.number(path).is_none() {
-                let no = self.items.enter(path, || item.clone());
-                self.reach.move_item(path, &ItemState::Wanted, &item.state);
+            if self.items.number(&path).is_none() {
+                self.reach.move_item(&path, &ItemState::Wanted, &item.state);
+                let no = self.items.enter(&path, || item);
                 self.refresh_offers(no, &mut Vec::new());
             }
         }
-        builds.iter().flat_map(|build| self.enter(build.clone())).collect()
+        builds.into_iter().flat_map(|WholeBuild { build, inputs }| self.enter(build, &inputs)).collect()
     }
 
     /// Takes a build out of memory, with the items that nothing else in memory cares for.

@@ -11,7 +11,7 @@ use drover_messages::wish::Wished;
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
 use drover_store::{StoreDir, StorePath};
 
-use crate::build::Build;
+use crate::build::WholeBuild;
 use crate::change::Learned;
 use crate::item::Item;
 use crate::packs::PackSet;
@@ -26,7 +26,7 @@ pub enum Input {
         /// Submissions, as they were recorded.
         submissions: Vec<Submission>,
         /// Builds, as they were recorded.
-        builds: Vec<Build>,
+        builds: Vec<WholeBuild>,
         /// Items, as they were recorded.
         items: Vec<(StorePath, Item)>,
     },

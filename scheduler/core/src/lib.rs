@@ -56,7 +56,7 @@ pub mod step;
 pub mod audit;
 
 pub use attempt::{Attempt, AttemptEvent, AttemptState};
-pub use build::{Build, BuildEvent, BuildState, Lease, Place};
+pub use build::{Build, BuildEvent, BuildState, Lease, Place, WholeBuild};
 pub use change::{Change, Learned};
 pub use durations::{Package, Took};
 pub use input::Input;

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId};
 use drover_store::StorePath;
 
-use crate::build::Build;
-use crate::change::Change;
+use crate::build::WholeBuild;
 use crate::durations::{Package, Took};
 use crate::item::Item;
 use crate::limits::Limits;
@@ -17,21 +16,21 @@ use crate::submission::Submission;
 use crate::time::Heard;
 
 impl State {
-    /// Fills an empty state with what was recorded, through the same function that changes it while it runs.
+    /// Fills an empty state with what was recorded, through the same functions that change it while it runs.
     pub fn remember(
         &mut self,
         submissions: Vec<Submission>,
-        builds: Vec<Build>,
+        builds: Vec<WholeBuild>,
         items: Vec<(StorePath, Item)>,
         owed: Vec<Publication>,
     ) {
-        let submissions = submissions.into_iter().map(|submission| Change::Submission(Box::new(submission)));
-        let recalled = Change::Recalled { submissions: Vec::new(), builds, items };
-        let owed = owed.into_iter().map(|publication| Change::Owed(Box::new(publication)));
         self.remembering = true;
-        for change in submissions.chain([recalled]).chain(owed) {
-            // These three kinds have no table that could refuse them.
-            let _ = self.apply(&change);
+        for submission in submissions {
+            self.put_submission(submission);
+        }
+        self.recall(builds, items);
+        for publication in owed {
+            self.owe(publication);
         }
         self.remembering = false;
         self.measure_all();

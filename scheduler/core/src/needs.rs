@@ -131,11 +131,6 @@ impl Needs {
         at.filter(|(_, count)| *count == self.missing).map(|(store, _)| *store)
     }
 
-    /// One of which nothing is known.
-    pub(crate) fn add_unknown(&mut self) {
-        self.missing += 1;
-    }
-
     /// How many are not available.
     pub(crate) fn missing(&self) -> u32 {
         self.missing

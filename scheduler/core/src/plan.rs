@@ -8,7 +8,7 @@ use drover_store::{DrvPath, OutputName, StoreDir, StorePath};
 
 use crate::below::Below;
 use crate::closure::{Closure, DrvNo, Outline, PathNo};
-use crate::recipe::{Product, Recipe};
+use crate::recipe::{Paths, Product, Recipe};
 
 /// A build that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Planned {
     pub root: bool,
     /// What is built.
     pub recipe: Recipe,
+    /// What it needs.
+    pub inputs: Paths,
     /// Whether it is built, or built again and compared.
     pub mode: Mode,
     /// What is known of it: that it failed not long ago.
@@ -204,12 +206,12 @@ impl<'a> Walk<'a> {
             inputs.extend(outline.outputs.iter().map(|made| made.path));
         }
         let root = self.named.get(&drv) == Some(&id);
-        let recipe = self.recipe(drv, outline, inputs);
-        self.builds.push(Planned { id, root, recipe, mode, known_failure: None, avoid: BTreeSet::new() });
+        let (recipe, inputs) = (self.recipe(drv, outline), self.order.sorted(inputs).cloned().collect());
+        self.builds.push(Planned { id, root, recipe, inputs, mode, known_failure: None, avoid: BTreeSet::new() });
         Ok(())
     }
 
-    fn recipe(&self, drv: DrvNo, outline: &Outline, inputs: Vec<PathNo>) -> Recipe {
+    fn recipe(&self, drv: DrvNo, outline: &Outline) -> Recipe {
         let Known { store_dir, closure, .. } = self.known;
         let outputs = outline.outputs.iter().map(|made| {
             let path = closure.paths()[made.path.index()].clone();
@@ -222,7 +224,6 @@ impl<'a> Walk<'a> {
             system: outline.system.clone(),
             features: outline.features.clone(),
             outputs: outputs.collect(),
-            inputs: self.order.sorted(inputs).cloned().collect(),
         }
     }
 

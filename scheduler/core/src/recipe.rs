@@ -1,5 +1,5 @@
 //! What is built: a derivation, as far as scheduling needs it. A farm keeps one for each of its builds, so they are small:
-//! sorted rows instead of trees.
+//! sorted rows instead of trees, and not what a build needs, which its links say.
 
 use std::ops::Deref;
 
@@ -23,9 +23,6 @@ pub struct Recipe {
     pub features: BTreeSet<String>,
     /// What it makes.
     pub outputs: Outputs,
-    /// What it needs: sources, and outputs of other derivations; to check it, its own outputs as well. Where daemons want
-    /// whole closures in their stores, also sources further below that were not available when it was planned.
-    pub inputs: Paths,
 }
 
 /// One output of a derivation.

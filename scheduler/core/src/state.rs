@@ -102,7 +102,7 @@ impl State {
     pub(crate) fn apply(&mut self, change: &Change) -> Result<Vec<Turn>, Illegal> {
         match change {
             Change::Submission(submission) => Ok(self.put_submission(submission.as_ref().clone())),
-            Change::BuildCreated(build) => Ok(self.enter(build.as_ref().clone())),
+            Change::BuildCreated(created) => Ok(self.enter(created.build.clone(), &created.inputs)),
             Change::Build { build, event } => self.befall(*build, event.clone()),
             Change::AttemptStarted { build, attempt } => self.start(*build, attempt.as_ref().clone()),
             Change::Attempt { build, attempt, event } => {
@@ -143,9 +143,6 @@ impl State {
                 Ok(self.item_changed(no))
             }
             Change::Owed(publication) => {
-                if let Some(entry) = self.items.get_mut(&publication.path) {
-                    entry.item.nar_bytes = publication.nar.nar_size;
-                }
                 self.owe(publication.as_ref().clone());
                 Ok(Vec::new())
             }
@@ -197,7 +194,7 @@ impl State {
                 for submission in submissions {
                     self.submissions.entry(submission.id).or_insert_with(|| submission.clone());
                 }
-                return self.recall(builds, items);
+                return self.recall(builds.iter().cloned(), items.iter().cloned());
             }
             Change::AgentHello { agent, hello, heard } => {
                 let (leases, breaker, pace) = match self.agents.remove(agent) {
@@ -300,7 +297,7 @@ impl State {
         entries.for_each(|entry| holdings.insert(entry.fingerprint));
     }
 
-    fn put_submission(&mut self, submission: Submission) -> Vec<Turn> {
+    pub(crate) fn put_submission(&mut self, submission: Submission) -> Vec<Turn> {
         let id = submission.id;
         let lives = matches!(submission.state, SubmissionState::Live { .. } | SubmissionState::Cancelled { .. });
         if matches!(submission.state, SubmissionState::Cancelled { .. }) {

@@ -6,7 +6,7 @@ use drover_store::StorePath;
 
 use crate::agent::Agent;
 use crate::attempt::{Attempt, AttemptState};
-use crate::build::{Build, BuildState};
+use crate::build::{Build, BuildState, WholeBuild};
 use crate::durations::{Package, Took};
 use crate::item::{Item, ItemState};
 use crate::owed::Publication;
@@ -86,11 +86,16 @@ impl State {
         makers.filter_map(|no| Some(&self.builds.at(no)?.build))
     }
 
-    /// What a build needs, each with what is known of it.
-    pub(crate) fn inputs<'a>(&'a self, build: &'a Build) -> impl Iterator<Item = (&'a StorePath, Option<&'a Item>)> {
-        let edges = self.builds.get(&build.id).map(|node| node.inputs.as_ref()).unwrap_or_default();
-        let items = edges.iter().map(|edge| self.items.at(edge.item).map(|entry| &entry.item));
-        build.recipe.inputs.iter().zip(items)
+    /// What a build in memory needs, in the order of the paths, each with how the farm has it.
+    pub fn inputs(&self, build: BuildId) -> impl Iterator<Item = (&StorePath, &Item)> {
+        let edges = self.builds.get(&build).into_iter().flat_map(|node| &node.inputs);
+        edges.filter_map(|edge| self.items.at(edge.item)).map(|entry| (&entry.path, &entry.item))
+    }
+
+    /// A build in memory, with what it needs.
+    pub fn whole(&self, id: BuildId) -> Option<WholeBuild> {
+        let build = self.build(id)?.clone();
+        Some(WholeBuild { build, inputs: self.inputs(id).map(|(path, _)| path.clone()).collect() })
     }
 
     /// The open builds that need an item.

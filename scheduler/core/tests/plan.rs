@@ -141,7 +141,7 @@ fn sources_below_what_is_available_are_waited_for_where_daemons_want_whole_closu
     let plan = planned_whole(&diamond(), "a", Mode::Build, &["b", "d", "d.c"]);
     assert_eq!(names(&plan), ["c", "a"]);
     assert_eq!(plan.sources, BTreeSet::from(["a.c", "b.c", "c.c"].map(path)));
-    let inputs = |name: &str| &plan.builds.iter().find(|b| b.recipe.drv == drv(name)).unwrap().recipe.inputs;
+    let inputs = |name: &str| &plan.builds.iter().find(|b| b.recipe.drv == drv(name)).unwrap().inputs;
     assert!(inputs("a").contains(&path("b.c")));
     assert!(!inputs("a").contains(&path("c.c")), "c has waited for its own");
 }
@@ -158,7 +158,7 @@ fn what_is_checked_is_needed_and_not_made() {
     assert_eq!(names(&plan), ["a"]);
     let check = &plan.builds[0];
     assert_eq!((check.mode, check.root), (Mode::Check, true));
-    assert!(check.recipe.inputs.contains(&path("a")));
+    assert!(check.inputs.contains(&path("a")));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod world;
 
 use drover_messages::Timestamp;
 use drover_messages::request::Mode;
-use world::{Dice, Faults, Graph, Machine, Moment, TICK_MILLIS, World, build_of, submission};
+use world::{Derivation, Dice, Faults, Graph, Machine, Moment, TICK_MILLIS, World, build_of, submission};
 
 /// Seeds for each kind of trouble, unless `DROVER_SIM_SEEDS` says how many (`make sim SEEDS=n`). `DROVER_SIM_SEED` is one
 /// seed alone.
@@ -78,7 +78,7 @@ fn verify(world: &World) {
     }
     assert!(world.machines.values().all(Machine::is_settled), "an agent keeps what nobody wants of it any more");
     let cancelled_ahead = reign.book.is_cancelled(submission(1));
-    for drv in world.graph.recipes.iter().map(|recipe| &recipe.drv).filter(|_| !cancelled_ahead) {
+    for drv in world.graph.derivations.iter().map(Derivation::drv).filter(|_| !cancelled_ahead) {
         assert!(reign.book.builds.contains_key(&build_of(1, drv)), "{drv} was forgotten");
     }
 }

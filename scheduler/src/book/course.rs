@@ -99,13 +99,13 @@ mod tests {
     use drover_messages::{AgentId, Epoch, Generation, StoreId};
     use drover_scheduler_core::{AttemptState, Change, Heard, Place, State};
 
-    use super::super::samples::of;
+    use super::super::samples::{needing_nothing, of};
     use super::super::{Page, Record};
     use super::*;
 
     fn commit(book: &Book, build: &Build, change: Change) {
         let mut state = State::default();
-        state.remember(Vec::new(), vec![build.clone()], Vec::new(), Vec::new());
+        state.remember(Vec::new(), vec![needing_nothing(build.clone())], Vec::new(), Vec::new());
         let changes = [change];
         let record = Record { generation: Default::default(), heard: Heard(1), wall: build.created_at, events: Vec::new() };
         book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
@@ -116,7 +116,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
         let made = of(1, "hello-1", BuildState::Ready(Place::Anywhere));
-        commit(&book, &made, Change::BuildCreated(Box::new(made.clone())));
+        commit(&book, &made, Change::BuildCreated(Box::new(needing_nothing(made.clone()))));
         assert_eq!(book.build(made.id).unwrap(), Some(made.clone()));
 
         let now = Build { priority: 7, state: BuildState::Cancelled, farm_failures: 2, ..made.clone() };
@@ -129,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
         let made = of(1, "hello-1", BuildState::Ready(Place::Anywhere));
-        let created = || Change::BuildCreated(Box::new(made.clone()));
+        let created = || Change::BuildCreated(Box::new(needing_nothing(made.clone())));
         commit(&book, &made, created());
         let over = Build { state: BuildState::Cancelled, ..made.clone() };
         commit(&book, &over, Change::Priority { build: made.id, priority: 0 });
@@ -148,7 +148,7 @@ mod tests {
             Attempt { state, ..begun }
         };
         build.attempts = vec![attempt(AttemptState::Published), attempt(AttemptState::Built)];
-        commit(&book, &build, Change::BuildCreated(Box::new(build.clone())));
+        commit(&book, &build, Change::BuildCreated(Box::new(needing_nothing(build.clone()))));
         commit(&book, &build, Change::Priority { build: build.id, priority: 0 });
         let unsettled = |attempt| book.unsettled([(build.id, attempt)].into_iter()).unwrap();
         assert_eq!(unsettled(build.attempts[0].id), []);

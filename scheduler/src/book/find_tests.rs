@@ -6,7 +6,7 @@ use redb::ReadableTable;
 
 use super::*;
 use crate::book::index;
-use crate::book::samples::{TIME, id, of, record, submission};
+use crate::book::samples::{TIME, id, needing_nothing, of, record, submission};
 
 #[test]
 fn what_was_recorded_before_there_were_lists_is_found_by_name_client_and_failure() {
@@ -17,7 +17,7 @@ fn what_was_recorded_before_there_were_lists_is_found_by_name_client_and_failure
         [of(1, "hello-1", BuildState::Cancelled), of(2, "help-1", failed), of(3, "hello-2", BuildState::Waiting { missing: 1 })];
     let client = ClientId::new();
     let transaction = book.database.begin_write().unwrap();
-    record(&transaction, &builds, &[submission(100, ClientId::new()), submission(101, client)]);
+    record(&transaction, &builds.clone().map(needing_nothing), &[submission(100, ClientId::new()), submission(101, client)]);
     index::enter_all(&transaction).unwrap();
     transaction.commit().unwrap();
 

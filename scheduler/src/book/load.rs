@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, ClientId, SubmissionId};
-use drover_scheduler_core::{Build, Heard, Item, Package, Publication, Submission, Took, Used};
+use drover_scheduler_core::{Heard, Item, Package, Publication, Submission, Took, Used, WholeBuild};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(crate) struct Memory {
     pub(crate) heard: Heard,
     pub(crate) told: u64,
     pub(crate) submissions: Vec<Submission>,
-    pub(crate) builds: Vec<Build>,
+    pub(crate) builds: Vec<WholeBuild>,
     pub(crate) items: Vec<(StorePath, Item)>,
     pub(crate) owed: Vec<Publication>,
     pub(crate) cancelled_ahead: Vec<SubmissionId>,
@@ -41,7 +41,7 @@ impl Book {
         paths.sort_unstable();
         paths.dedup();
         let asked: BTreeSet<SubmissionId> =
-            builds.iter().map(|build| build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
+            builds.iter().map(|whole| whole.build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
         let mut submissions = Vec::new();
         for id in asked {
             submissions.extend(self.submission(id)?);
@@ -155,11 +155,9 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use drover_scheduler_core::{Build, BuildState};
 
-    use drover_scheduler_core::{BuildState, Recipe};
-
-    use super::super::samples::{of, open, store_path};
+    use super::super::samples::{of, open_whole, store_path};
     use super::*;
 
     #[test]
@@ -167,14 +165,14 @@ mod tests {
         let tool = store_path(99, "tool");
         let needs_tool = |n: u8| {
             let build = of(n, &format!("package-{n}"), BuildState::Waiting { missing: 1 });
-            let recipe = Recipe { inputs: [tool.clone()].into_iter().collect(), ..build.recipe.as_ref().clone() };
-            Build { recipe: Arc::new(recipe), seq: u64::from(9 - n), ..build }
+            let build = Build { seq: u64::from(9 - n), ..build };
+            WholeBuild { build, inputs: [tool.clone()].into_iter().collect() }
         };
-        let builds: Vec<Build> = (1..=3).map(needs_tool).collect();
-        let (_folder, book) = open(&builds, &[]);
+        let builds: Vec<WholeBuild> = (1..=3).map(needs_tool).collect();
+        let (_folder, book) = open_whole(&builds, &[]);
         let remembered = book.remember().unwrap().builds;
         assert_eq!(remembered, builds.into_iter().rev().collect::<Vec<_>>());
-        let names: Vec<*const u8> = remembered.iter().map(|build| build.recipe.inputs[0].as_str().as_ptr()).collect();
+        let names: Vec<*const u8> = remembered.iter().map(|build| build.inputs[0].as_str().as_ptr()).collect();
         assert!(names.iter().all(|name| *name == names[0]));
     }
 }

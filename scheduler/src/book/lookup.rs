@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_messages::query::StateName;
 use drover_messages::{BuildId, SubmissionId, Timestamp, WishId};
-use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission};
+use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission, WholeBuild};
 use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
 use uuid::Uuid;
@@ -22,11 +22,11 @@ const READ_TOGETHER: usize = 256;
 
 impl Book {
     pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
-        Ok(self.builds([id])?.pop())
+        Ok(self.builds([id])?.pop().map(|whole| whole.build))
     }
 
-    /// Those of the builds that are recorded, in the same order.
-    pub(crate) fn builds(&self, ids: impl IntoIterator<Item = BuildId>) -> Result<Vec<Build>, BookError> {
+    /// Those of the builds that are recorded, in the same order, each with what it needs.
+    pub(crate) fn builds(&self, ids: impl IntoIterator<Item = BuildId>) -> Result<Vec<WholeBuild>, BookError> {
         let ids: Vec<BuildId> = ids.into_iter().collect();
         let read = self.database.begin_read()?;
         let mut paths = Reader::new(read.open_table(PATHS)?);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, BuildId, SubmissionId, Timestamp};
-use drover_scheduler_core::{Attempt, Build, BuildState, Heard, Product, Recipe, Seldom};
+use drover_scheduler_core::{Attempt, Build, BuildState, Heard, Product, Recipe, Seldom, WholeBuild};
 use drover_store::{ContentAddress, DrvPath, OutputName, PackId, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -69,18 +69,26 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// The row of a build.
-pub(super) fn row(build: &Build, register: &mut Register<'_>) -> Result<Vec<u8>, BookError> {
-    encode(&Row::of(build, register)?)
+pub(super) fn row<'a>(
+    build: &Build,
+    inputs: impl IntoIterator<Item = &'a StorePath>,
+    register: &mut Register<'_>,
+) -> Result<Vec<u8>, BookError> {
+    encode(&Row::of(build, inputs, register)?)
 }
 
 impl Row {
-    fn of(build: &Build, register: &mut Register<'_>) -> Result<Self, BookError> {
+    fn of<'a>(
+        build: &Build,
+        inputs: impl IntoIterator<Item = &'a StorePath>,
+        register: &mut Register<'_>,
+    ) -> Result<Self, BookError> {
         let build = build.clone();
         let recipe = build.recipe.as_ref();
         // Outputs come before inputs: what is made together has numbers side by side.
         let makes = recipe.outputs.iter().map(|(name, made)| Ok((name.clone(), register.number(&made.path)?, made.ca.clone())));
         let makes = makes.collect::<Result<_, BookError>>()?;
-        let needs = recipe.inputs.iter().map(|path| register.number(path)).collect::<Result<_, _>>()?;
+        let needs = inputs.into_iter().map(|path| register.number(path)).collect::<Result<_, _>>()?;
         Ok(Self {
             of: build.submission,
             root: build.root,
@@ -139,14 +147,14 @@ impl Made {
     }
 
     /// The build, with its paths.
-    pub(super) fn build(self, mut path: impl FnMut(u64) -> Result<StorePath, BookError>) -> Result<Build, BookError> {
+    pub(super) fn build(self, mut path: impl FnMut(u64) -> Result<StorePath, BookError>) -> Result<WholeBuild, BookError> {
         let Self { id, row } = self;
         let output = |(name, number, ca)| Ok((name, Product { path: path(number)?, ca }));
         let outputs = row.makes.into_iter().map(output).collect::<Result<_, BookError>>()?;
         let inputs = row.needs.iter().map(path).collect::<Result<_, _>>()?;
         let (drv, pack, store_dir) = (row.drv, row.pack, row.store);
-        let recipe = Recipe { drv, pack, store_dir, system: row.system, features: row.features, outputs, inputs };
-        Ok(Build {
+        let recipe = Recipe { drv, pack, store_dir, system: row.system, features: row.features, outputs };
+        let build = Build {
             id,
             submission: row.of,
             root: row.root,
@@ -162,7 +170,8 @@ impl Made {
             attempts: row.attempts,
             farm_failures: row.farm_failures,
             failed_downloads: row.failed_downloads,
-        })
+        };
+        Ok(WholeBuild { build, inputs })
     }
 }
 
@@ -170,77 +179,57 @@ impl Made {
 mod tests {
     use std::collections::BTreeMap;
 
-    use drover_messages::{AttemptId, Epoch, Generation, StoreId};
+    use drover_messages::StoreId;
     use drover_scheduler_core::Place;
     use redb::ReadableDatabase;
 
     use super::super::Book;
     use super::super::paths::Reader;
-    use super::super::samples::{TIME, of, store_path};
+    use super::super::samples::{TIME, needing, needing_nothing, of, rare};
     use super::super::tables::{BUILDS, PATHS};
     use super::*;
 
     /// Writes them, and reads them again.
-    fn through_rows(builds: &[Build]) -> Vec<Build> {
+    fn through_rows(builds: &[WholeBuild]) -> Vec<WholeBuild> {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
         let transaction = book.database.begin_write().unwrap();
         {
             let (mut table, mut register) = (transaction.open_table(BUILDS).unwrap(), Register::open(&transaction).unwrap());
-            for build in builds {
+            for WholeBuild { build, inputs } in builds {
                 let id = build.id.uuid().into_bytes();
-                table.insert(id, row(build, &mut register).unwrap().as_slice()).unwrap();
+                table.insert(id, row(build, inputs, &mut register).unwrap().as_slice()).unwrap();
             }
         }
         transaction.commit().unwrap();
         let read = book.database.begin_read().unwrap();
         let (table, mut paths) = (read.open_table(BUILDS).unwrap(), Reader::new(read.open_table(PATHS).unwrap()));
-        let mut read = |build: &Build| {
-            let id = build.id.uuid().into_bytes();
+        let mut read = |whole: &WholeBuild| {
+            let id = whole.build.id.uuid().into_bytes();
             let made = Made::read(id, table.get(id).unwrap().unwrap().value()).unwrap();
             made.build(|number| paths.path(number)).unwrap()
         };
         builds.iter().map(&mut read).collect()
     }
 
-    fn needs(build: Build, inputs: &[u8]) -> Build {
-        let inputs = inputs.iter().map(|n| store_path(*n, "input")).collect();
-        Build { recipe: Arc::new(Recipe { inputs, ..build.recipe.as_ref().clone() }), ..build }
-    }
-
     #[test]
     fn builds_are_read_as_they_were_written_with_their_inputs_in_order() {
         // What is first heard of has the lowest number, whatever its name.
         let builds = [
-            needs(of(1, "one", BuildState::Waiting { missing: 3 }), &[200, 100, 50]),
-            needs(of(2, "two", BuildState::Ready(Place::Anywhere)), &[10, 60, 100, 250]),
-            needs(of(3, "three", BuildState::Ready(Place::Stores([StoreId::from("a")].into()))), &[]),
+            needing(of(1, "one", BuildState::Waiting { missing: 3 }), [200, 100, 50]),
+            needing(of(2, "two", BuildState::Ready(Place::Anywhere)), [10, 60, 100, 250]),
+            needing_nothing(of(3, "three", BuildState::Ready(Place::Stores([StoreId::from("a")].into())))),
         ];
         assert_eq!(through_rows(&builds), builds);
     }
 
     #[test]
     fn what_is_seldom_said_of_a_build_is_kept_as_well() {
-        let plain = of(1, "one", BuildState::Cancelled);
-        let epoch = Epoch { generation: Generation(2), n: 9 };
-        let ca = "fixed:r:sha256:0c5b8vw40dy178xlpddw65q9gf1h2186jcc3p4swinwggbllv8mk".parse().map(Box::new).unwrap();
-        let outputs = [(OutputName::OUT, Some(ca)), ("lib".parse().unwrap(), None)];
-        let outputs = outputs.map(|(name, ca)| (name, Product { path: store_path(7, "made"), ca })).into_iter().collect();
-        let features = ["kvm".to_owned()].into();
-        let rare = Build {
-            root: false,
-            entered: Heard(77),
-            priority: -3,
-            recipe: Arc::new(Recipe { outputs, features, ..plain.recipe.as_ref().clone() }),
-            mode: Mode::Check,
-            terms: Terms { on: BTreeMap::from([("rack".into(), "2".into())]), apart: true, ..Terms::default() }.into(),
-            avoid: BTreeSet::from([AgentId::new()]).into(),
-            attempts: vec![Attempt::begin(AttemptId::new(), AgentId::new(), StoreId::from("store"), epoch)],
-            farm_failures: 2,
-            failed_downloads: 1,
-            created_at: Timestamp(TIME.0 + 1),
-            ..plain
-        };
+        let WholeBuild { build, inputs } = rare();
+        let terms = Terms { on: BTreeMap::from([("rack".into(), "2".into())]), ..Terms::default() }.into();
+        let created_at = Timestamp(TIME.0 + 1);
+        let build = Build { root: false, mode: Mode::Check, failed_downloads: 1, terms, created_at, ..build };
+        let rare = WholeBuild { build, inputs };
         assert_eq!(through_rows(std::slice::from_ref(&rare)), [rare]);
     }
 
@@ -249,9 +238,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
         let transaction = book.database.begin_write().unwrap();
-        let build = needs(of(1, "package-1.0", BuildState::Waiting { missing: 30 }), &(0..30).collect::<Vec<_>>());
-        let bytes = row(&build, &mut Register::open(&transaction).unwrap()).unwrap().len();
+        let whole = needing(of(1, "package-1.0", BuildState::Waiting { missing: 30 }), 0..30);
+        let bytes = row(&whole.build, &whole.inputs, &mut Register::open(&transaction).unwrap()).unwrap().len();
         assert!(bytes < 350, "{bytes} bytes");
-        assert!(encode(&build).unwrap().len() > 5 * bytes);
+        assert!(encode(&whole.build).unwrap().len() + encode(&whole.inputs).unwrap().len() > 5 * bytes);
     }
 }

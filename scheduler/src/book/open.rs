@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use drover_messages::BuildId;
-use drover_scheduler_core::Build;
+use drover_scheduler_core::WholeBuild;
 use drover_store::StorePath;
 use redb::{AccessGuard, ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ const PASSED_OVER: u64 = 16;
 /// What is open.
 pub(super) struct Open {
     /// In the order of making.
-    pub(super) builds: Vec<Build>,
+    pub(super) builds: Vec<WholeBuild>,
     /// What they speak of.
     pub(super) paths: Vec<StorePath>,
 }
@@ -124,22 +124,18 @@ fn parts<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use drover_scheduler_core::BuildState;
 
-    use drover_scheduler_core::{BuildState, Recipe};
-
-    use super::super::samples::{id, of, record, store_path};
+    use super::super::samples::{id, needing, of, record, store_path};
     use super::*;
 
-    fn needs(n: u8, inputs: impl Iterator<Item = u8>) -> Build {
-        let build = of(n, "package", BuildState::Waiting { missing: 1 });
-        let inputs = inputs.map(|n| store_path(n, "input")).collect();
-        Build { recipe: Arc::new(Recipe { inputs, ..build.recipe.as_ref().clone() }), ..build }
+    fn needs(n: u8, inputs: impl IntoIterator<Item = u8>) -> WholeBuild {
+        needing(of(n, "package", BuildState::Waiting { missing: 1 }), inputs)
     }
 
     #[test]
     fn of_all_paths_those_that_open_builds_speak_of_are_read() {
-        let builds = [needs(1, 10..13), needs(2, 10..200), needs(3, [200, 11, 10, 150, 152].into_iter())];
+        let builds = [needs(1, 10..13), needs(2, 10..200), needs(3, [200, 11, 10, 150, 152])];
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
         let transaction = book.database.begin_write().unwrap();

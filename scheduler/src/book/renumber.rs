@@ -1,7 +1,8 @@
 //! What was recorded when rows spelled out all paths is written anew, once, with numbers.
 
-use drover_scheduler_core::Build;
+use drover_scheduler_core::{Build, Paths};
 use redb::{ReadableTable, TableDefinition, TableError, WriteTransaction};
+use serde::Deserialize;
 
 use super::made;
 use super::paths::Register;
@@ -11,6 +12,17 @@ use super::{BookError, decode};
 type Id = [u8; 16];
 
 const SPELLED_OUT: TableDefinition<Id, &[u8]> = TableDefinition::new("builds-spelled-out");
+
+/// What a row told beside what is a build still.
+#[derive(Deserialize)]
+struct SpelledOut {
+    recipe: Inputs,
+}
+
+#[derive(Deserialize)]
+struct Inputs {
+    inputs: Paths,
+}
 
 /// Takes the old tables out of the place of those that have numbers.
 pub(super) fn put_aside(t: &WriteTransaction) -> Result<(), BookError> {
@@ -32,7 +44,8 @@ pub(super) fn take_over(t: &WriteTransaction) -> Result<(), BookError> {
         for row in old.iter()? {
             let (id, row) = row?;
             let build: Build = decode("a build", row.value())?;
-            builds.insert(id.value(), made::row(&build, &mut register)?.as_slice())?;
+            let SpelledOut { recipe } = decode("the inputs of a build", row.value())?;
+            builds.insert(id.value(), made::row(&build, &recipe.inputs, &mut register)?.as_slice())?;
             for path in build.products() {
                 makers.insert((register.number(path)?, id.value()), ())?;
             }
@@ -45,22 +58,23 @@ pub(super) fn take_over(t: &WriteTransaction) -> Result<(), BookError> {
 #[cfg(test)]
 mod tests {
     use drover_messages::query::AskBuilds;
-    use drover_scheduler_core::BuildState;
 
-    use super::super::samples::{of, store_path};
-    use super::super::{Book, encode};
+    use super::super::Book;
+    use super::super::samples::rare;
     use super::*;
 
     const MAKERS_BY_PATH: TableDefinition<(&str, Id), ()> = TableDefinition::new("makers");
+    /// A row that the last program wrote which spelled out all paths.
+    const ROW: &[u8] = include_bytes!("../../testdata/build-of-schema-4.msgpack");
 
-    /// Records as the last program did that spelled out all paths.
-    fn record_spelled_out(folder: &std::path::Path, builds: &[Build]) {
+    /// A state as that program left it.
+    fn record_spelled_out(folder: &std::path::Path, builds: &[(&Build, &[u8])]) {
         let database = redb::Database::create(folder.join("state.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(META).unwrap().insert("schema", 4).unwrap();
-        for build in builds {
+        for (build, row) in builds {
             let id = build.id.uuid().into_bytes();
-            transaction.open_table(BUILDS).unwrap().insert(id, encode(build).unwrap().as_slice()).unwrap();
+            transaction.open_table(BUILDS).unwrap().insert(id, *row).unwrap();
             transaction.open_table(OPEN).unwrap().insert(id, ()).unwrap();
             let mut makers = transaction.open_table(MAKERS_BY_PATH).unwrap();
             for path in build.products() {
@@ -72,16 +86,18 @@ mod tests {
 
     #[test]
     fn what_an_older_program_recorded_is_read_and_found_as_it_was() {
-        let builds = [1, 2, 3].map(|n| of(n, &format!("hello-{n}"), BuildState::Waiting { missing: 1 }));
+        let whole = rare();
+        let build = &whole.build;
         let folder = tempfile::tempdir().unwrap();
-        record_spelled_out(folder.path(), &builds);
+        record_spelled_out(folder.path(), &[(build, ROW)]);
         for _ in 0..2 {
             let book = Book::open(folder.path()).unwrap();
-            assert_eq!(book.remember().unwrap().builds, builds);
-            let output = store_path(2, "hello-2");
-            assert_eq!(book.makers(&output).unwrap(), [builds[1].id]);
-            let asked = AskBuilds { output: Some(output), ..AskBuilds::default() };
-            assert_eq!(book.candidates(&asked).unwrap().ids, [builds[1].id]);
+            assert_eq!(book.remember().unwrap().builds, std::slice::from_ref(&whole));
+            for output in build.products() {
+                assert_eq!(book.makers(output).unwrap(), [build.id]);
+                let asked = AskBuilds { output: Some(output.clone()), ..AskBuilds::default() };
+                assert_eq!(book.candidates(&asked).unwrap().ids, [build.id]);
+            }
         }
     }
 

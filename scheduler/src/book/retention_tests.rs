@@ -7,7 +7,7 @@ use drover_scheduler_core::{BuildState, Change, Heard, State};
 use redb::ReadableDatabase;
 
 use super::*;
-use crate::book::samples::{TIME, id, of, record, submission};
+use crate::book::samples::{TIME, id, needing_nothing, of, record, submission};
 use crate::book::{Page, Record};
 
 #[test]
@@ -27,7 +27,8 @@ fn a_submission_is_forgotten_with_its_client_and_its_tags_when_its_last_build_is
     let planning = Submission { state: SubmissionState::Planning, ..tagged(102) };
     let transaction = book.database.begin_write().unwrap();
     // Of the submission 100 there is one that is finished, of 101 one that is open.
-    record(&transaction, &[of(2, "done-1", BuildState::Cancelled), of(3, "open-1", BuildState::Waiting { missing: 1 })], &[]);
+    let builds = [of(2, "done-1", BuildState::Cancelled), of(3, "open-1", BuildState::Waiting { missing: 1 })];
+    record(&transaction, &builds.map(needing_nothing), &[]);
     record(&transaction, &[], &[tagged(100), tagged(101), planning.clone()]);
     transaction.open_table(OPEN).unwrap().insert(id(3), ()).unwrap();
     index::enter_all(&transaction).unwrap();
@@ -51,9 +52,11 @@ fn what_is_still_in_the_journal_is_not_forgotten() {
     let book = Book::open(folder.path()).unwrap();
     let done = of(2, "done-1", BuildState::Cancelled);
     let mut state = State::default();
-    state.remember(Vec::new(), vec![done.clone()], Vec::new(), Vec::new());
+    state.remember(Vec::new(), vec![needing_nothing(done.clone())], Vec::new(), Vec::new());
     let record = Record { generation: Default::default(), heard: Heard(1), wall: TIME, events: Vec::new() };
-    for change in [Change::BuildCreated(Box::new(done.clone())), Change::Priority { build: done.id, priority: 1 }] {
+    for change in
+        [Change::BuildCreated(Box::new(needing_nothing(done.clone()))), Change::Priority { build: done.id, priority: 1 }]
+    {
         let changes = [change];
         book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
     }

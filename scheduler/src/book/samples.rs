@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drover_messages::request::{Mode, Terms};
-use drover_messages::{BuildId, ClientId, SubmissionId, Timestamp};
-use drover_scheduler_core::{Build, BuildState, Heard, Submission, SubmissionState};
-use drover_scheduler_core::{Product, Recipe};
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, StoreId, SubmissionId, Timestamp};
+use drover_scheduler_core::{Attempt, Build, BuildState, Heard, Product, Recipe, Submission, SubmissionState, WholeBuild};
 use drover_store::{OutputName, PackId, Sha256, StoreDir, StorePath};
 use redb::WriteTransaction;
 use uuid::Uuid;
@@ -47,7 +46,6 @@ pub(crate) fn of(n: u8, name: &str, state: BuildState) -> Build {
             system: "x86_64-linux".into(),
             features: BTreeSet::new(),
             outputs: [(OutputName::OUT, product)].into_iter().collect(),
-            inputs: Default::default(),
         }),
         mode: Mode::Build,
         terms: Default::default(),
@@ -57,6 +55,37 @@ pub(crate) fn of(n: u8, name: &str, state: BuildState) -> Build {
         farm_failures: 0,
         failed_downloads: 0,
     }
+}
+
+pub(super) fn needing_nothing(build: Build) -> WholeBuild {
+    WholeBuild { build, inputs: Default::default() }
+}
+
+/// A build, and the numbers of what it needs.
+pub(super) fn needing(build: Build, inputs: impl IntoIterator<Item = u8>) -> WholeBuild {
+    WholeBuild { build, inputs: inputs.into_iter().map(|n| store_path(n, "input")).collect() }
+}
+
+/// One of which everything is said that is seldom said.
+pub(super) fn rare() -> WholeBuild {
+    let plain = of(1, "hello-1", BuildState::Waiting { missing: 2 });
+    let agent = |n| AgentId::from_uuid(Uuid::from_bytes(id(n)));
+    let ca = "fixed:r:sha256:0c5b8vw40dy178xlpddw65q9gf1h2186jcc3p4swinwggbllv8mk".parse().map(Box::new).unwrap();
+    let outputs = [(OutputName::OUT, 7, Some(ca)), ("lib".parse().unwrap(), 8, None)];
+    let outputs = outputs.map(|(name, n, ca)| (name, Product { path: store_path(n, "made"), ca })).into_iter().collect();
+    let epoch = Epoch { generation: Generation(2), n: 9 };
+    let attempt = AttemptId::from_uuid(Uuid::from_bytes(id(50)));
+    let build = Build {
+        entered: Heard(77),
+        priority: -3,
+        recipe: Arc::new(Recipe { outputs, features: ["kvm".to_owned()].into(), ..plain.recipe.as_ref().clone() }),
+        terms: Terms { apart: true, ..Terms::default() }.into(),
+        avoid: BTreeSet::from([agent(61)]).into(),
+        attempts: vec![Attempt::begin(attempt, agent(60), StoreId::from("store"), epoch)],
+        farm_failures: 1,
+        ..plain
+    };
+    WholeBuild { build, inputs: [store_path(20, "input"), store_path(30, "source")].into_iter().collect() }
 }
 
 pub(crate) fn submission(n: u8, client: ClientId) -> Submission {
@@ -75,10 +104,13 @@ pub(crate) fn submission(n: u8, client: ClientId) -> Submission {
 }
 
 /// Records, but not in the tables for lists.
-pub(super) fn record(t: &WriteTransaction, builds: &[Build], submissions: &[Submission]) {
-    for build in builds {
+pub(super) fn record(t: &WriteTransaction, builds: &[WholeBuild], submissions: &[Submission]) {
+    for WholeBuild { build, inputs } in builds {
         let id = build.id.uuid().into_bytes();
-        t.open_table(BUILDS).unwrap().insert(id, made::row(build, &mut Register::open(t).unwrap()).unwrap().as_slice()).unwrap();
+        t.open_table(BUILDS)
+            .unwrap()
+            .insert(id, made::row(build, inputs, &mut Register::open(t).unwrap()).unwrap().as_slice())
+            .unwrap();
         t.open_table(MEMBERS).unwrap().insert((build.submission.uuid().into_bytes(), id), ()).unwrap();
     }
     for submission in submissions {
@@ -89,11 +121,17 @@ pub(super) fn record(t: &WriteTransaction, builds: &[Build], submissions: &[Subm
 
 /// A state in which these builds are open.
 pub(crate) fn open(builds: &[Build], submissions: &[Submission]) -> (tempfile::TempDir, Book) {
+    let builds: Vec<WholeBuild> = builds.iter().cloned().map(needing_nothing).collect();
+    open_whole(&builds, submissions)
+}
+
+/// The same, with what they need.
+pub(super) fn open_whole(builds: &[WholeBuild], submissions: &[Submission]) -> (tempfile::TempDir, Book) {
     let folder = tempfile::tempdir().unwrap();
     let book = Book::open(folder.path()).unwrap();
     let transaction = book.database.begin_write().unwrap();
     record(&transaction, builds, submissions);
-    for build in builds {
+    for WholeBuild { build, .. } in builds {
         transaction.open_table(OPEN).unwrap().insert(build.id.uuid().into_bytes(), ()).unwrap();
     }
     transaction.commit().unwrap();

@@ -41,9 +41,9 @@ impl Page {
         for change in changes {
             match change {
                 Change::Submission(submission) => drop(page.submissions.insert(submission.id)),
-                Change::BuildCreated(build) => {
-                    page.builds.insert(build.id);
-                    page.created.insert(build.id);
+                Change::BuildCreated(created) => {
+                    page.builds.insert(created.build.id);
+                    page.created.insert(created.build.id);
                 }
                 Change::Build { build, .. }
                 | Change::AttemptStarted { build, .. }
@@ -123,7 +123,8 @@ fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<Vec
     let mut names = t.open_table(NAMES)?;
     for build in page.created.iter().filter_map(|id| state.build(*id)) {
         let id = build.id.uuid().into_bytes();
-        if builds.insert(id, made::row(build, &mut register)?.as_slice())?.is_some() {
+        let inputs = state.inputs(build.id).map(|(path, _)| path);
+        if builds.insert(id, made::row(build, inputs, &mut register)?.as_slice())?.is_some() {
             forgotten.push((Key::Course(build.id), None));
         }
         members.insert((build.submission.uuid().into_bytes(), id), ())?;

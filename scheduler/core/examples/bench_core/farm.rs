@@ -179,7 +179,7 @@ impl Farm {
         let Some(build) = self.core.state().build(offer.build) else { return };
         let products: Vec<_> = build.recipe.outputs.iter().map(|(name, product)| (name.clone(), product.path.clone())).collect();
         // What a build refers to are outputs of others, which are named like them, hardly ever sources.
-        let references: Vec<StorePath> = build.recipe.inputs.iter().take(REFERENCES).cloned().collect();
+        let references = self.core.state().inputs(build.id).take(REFERENCES).map(|(path, _)| path.clone()).collect::<Vec<_>>();
         let (outputs, times) = (products.iter().cloned().collect(), Times { build_micros: 60_000_000, ..Times::default() });
         self.tell(agent, "built", offer, Told::Built(Built { outputs, already_valid: false, times, log: None }));
         let output = |(name, path)| UploadedOutput { name, path, references: references.clone(), nar: nar() };

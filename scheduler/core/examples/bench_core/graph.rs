@@ -45,7 +45,7 @@ fn plan_all(submission: SubmissionId, store_dir: &StoreDir, closure: &Closure) -
 
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inputs: usize = self.builds.iter().map(|planned| planned.recipe.inputs.len()).sum();
+        let inputs: usize = self.builds.iter().map(|planned| planned.inputs.len()).sum();
         write!(f, "{} builds with {inputs} inputs, {} sources", self.builds.len(), self.sources.len())
     }
 }

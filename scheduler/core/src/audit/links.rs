@@ -27,7 +27,7 @@ impl State {
             for path in node.build.products() {
                 makers.entry(path.clone()).or_default().insert(id);
             }
-            for path in &node.build.recipe.inputs {
+            for (path, _) in self.inputs(id) {
                 *users.entry(path.clone()).or_default() += 1;
                 if node.linked {
                     dependents.entry(path.clone()).or_default().insert(id);
@@ -56,13 +56,7 @@ impl State {
         }
         for node in self.builds.values() {
             let id = node.build.id;
-            let mut needs = Needs::default();
-            for path in node.build.recipe.inputs.iter().filter(|_| node.linked) {
-                match self.items.number(path).and_then(|no| Some((no, self.items.at(no)?))) {
-                    Some((no, entry)) => needs.add(no, &entry.offers),
-                    None => needs.add_unknown(),
-                }
-            }
+            let needs = if node.linked { self.needs_of(node) } else { Needs::default() };
             same(format!("what {id} lacks"), &node.needs.sorted(), &needs.sorted())?;
             if node.build.state.follows_inputs() {
                 same(format!("the state of {id}"), &node.build.state, &self.inputs_of_node(node).into())?;
@@ -95,7 +89,8 @@ impl State {
         loop {
             let follow = self.builds().filter(|build| build.state.follows_inputs() && !hopeless.contains(&build.id));
             let stuck = |path: &StorePath| self.is_cut_off(path, &hopeless);
-            let more: Vec<BuildId> = follow.filter(|build| build.recipe.inputs.iter().any(stuck)).map(|build| build.id).collect();
+            let more: Vec<BuildId> =
+                follow.filter(|build| self.inputs(build.id).any(|(path, _)| stuck(path))).map(|build| build.id).collect();
             if more.is_empty() {
                 break;
             }

@@ -59,7 +59,7 @@ impl State {
     fn needed_by(&self) -> BTreeMap<BuildId, BTreeSet<BuildId>> {
         let mut users: BTreeMap<&StorePath, BTreeSet<BuildId>> = BTreeMap::new();
         for build in self.builds().filter(|build| !build.state.is_over()) {
-            for path in &build.recipe.inputs {
+            for (path, _) in self.inputs(build.id) {
                 users.entry(path).or_default().insert(build.id);
             }
         }

@@ -21,7 +21,7 @@ impl State {
         let builds = |state: &State| state.builds().map(|build| build.id).collect::<Vec<_>>();
         same("what is open in the replayed state", &builds(&replayed), &builds(self))?;
         for build in self.builds() {
-            same(format!("{} in the replayed state", build.id), &replayed.build(build.id), &Some(build))?;
+            same(format!("{} in the replayed state", build.id), &replayed.whole(build.id), &self.whole(build.id))?;
         }
         same("items in the replayed state", &replayed.known_items(), &self.known_items())?;
         let owed = |state: &State| state.owed().cloned().collect::<Vec<_>>();

@@ -58,10 +58,8 @@ impl Step<'_> {
     /// The offer of an attempt, as it stands now.
     pub(super) fn offer(&self, build: &Build, attempt: AttemptId, epoch: Epoch) -> Offer {
         let recipe = &build.recipe;
-        let inputs = self
-            .state
-            .inputs(build)
-            .map(|(path, item)| Input { path: path.clone(), available: item.is_some_and(|item| item.state.can_be_fetched()) });
+        let inputs =
+            self.state.inputs(build.id).map(|(path, item)| Input { path: path.clone(), available: item.state.can_be_fetched() });
         Offer {
             generation: self.state.generation,
             epoch,
@@ -111,7 +109,7 @@ impl Step<'_> {
             && candidates.is_empty()
             && let Some(build) = self.state.build(*build)
         {
-            *candidates = build.recipe.inputs.iter().chain(build.products()).cloned().collect();
+            *candidates = self.state.inputs(build.id).map(|(path, _)| path).chain(build.products()).cloned().collect();
         }
     }
 }

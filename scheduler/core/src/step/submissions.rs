@@ -10,7 +10,7 @@ use drover_messages::{Cause, PublicationId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use super::Step;
-use crate::build::{Build, BuildEvent, BuildState};
+use crate::build::{Build, BuildEvent, BuildState, WholeBuild};
 use crate::change::{Change, Learned};
 use crate::item::ItemEvent;
 use crate::owed::Publication;
@@ -87,7 +87,7 @@ impl Step<'_> {
                 continue;
             }
             let (id_of_build, drv, known_failure) = (planned.id, planned.recipe.drv.clone(), planned.known_failure);
-            self.change(Change::BuildCreated(Box::new(Build {
+            let build = Build {
                 id: planned.id,
                 submission: id,
                 root: planned.root,
@@ -95,7 +95,7 @@ impl Step<'_> {
                 created_at: self.now.wall,
                 entered: self.now.heard,
                 priority: submission.priority,
-                state: BuildState::Waiting { missing: planned.recipe.inputs.len() as u32 },
+                state: BuildState::Waiting { missing: planned.inputs.len() as u32 },
                 recipe: Arc::new(planned.recipe),
                 mode: planned.mode,
                 terms: if planned.root { submission.terms.clone().into() } else { Seldom::default() },
@@ -103,7 +103,8 @@ impl Step<'_> {
                 attempts: Vec::new(),
                 farm_failures: 0,
                 failed_downloads: 0,
-            })));
+            };
+            self.change(Change::BuildCreated(Box::new(WholeBuild { build, inputs: planned.inputs })));
             if let Some(Evidence { build, attempt, agent }) = known_failure {
                 let cause = Cause::KnownFailure { build };
                 let message = format!("see the build {build}");

@@ -12,7 +12,7 @@ use crate::attempt::{AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::input::Wanted;
-use crate::item::ItemState;
+use crate::item::{Item, ItemState};
 use crate::outcome::Effect;
 use crate::submission::{Submission, SubmissionState};
 
@@ -128,7 +128,7 @@ impl<'a> Step<'a> {
         self.build_event(build.id, BuildEvent::Retry(self.state.inputs_if_reopened(build)));
         self.event(What::BuildRetried { build: build.id });
         let plans = self.state.submission(build.submission).is_some_and(|submission| submission.input_builds);
-        if plans && build.recipe.inputs.iter().any(|path| self.is_orphaned(path)) {
+        if plans && self.state.inputs(build.id).any(|(path, _)| self.is_orphaned(path)) {
             self.effect(Effect::Replan { build: build.id });
         }
     }
@@ -136,11 +136,9 @@ impl<'a> Step<'a> {
     /// What these builds wait for that was lost too often.
     fn given_up(&self, builds: impl Iterator<Item = &'a Build>) -> BTreeSet<StorePath> {
         let waiting = builds.filter(|build| build.state.follows_inputs());
-        let lost = |path: &&StorePath| {
-            let entry = self.state.items.get(path);
-            entry.is_some_and(|e| e.item.state == ItemState::Lost && e.item.losses >= self.limits.losses)
-        };
-        waiting.flat_map(|build| &build.recipe.inputs).filter(lost).cloned().collect()
+        let inputs = waiting.flat_map(|build| self.state.inputs(build.id));
+        let lost = |item: &Item| item.state == ItemState::Lost && item.losses >= self.limits.losses;
+        inputs.filter(|(_, item)| lost(item)).map(|(path, _)| path.clone()).collect()
     }
 
     fn revive(&mut self, id: SubmissionId) {
@@ -190,7 +188,7 @@ impl<'a> Gone<'a> {
                 continue;
             }
             self.ids.insert(build.id);
-            let makers = build.recipe.inputs.iter().flat_map(|path| state.makers(path));
+            let makers = state.inputs(build.id).flat_map(|(path, _)| state.makers(path));
             candidates.extend(makers.filter(|maker| self.may_go(maker)).map(|maker| maker.id));
         }
     }

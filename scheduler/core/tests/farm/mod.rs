@@ -51,9 +51,10 @@ pub fn planned(submitted: u128, name: &str, needs: &[&str], root: bool) -> Plann
         system: "x86_64-linux".into(),
         features: BTreeSet::new(),
         outputs: [(out, Product { path: path(name), ca: None })].into_iter().collect(),
-        inputs: needs.iter().map(|needed| path(needed)).collect(),
     };
-    Planned { id: build(submitted, name), root, recipe, mode: Default::default(), known_failure: None, avoid: BTreeSet::new() }
+    let inputs = needs.iter().map(|needed| path(needed)).collect();
+    let (id, mode) = (build(submitted, name), Default::default());
+    Planned { id, root, recipe, inputs, mode, known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// A core, and what a test does to it.

@@ -10,7 +10,7 @@ use drover_messages::{AgentId, AttemptId, Cause, Generation, ReportId, StoreId};
 use drover_scheduler_core::Recipe;
 use drover_store::{StoreDir, StorePath};
 
-use super::graph::{SERVER, external, nar};
+use super::graph::{Derivation, SERVER, external, nar};
 use super::{Dice, Graph, id};
 
 /// Builds at once.
@@ -119,7 +119,8 @@ impl Machine {
     pub fn work(&mut self, graph: &Graph, cache: &BTreeSet<StorePath>, dice: &mut Dice, farm_failure: u64) {
         let mut building = self.held.values().filter(|held| held.phase == Phase::Building).count();
         for held in self.held.values_mut() {
-            let recipe = graph.recipes.iter().find(|recipe| recipe.drv == held.offer.drv).expect("a known derivation");
+            let derivation = graph.derivations.iter().find(|d| *d.drv() == held.offer.drv).expect("a known derivation");
+            let recipe = &derivation.recipe;
             let missing = missing(&held.offer, &self.store, cache);
             let outcome = match held.phase {
                 Phase::Accepted if !missing.is_empty() => failed(held, Cause::InputsUnavailable { missing }),
@@ -141,7 +142,7 @@ impl Machine {
                     self.store.extend(recipe.outputs.values().map(|product| product.path.clone()));
                     built(held, recipe)
                 }
-                Phase::Built => uploaded(held, recipe),
+                Phase::Built => uploaded(held, derivation),
                 _ => continue,
             };
             let report = report(held, outcome);
@@ -243,12 +244,12 @@ fn built(held: &mut Try, recipe: &Recipe) -> Outcome {
     Outcome::Built(Built { outputs, already_valid: false, times, log: None })
 }
 
-fn uploaded(held: &mut Try, recipe: &Recipe) -> Outcome {
+fn uploaded(held: &mut Try, Derivation { recipe, inputs }: &Derivation) -> Outcome {
     held.phase = Phase::Uploaded;
     let output = |(name, product): (&drover_store::OutputName, &drover_scheduler_core::Product)| UploadedOutput {
         name: name.clone(),
         path: product.path.clone(),
-        references: recipe.inputs.iter().cloned().collect(),
+        references: inputs.iter().cloned().collect(),
         nar: nar(),
     };
     Outcome::Uploaded(Uploaded { outputs: recipe.outputs.iter().map(output).collect(), upload_micros: 0 })

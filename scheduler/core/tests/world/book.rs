@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, BuildId, ClientId, Generation, PublicationId, SubmissionId, WishId};
 use drover_scheduler_core::{
-    Build, Change, Heard, Input, Item, Limits, Package, Publication, State, Submission, SubmissionState, Took, Used,
+    Build, Change, Heard, Input, Item, Limits, Package, Paths, Publication, State, Submission, SubmissionState, Took, Used,
+    WholeBuild,
 };
 use drover_store::StorePath;
 
 #[derive(Clone, Default)]
 pub struct Book {
     pub builds: BTreeMap<BuildId, Build>,
+    inputs: BTreeMap<BuildId, Paths>,
     open: BTreeSet<BuildId>,
     items: BTreeMap<StorePath, Item>,
     submissions: BTreeMap<SubmissionId, Submission>,
@@ -37,7 +39,7 @@ impl Touched {
     pub fn recalled(&mut self, recall: &Input) {
         if let Input::Recall { submissions, builds, items } = recall {
             self.submissions.extend(submissions.iter().map(|submission| submission.id));
-            self.builds.extend(builds.iter().map(|build| build.id));
+            self.builds.extend(builds.iter().map(|whole| whole.build.id));
             self.items.extend(items.iter().map(|(path, _)| path.clone()));
         }
     }
@@ -49,18 +51,21 @@ impl Book {
         let mut state = State::new(generation);
         state.remember_drained(self.drained.clone());
         state.remember_usage(self.took.clone(), self.used.clone());
-        let builds: Vec<Build> = self.open.iter().map(|id| self.builds[id].clone()).collect();
-        let of_builds = builds.iter().map(|build| build.submission);
+        let builds: Vec<WholeBuild> = self.open.iter().filter_map(|id| self.whole(id)).collect();
+        let of_builds = builds.iter().map(|whole| whole.build.submission);
         let asked: BTreeSet<SubmissionId> = of_builds.chain(self.owed.values().filter_map(Publication::submission)).collect();
         let submissions = asked.iter().filter_map(|id| self.submissions.get(id)).cloned().collect();
         let of_owed = self.owed.values().flat_map(|owed| owed.references.iter().chain([&owed.path]));
-        let paths: BTreeSet<&StorePath> =
-            builds.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).chain(of_owed).collect();
+        let paths: BTreeSet<&StorePath> = builds.iter().flat_map(WholeBuild::paths).chain(of_owed).collect();
         let items = paths.iter().filter_map(|path| Some(((*path).clone(), self.items.get(*path)?.clone()))).collect();
         state.remember(submissions, builds, items, self.owed.values().cloned().collect());
         state.remember_cancelled(self.cancelled_ahead.clone());
         state.begin_reign(self.heard, limits);
         state
+    }
+
+    fn whole(&self, id: &BuildId) -> Option<WholeBuild> {
+        Some(WholeBuild { build: self.builds.get(id)?.clone(), inputs: self.inputs.get(id)?.clone() })
     }
 
     pub fn item(&self, path: &StorePath) -> Option<&Item> {
@@ -105,17 +110,19 @@ impl Book {
                 if self.has_planned(*submission) {
                     builds.extend(planned.iter().map(|planned| planned.id));
                 }
-                let recipes = planned.iter().map(|planned| &planned.recipe);
-                paths.extend(recipes.flat_map(|r| r.inputs.iter().chain(r.outputs.values().map(|p| &p.path))).cloned());
+                for planned in planned {
+                    let outputs = planned.recipe.outputs.values().map(|product| &product.path);
+                    paths.extend(planned.inputs.iter().chain(outputs).cloned());
+                }
             }
             _ => {}
         }
-        let builds: Vec<Build> =
-            builds.iter().filter(|id| state.build(**id).is_none()).filter_map(|id| self.builds.get(id)).cloned().collect();
-        submissions.extend(builds.iter().map(|build| build.submission));
+        let builds: Vec<WholeBuild> =
+            builds.iter().filter(|id| state.build(**id).is_none()).filter_map(|id| self.whole(id)).collect();
+        submissions.extend(builds.iter().map(|whole| whole.build.submission));
         let unknown = submissions.iter().filter(|id| state.submission(**id).is_none());
         let submissions = unknown.filter_map(|id| self.submissions.get(id)).cloned().collect();
-        paths.extend(builds.iter().flat_map(|build| build.products().chain(&build.recipe.inputs)).cloned());
+        paths.extend(builds.iter().flat_map(WholeBuild::paths).cloned());
         let unknown = paths.into_iter().filter(|path| state.item(path).is_none());
         let items = unknown.filter_map(|path| self.items.get(&path).cloned().map(|item| (path, item))).collect();
         Input::Recall { submissions, builds, items }
@@ -127,9 +134,10 @@ impl Book {
         for change in changes {
             match change {
                 Change::Submission(submission) => drop(written.submissions.insert(submission.id)),
-                Change::BuildCreated(build) => {
-                    written.builds.insert(build.id);
-                    written.items.extend(build.products().cloned());
+                Change::BuildCreated(created) => {
+                    written.builds.insert(created.build.id);
+                    written.items.extend(created.build.products().cloned());
+                    self.inputs.insert(created.build.id, created.inputs.clone());
                 }
                 Change::Build { build, .. }
                 | Change::AttemptStarted { build, .. }

@@ -12,9 +12,16 @@ use super::{Dice, id};
 
 #[derive(Clone)]
 pub struct Graph {
-    pub recipes: Vec<Recipe>,
+    pub derivations: Vec<Derivation>,
     /// Those whose builder always fails.
     pub broken: BTreeSet<DrvPath>,
+}
+
+/// What is built, and what it needs.
+#[derive(Clone)]
+pub struct Derivation {
+    pub recipe: Recipe,
+    pub inputs: Paths,
 }
 
 pub fn path(name: &str) -> StorePath {
@@ -43,7 +50,7 @@ pub fn submission(n: u64) -> SubmissionId {
 
 impl Graph {
     pub fn layers(dice: &mut Dice, layers: usize, width: usize, broken_percent: u64) -> Self {
-        let mut graph = Self { recipes: Vec::new(), broken: BTreeSet::new() };
+        let mut graph = Self { derivations: Vec::new(), broken: BTreeSet::new() };
         let mut below: Vec<StorePath> = Vec::new();
         for layer in 0..layers {
             let mut outputs = Vec::new();
@@ -54,12 +61,12 @@ impl Graph {
                 if layer == 0 {
                     inputs.insert(if n % 2 == 0 { external() } else { source() });
                 }
-                let recipe = recipe(&name, inputs.into_iter().collect());
+                let recipe = recipe(&name);
                 outputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
                 if dice.chance(broken_percent) {
                     graph.broken.insert(recipe.drv.clone());
                 }
-                graph.recipes.push(recipe);
+                graph.derivations.push(Derivation { recipe, inputs: inputs.into_iter().collect() });
             }
             below = outputs;
         }
@@ -68,22 +75,23 @@ impl Graph {
 
     /// What the first user wants: builds of all, and a check of every fourth.
     pub fn everything(&self) -> Vec<Planned> {
-        let checks = self.recipes.iter().step_by(4).map(|recipe| Planned {
-            recipe: Recipe { inputs: recipe.inputs.iter().chain(made_by(recipe)).cloned().collect(), ..recipe.clone() },
+        let checks = self.derivations.iter().step_by(4).map(|derivation| Planned {
+            inputs: derivation.inputs.iter().chain(derivation.products()).cloned().collect(),
             mode: Mode::Check,
-            ..planned(check_of(&recipe.drv), recipe, true)
+            ..planned(check_of(derivation.drv()), derivation, true)
         });
-        self.recipes.iter().map(|recipe| planned(build_of(1, &recipe.drv), recipe, true)).chain(checks).collect()
+        let builds = self.derivations.iter().map(|derivation| planned(build_of(1, derivation.drv()), derivation, true));
+        builds.chain(checks).collect()
     }
 
     /// What stands above a build's inputs that are not there: what one needs comes before it.
     pub fn below(&self, n: u64, inputs: &Paths, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
         let mut wanted: BTreeSet<&StorePath> = inputs.iter().filter(|path| !is_there(path)).collect();
         let mut plan = Vec::new();
-        for recipe in self.recipes.iter().rev() {
-            if made_by(recipe).any(|path| wanted.contains(path)) {
-                wanted.extend(recipe.inputs.iter().filter(|path| !is_there(path)));
-                plan.push(planned(build_of(n, &recipe.drv), recipe, false));
+        for derivation in self.derivations.iter().rev() {
+            if derivation.products().any(|path| wanted.contains(path)) {
+                wanted.extend(derivation.inputs.iter().filter(|path| !is_there(path)));
+                plan.push(planned(build_of(n, derivation.drv()), derivation, false));
             }
         }
         plan.reverse();
@@ -92,11 +100,11 @@ impl Graph {
 
     /// What another user wants: the last few, and whatever these need and is not there.
     pub fn last(&self, n: u64, how_many: usize, is_there: &dyn Fn(&StorePath) -> bool) -> Vec<Planned> {
-        let roots = &self.recipes[self.recipes.len().saturating_sub(how_many)..];
-        let inputs = roots.iter().flat_map(|recipe| &recipe.inputs).cloned().collect();
+        let roots = &self.derivations[self.derivations.len().saturating_sub(how_many)..];
+        let inputs = roots.iter().flat_map(|root| &root.inputs).cloned().collect();
         let mut plan = self.below(n, &inputs, is_there);
-        plan.retain(|planned| roots.iter().all(|root| root.drv != planned.recipe.drv));
-        plan.extend(roots.iter().map(|recipe| planned(build_of(n, &recipe.drv), recipe, true)));
+        plan.retain(|planned| roots.iter().all(|root| *root.drv() != planned.recipe.drv));
+        plan.extend(roots.iter().map(|root| planned(build_of(n, root.drv()), root, true)));
         plan
     }
 
@@ -111,14 +119,13 @@ impl Graph {
 
     /// What stands behind a broken derivation.
     fn doomed(&self) -> BTreeSet<DrvPath> {
-        let maker: BTreeMap<&StorePath, &Recipe> =
-            self.recipes.iter().flat_map(|recipe| made_by(recipe).map(move |path| (path, recipe))).collect();
+        let makers = self.derivations.iter().flat_map(|maker| maker.products().map(move |path| (path, maker.drv())));
+        let makers: BTreeMap<&StorePath, &DrvPath> = makers.collect();
         let mut doomed = BTreeSet::new();
-        for recipe in &self.recipes {
-            let behind =
-                |path| maker.get(path).is_some_and(|r: &&Recipe| self.broken.contains(&r.drv) || doomed.contains(&r.drv));
-            if recipe.inputs.iter().any(behind) {
-                doomed.insert(recipe.drv.clone());
+        for derivation in &self.derivations {
+            let behind = |path| makers.get(path).is_some_and(|drv| self.broken.contains(*drv) || doomed.contains(*drv));
+            if derivation.inputs.iter().any(behind) {
+                doomed.insert(derivation.drv().clone());
             }
         }
         doomed
@@ -126,16 +133,23 @@ impl Graph {
 
     /// All that is built.
     pub fn products(&self) -> BTreeSet<StorePath> {
-        self.recipes.iter().flat_map(made_by).cloned().collect()
+        self.derivations.iter().flat_map(Derivation::products).cloned().collect()
     }
 }
 
-fn made_by(recipe: &Recipe) -> impl Iterator<Item = &StorePath> {
-    recipe.outputs.values().map(|product| &product.path)
+impl Derivation {
+    pub fn drv(&self) -> &DrvPath {
+        &self.recipe.drv
+    }
+
+    fn products(&self) -> impl Iterator<Item = &StorePath> {
+        self.recipe.outputs.values().map(|product| &product.path)
+    }
 }
 
-fn planned(id: BuildId, recipe: &Recipe, root: bool) -> Planned {
-    Planned { id, root, recipe: recipe.clone(), mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
+fn planned(id: BuildId, Derivation { recipe, inputs }: &Derivation, root: bool) -> Planned {
+    let (recipe, inputs) = (recipe.clone(), inputs.clone());
+    Planned { id, root, recipe, inputs, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// Of a check.
@@ -158,7 +172,7 @@ pub fn brought() -> SourceNar {
     SourceNar { path: source(), ca, references: Vec::new(), nar: nar() }
 }
 
-fn recipe(name: &str, inputs: Paths) -> Recipe {
+fn recipe(name: &str) -> Recipe {
     let out: OutputName = "out".parse().expect("an output's name");
     Recipe {
         drv: path(&format!("{name}.drv")).try_into().expect("a derivation's name"),
@@ -167,6 +181,5 @@ fn recipe(name: &str, inputs: Paths) -> Recipe {
         system: "x86_64-linux".into(),
         features: BTreeSet::new(),
         outputs: [(out, Product { path: path(name), ca: None })].into_iter().collect(),
-        inputs,
     }
 }

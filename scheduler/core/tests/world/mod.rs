@@ -27,7 +27,7 @@ pub use book::Book;
 use checks::{Ledger, after_commit};
 pub use dice::Dice;
 pub use faults::Faults;
-pub use graph::{Graph, build_of, submission};
+pub use graph::{Derivation, Graph, build_of, submission};
 use pool::Pool;
 use reign::{Batch, Letter, Reign};
 use requests::Request;

@@ -42,9 +42,8 @@ fn agents(reign: &Reign, build: &Build) -> Result<String, String> {
 
 fn inputs(reign: &Reign, build: &Build) -> Result<String, String> {
     let state = reign.core.state();
-    let lacks = |path: &&StorePath| state.item(path).is_none_or(|item| !item.is_available());
     let mut words = String::new();
-    for path in build.recipe.inputs.iter().filter(lacks) {
+    for (path, _) in state.inputs(build.id).filter(|(_, item)| !item.state.is_available()) {
         let why = input(reign, build, path).ok_or_else(|| {
             format!("it waits for {path}, which is {:?}, and nobody brings it: {:?}", state.item(path), makers(reign, path))
         })?;
@@ -61,7 +60,7 @@ fn input(reign: &Reign, build: &Build, path: &StorePath) -> Option<String> {
     let by_agent = made_by(&|maker| maker.attempts.iter().any(|attempt| is_brought(&attempt.state)));
     let owed = state.owed().any(|owed| owed.path == *path);
     let given_up = state.recorded_item(path).is_some_and(|item| item.losses >= reign.core.limits().losses);
-    let planned = reign.replanned.iter().any(|id| state.build(*id).is_some_and(|build| build.recipe.inputs.contains(path)));
+    let planned = reign.replanned.iter().any(|id| state.inputs(*id).any(|(input, _)| input == path));
     match state.item(path)? {
         item @ ItemState::Elsewhere { .. } => Some(item.words()),
         item @ (ItemState::Built { .. } | ItemState::Uploaded { .. }) if owed || by_agent.is_some() => Some(item.words()),

@@ -91,7 +91,8 @@ impl World {
         reign.replanned.insert(id);
         let Some(build) = reign.core.state().build(id).cloned() else { return };
         let n = if build.submission == submission(1) { 1 } else { 2 };
-        let builds = graph.below(n, &build.recipe.inputs, &|path| is_there(reign, path));
+        let inputs = reign.core.state().inputs(id).map(|(path, _)| path.clone()).collect();
+        let builds = graph.below(n, &inputs, &|path| is_there(reign, path));
         self.enter(generation, build.submission, builds);
     }
 
