@@ -71,7 +71,7 @@ impl Reign {
         let mut state = State::new(generation);
         state.remember_drained(memory.drained);
         state.remember_usage(memory.took, memory.used);
-        state.remember(memory.submissions, memory.builds, memory.items, memory.owed);
+        state.remember(memory.submissions, memory.paths, memory.builds, memory.owed);
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
         Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects, is_busy: false }

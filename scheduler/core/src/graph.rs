@@ -27,26 +27,25 @@ pub(crate) enum Affected {
 }
 
 impl State {
-    /// Enters a build that was not there.
+    /// Enters a build, if it was not there.
     pub(crate) fn enter(&mut self, build: Build, inputs: &[StorePath]) -> Vec<Turn> {
-        let id = build.id;
-        if self.builds.contains_key(&id) {
+        if self.builds.contains_key(&build.id) {
             return Vec::new();
         }
+        let inputs = inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
+        self.enter_linked(build, inputs)
+    }
+
+    /// Enters a build that was not there, and whose inputs are.
+    pub(crate) fn enter_linked(&mut self, mut build: Build, inputs: Box<[Edge]>) -> Vec<Turn> {
         self.next_seq = self.next_seq.max(build.seq + 1);
         if let BuildState::Deferred { until, .. } = &build.state {
-            self.deferred.insert((*until, id));
+            self.deferred.insert((*until, build.id));
         }
         if let BuildState::Ready(place) = &build.state {
             // It is queued when its inputs say so, not because a record does.
-            let missing = matches!(place, Place::Stores(_)) as u32;
-            let build = Build { state: BuildState::Waiting { missing }, ..build };
-            return self.enter_node(build, inputs);
+            build.state = BuildState::Waiting { missing: matches!(place, Place::Stores(_)) as u32 };
         }
-        self.enter_node(build, inputs)
-    }
-
-    fn enter_node(&mut self, build: Build, inputs: &[StorePath]) -> Vec<Turn> {
         let (submission, package) = (build.submission, self.package(&build));
         let expected_millis = self.durations.expected_millis(&package, &build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
@@ -56,7 +55,6 @@ impl State {
         }
         *self.of_client.entry(client).or_default() += 1;
         let (requirement, needs) = (self.requirement(&build), Needs::default());
-        let inputs = inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
         let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
         let node = Node {
             build,
@@ -225,13 +223,20 @@ impl State {
         items: impl IntoIterator<Item = (StorePath, Item)>,
     ) -> Vec<Turn> {
         for (path, item) in items {
-            if self.items.number(&path).is_none() {
-                self.reach.move_item(&path, &ItemState::Wanted, &item.state);
-                let no = self.items.enter(&path, || item);
-                self.refresh_offers(no, &mut Vec::new());
-            }
+            self.recall_item(&path, item);
         }
         builds.into_iter().flat_map(|WholeBuild { build, inputs }| self.enter(build, &inputs)).collect()
+    }
+
+    /// Takes an item back, if it is not there.
+    pub(crate) fn recall_item(&mut self, path: &StorePath, item: Item) -> ItemNo {
+        if let Some(no) = self.items.number(path) {
+            return no;
+        }
+        self.reach.move_item(path, &ItemState::Wanted, &item.state);
+        let no = self.items.enter(path, || item);
+        self.refresh_offers(no, &mut Vec::new());
+        no
     }
 
     /// Takes a build out of memory, with the items that nothing else in memory cares for.

@@ -46,7 +46,7 @@ mod queue;
 pub mod state;
 mod tries;
 mod views;
-mod memory;
+pub mod memory;
 
 pub mod closure;
 pub mod plan;
@@ -62,6 +62,7 @@ pub use durations::{Package, Took};
 pub use input::Input;
 pub use item::{Item, ItemEvent, ItemState};
 pub use limits::{Limits, Order};
+pub use memory::OpenBuild;
 pub use outcome::{Effect, Outcome};
 pub use owed::Publication;
 pub use packs::{PackSet, PackSetId};

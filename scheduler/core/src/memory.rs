@@ -5,35 +5,73 @@ use std::collections::BTreeSet;
 use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId};
 use drover_store::StorePath;
 
-use crate::build::WholeBuild;
+use crate::build::Build;
 use crate::durations::{Package, Took};
 use crate::item::Item;
 use crate::limits::Limits;
+use crate::links::{Edge, ItemNo};
 use crate::owed::Publication;
 use crate::share::Used;
 use crate::state::State;
 use crate::submission::Submission;
 use crate::time::Heard;
 
+/// An open build as it was recorded, and what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenBuild {
+    /// The build.
+    pub build: Build,
+    /// The places of its inputs in a list of paths, in the order of their names.
+    pub inputs: Box<[u32]>,
+}
+
+/// A path that open builds speak of by its place in a list.
+enum Spoken {
+    /// It is in memory.
+    Of(ItemNo),
+    /// Nothing is recorded of it, and no build has needed it yet.
+    Not(StorePath),
+}
+
 impl State {
-    /// Fills an empty state with what was recorded, through the same functions that change it while it runs.
+    /// Fills an empty state with what was recorded, through the same functions that change it while it runs. `paths` are those
+    /// that the builds speak of, with what is recorded of each; the builds come in the order of making.
     pub fn remember(
         &mut self,
         submissions: Vec<Submission>,
-        builds: Vec<WholeBuild>,
-        items: Vec<(StorePath, Item)>,
+        paths: Vec<(StorePath, Option<Item>)>,
+        builds: impl IntoIterator<Item = OpenBuild>,
         owed: Vec<Publication>,
     ) {
-        self.remembering = true;
+        self.remembering = Some(Vec::new());
         for submission in submissions {
             self.put_submission(submission);
         }
-        self.recall(builds, items);
+        let remember_item = |(path, item): (StorePath, Option<Item>)| match item {
+            Some(item) => Spoken::Of(self.recall_item(&path, item)),
+            None => Spoken::Not(path),
+        };
+        let mut spoken: Vec<Spoken> = paths.into_iter().map(remember_item).collect();
+        for OpenBuild { build, inputs } in builds {
+            let inputs = inputs.iter().filter_map(|place| Some(Edge::to(self.speak(&build, spoken.get_mut(*place as usize)?))));
+            let inputs = inputs.collect();
+            self.enter_linked(build, inputs);
+        }
         for publication in owed {
             self.owe(publication);
         }
-        self.remembering = false;
-        self.measure_all();
+        let late = self.remembering.take().unwrap_or_default();
+        self.measure_all(late);
+    }
+
+    /// An input of a build that is taken back.
+    fn speak(&mut self, build: &Build, spoken: &mut Spoken) -> ItemNo {
+        let no = match spoken {
+            Spoken::Of(no) => return *no,
+            Spoken::Not(path) => self.enter_item(&build.recipe.store_dir, path),
+        };
+        *spoken = Spoken::Of(no);
+        no
     }
 
     /// Takes back what was learned of durations, and of who used what.

@@ -76,7 +76,12 @@ impl State {
 
     /// A build that was just entered: it takes what those that need it have, and hands its urgency down.
     pub(crate) fn weigh_entered(&mut self, no: BuildNo) {
-        if self.remembering {
+        if let Some(late) = &mut self.remembering {
+            let node = self.builds.at(no);
+            let mut products = node.into_iter().flat_map(|node| &node.products).filter_map(|item| self.items.at(*item));
+            if products.any(|entry| !entry.dependents.is_empty()) {
+                late.push(no);
+            }
             return;
         }
         if let Some(weight) = self.weight_of(no) {
@@ -99,16 +104,11 @@ impl State {
     }
 
     /// Measures all builds, of a state that was just taken back.
-    pub(crate) fn measure_all(&mut self) {
+    pub(crate) fn measure_all(&mut self, late: Vec<BuildNo>) {
         let all: Vec<BuildNo> = self.builds.numbers().collect();
-        self.measure_each(all.iter().copied());
-        // What is needed is mostly older than what needs it; where it may not be, it may have been measured too early.
-        let mut too_early: BTreeSet<BuildNo> = BTreeSet::new();
-        for no in all {
-            let Some(seq) = self.builds.at(no).map(|node| node.build.seq) else { continue };
-            too_early.extend(self.makers_of_inputs(no).filter(|(_, maker)| maker.build.seq >= seq).map(|(no, _)| no));
-        }
-        self.weigh(too_early);
+        self.measure_each(all.into_iter());
+        // What is needed is mostly older than what needs it; where it is not, it was measured too early.
+        self.weigh(late);
     }
 
     fn measure_each(&mut self, builds: impl Iterator<Item = BuildNo>) {

@@ -99,13 +99,13 @@ mod tests {
     use drover_messages::{AgentId, Epoch, Generation, StoreId};
     use drover_scheduler_core::{AttemptState, Change, Heard, Place, State};
 
-    use super::super::samples::{needing_nothing, of};
+    use super::super::samples::{needing_nothing, of, open_build};
     use super::super::{Page, Record};
     use super::*;
 
     fn commit(book: &Book, build: &Build, change: Change) {
         let mut state = State::default();
-        state.remember(Vec::new(), vec![needing_nothing(build.clone())], Vec::new(), Vec::new());
+        state.remember(Vec::new(), Vec::new(), [open_build(build.clone())], Vec::new());
         let changes = [change];
         let record = Record { generation: Default::default(), heard: Heard(1), wall: build.created_at, events: Vec::new() };
         book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, ClientId, SubmissionId};
-use drover_scheduler_core::{Heard, Item, Package, Publication, Submission, Took, Used, WholeBuild};
+use drover_scheduler_core::{Heard, Item, OpenBuild, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -22,8 +22,9 @@ pub(crate) struct Memory {
     pub(crate) heard: Heard,
     pub(crate) told: u64,
     pub(crate) submissions: Vec<Submission>,
-    pub(crate) builds: Vec<WholeBuild>,
-    pub(crate) items: Vec<(StorePath, Item)>,
+    pub(crate) builds: Vec<OpenBuild>,
+    /// What builds and publications speak of, as far as anything is known of it.
+    pub(crate) paths: Vec<(StorePath, Option<Item>)>,
     pub(crate) owed: Vec<Publication>,
     pub(crate) cancelled_ahead: Vec<SubmissionId>,
     pub(crate) took: Vec<(Package, Took)>,
@@ -37,27 +38,34 @@ impl Book {
         let mut store_dirs = StoreDirs::default();
         let Open { builds, mut paths } = self.open_builds(&mut store_dirs)?;
         let owed = self.owed()?;
-        paths.extend(owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path])).cloned());
-        paths.sort_unstable();
-        paths.dedup();
+        let of_owed: BTreeSet<&StorePath> = owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path])).collect();
+        paths.extend(of_owed.into_iter().cloned());
         let asked: BTreeSet<SubmissionId> =
-            builds.iter().map(|whole| whole.build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
+            builds.iter().map(|open| open.build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
         let mut submissions = Vec::new();
         for id in asked {
             submissions.extend(self.submission(id)?);
         }
-        let mut items = self.recorded(paths)?;
-        items.iter_mut().for_each(|(_, item)| item.store_dir = store_dirs.shared(&item.store_dir));
+        let mut paths = self.recorded(paths)?;
+        let items = paths.iter_mut().filter_map(|(_, item)| item.as_mut());
+        items.for_each(|item| item.store_dir = store_dirs.shared(&item.store_dir));
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
         let drained = self.drained()?;
-        Ok(Memory { heard, told, submissions, builds, items, owed, cancelled_ahead, took, used, drained })
+        Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained })
     }
 
-    /// The items of these paths that are recorded; in order of their names, so that neighbours are read together.
-    fn recorded(&self, paths: Vec<StorePath>) -> Result<Vec<(StorePath, Item)>, BookError> {
-        in_parts(&paths, |paths| self.items(paths))
+    /// Each path with what is recorded of it. They are read in order of their names, so that neighbours are read together.
+    fn recorded(&self, paths: Vec<StorePath>) -> Result<Vec<(StorePath, Option<Item>)>, BookError> {
+        let mut by_name: Vec<u32> = (0..paths.len() as u32).collect();
+        by_name.sort_unstable_by_key(|place| &paths[*place as usize]);
+        let items = in_parts(&by_name, |places| self.items_each(places.iter().map(|place| &paths[*place as usize])))?;
+        let mut recorded: Vec<(StorePath, Option<Item>)> = paths.into_iter().map(|path| (path, None)).collect();
+        for (place, item) in by_name.into_iter().zip(items) {
+            recorded[place as usize].1 = item;
+        }
+        Ok(recorded)
     }
 
     fn cancelled_ahead(&self) -> Result<Vec<SubmissionId>, BookError> {
@@ -122,20 +130,26 @@ impl Book {
         paths: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<C, BookError> {
         let paths: Vec<&StorePath> = paths.into_iter().collect();
-        let mut items = Vec::new();
+        let items = self.items_each(paths.iter().copied())?;
+        Ok(paths.into_iter().zip(items).filter_map(|(path, item)| Some((path.clone(), item?))).collect())
+    }
+
+    /// For each of these paths its item, if that is recorded.
+    fn items_each<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<Vec<Option<Item>>, BookError> {
+        let paths: Vec<&StorePath> = paths.into_iter().collect();
+        let mut items = Vec::with_capacity(paths.len());
         for paths in paths.chunks(ROWS_TOGETHER) {
             let recent = self.journal.look(paths.iter().map(|path| Key::Item((*path).clone())));
             let read = self.database.begin_read()?;
             let table = read.open_table(ITEMS)?;
             for (path, recent) in paths.iter().zip(recent) {
-                let item = match recent {
+                items.push(match recent {
                     Some(row) => row.map(|row| decode("an item", &row)).transpose()?,
                     None => table.get(path.as_str())?.map(|row| decode("an item", row.value())).transpose()?,
-                };
-                items.extend(item.map(|item| ((*path).clone(), item)));
+                });
             }
         }
-        Ok(items.into_iter().collect())
+        Ok(items)
     }
 
     /// Those of the paths that everybody can fetch.
@@ -155,13 +169,13 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::{Build, BuildState};
+    use drover_scheduler_core::{Build, BuildState, WholeBuild};
 
     use super::super::samples::{of, open_whole, store_path};
     use super::*;
 
     #[test]
-    fn what_is_open_is_remembered_in_the_order_of_making_and_shares_its_names() {
+    fn what_is_open_is_remembered_in_the_order_of_making_and_each_name_once() {
         let tool = store_path(99, "tool");
         let needs_tool = |n: u8| {
             let build = of(n, &format!("package-{n}"), BuildState::Waiting { missing: 1 });
@@ -170,9 +184,12 @@ mod tests {
         };
         let builds: Vec<WholeBuild> = (1..=3).map(needs_tool).collect();
         let (_folder, book) = open_whole(&builds, &[]);
-        let remembered = book.remember().unwrap().builds;
-        assert_eq!(remembered, builds.into_iter().rev().collect::<Vec<_>>());
-        let names: Vec<*const u8> = remembered.iter().map(|build| build.inputs[0].as_str().as_ptr()).collect();
-        assert!(names.iter().all(|name| *name == names[0]));
+        let Memory { builds: remembered, paths, .. } = book.remember().unwrap();
+        let in_order: Vec<Build> = builds.into_iter().rev().map(|whole| whole.build).collect();
+        assert_eq!(remembered.iter().map(|open| open.build.clone()).collect::<Vec<_>>(), in_order);
+        let needed: Vec<&StorePath> = remembered.iter().map(|open| &paths[open.inputs[0] as usize].0).collect();
+        assert_eq!(needed, [&tool; 3]);
+        let is_tool = |(path, _): &&(StorePath, Option<Item>)| *path == tool;
+        assert_eq!(paths.iter().filter(is_tool).count(), 1);
     }
 }

@@ -33,7 +33,7 @@ impl Book {
         let mut builds = Vec::with_capacity(ids.len());
         for ids in ids.chunks(READ_TOGETHER) {
             for made in self.made(ids)? {
-                builds.push(made.build(|number| paths.path(number))?);
+                builds.push(made.whole(|number| paths.path(number))?);
             }
         }
         Ok(builds)

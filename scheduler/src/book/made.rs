@@ -146,12 +146,17 @@ impl Made {
         self.row.makes.iter().map(|(_, number, _)| *number).chain(self.row.needs.iter())
     }
 
-    /// The build, with its paths.
-    pub(super) fn build(self, mut path: impl FnMut(u64) -> Result<StorePath, BookError>) -> Result<WholeBuild, BookError> {
+    /// The build, with the paths of what it needs.
+    pub(super) fn whole(self, mut path: impl FnMut(u64) -> Result<StorePath, BookError>) -> Result<WholeBuild, BookError> {
+        let (build, needs) = self.build(&mut path)?;
+        Ok(WholeBuild { build, inputs: needs.iter().map(path).collect::<Result<_, _>>()? })
+    }
+
+    /// The build, and the numbers of what it needs.
+    pub(super) fn build(self, mut path: impl FnMut(u64) -> Result<StorePath, BookError>) -> Result<(Build, Numbers), BookError> {
         let Self { id, row } = self;
         let output = |(name, number, ca)| Ok((name, Product { path: path(number)?, ca }));
         let outputs = row.makes.into_iter().map(output).collect::<Result<_, BookError>>()?;
-        let inputs = row.needs.iter().map(path).collect::<Result<_, _>>()?;
         let (drv, pack, store_dir) = (row.drv, row.pack, row.store);
         let recipe = Recipe { drv, pack, store_dir, system: row.system, features: row.features, outputs };
         let build = Build {
@@ -171,7 +176,7 @@ impl Made {
             farm_failures: row.farm_failures,
             failed_downloads: row.failed_downloads,
         };
-        Ok(WholeBuild { build, inputs })
+        Ok((build, row.needs))
     }
 }
 
@@ -207,7 +212,7 @@ mod tests {
         let mut read = |whole: &WholeBuild| {
             let id = whole.build.id.uuid().into_bytes();
             let made = Made::read(id, table.get(id).unwrap().unwrap().value()).unwrap();
-            made.build(|number| paths.path(number)).unwrap()
+            made.whole(|number| paths.path(number)).unwrap()
         };
         builds.iter().map(&mut read).collect()
     }

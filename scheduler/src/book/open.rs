@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use drover_messages::BuildId;
-use drover_scheduler_core::WholeBuild;
+use drover_scheduler_core::OpenBuild;
 use drover_store::StorePath;
 use redb::{AccessGuard, ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -28,8 +28,8 @@ const PASSED_OVER: u64 = 16;
 /// What is open.
 pub(super) struct Open {
     /// In the order of making.
-    pub(super) builds: Vec<WholeBuild>,
-    /// What they speak of.
+    pub(super) builds: Vec<OpenBuild>,
+    /// What they speak of, where they say.
     pub(super) paths: Vec<StorePath>,
 }
 
@@ -41,10 +41,12 @@ impl Book {
         let numbers: Vec<u64> = spoken_of.iter().collect();
         let paths = in_parts(&numbers, |numbers| self.paths(numbers))?;
         let places = spoken_of.count();
-        let path = |number| places.place(number).map(|place| paths[place].clone()).ok_or(BookError::NoPath { number });
+        let place = |number| places.place(number).ok_or(BookError::NoPath { number });
         let build = |mut made: Made| {
             made.row.store = store_dirs.shared(&made.row.store);
-            made.build(path)
+            let (build, needs) = made.build(|number| Ok(paths[place(number)?].clone()))?;
+            let inputs = needs.iter().map(|number| Ok(place(number)? as u32)).collect::<Result<_, BookError>>()?;
+            Ok::<_, BookError>(OpenBuild { build, inputs })
         };
         let builds = made.into_iter().map(build).collect::<Result<_, _>>()?;
         Ok(Open { builds, paths })
@@ -124,7 +126,7 @@ fn parts<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::BuildState;
+    use drover_scheduler_core::{BuildState, WholeBuild};
 
     use super::super::samples::{id, needing, of, record, store_path};
     use super::*;
@@ -146,7 +148,11 @@ mod tests {
         transaction.commit().unwrap();
 
         let open = book.open_builds(&mut StoreDirs::default()).unwrap();
-        assert_eq!(open.builds, [builds[0].clone(), builds[2].clone()]);
+        let named = |OpenBuild { build, inputs }: &OpenBuild| WholeBuild {
+            build: build.clone(),
+            inputs: inputs.iter().map(|place| open.paths[*place as usize].clone()).collect(),
+        };
+        assert_eq!(open.builds.iter().map(named).collect::<Vec<_>>(), [builds[0].clone(), builds[2].clone()]);
         let inputs = [10, 11, 12, 150, 152, 200].map(|n| store_path(n, "input"));
         let mut spoken_of: Vec<StorePath> = inputs.into_iter().chain([1, 3].map(|n| store_path(n, "package"))).collect();
         spoken_of.sort_unstable();

@@ -92,7 +92,9 @@ mod tests {
         record_spelled_out(folder.path(), &[(build, ROW)]);
         for _ in 0..2 {
             let book = Book::open(folder.path()).unwrap();
-            assert_eq!(book.remember().unwrap().builds, std::slice::from_ref(&whole));
+            assert_eq!(book.builds([build.id]).unwrap(), std::slice::from_ref(&whole));
+            let open = book.remember().unwrap().builds;
+            assert_eq!(open.iter().map(|open| &open.build).collect::<Vec<_>>(), [build]);
             for output in build.products() {
                 assert_eq!(book.makers(output).unwrap(), [build.id]);
                 let asked = AskBuilds { output: Some(output.clone()), ..AskBuilds::default() };

@@ -7,7 +7,7 @@ use drover_scheduler_core::{BuildState, Change, Heard, State};
 use redb::ReadableDatabase;
 
 use super::*;
-use crate::book::samples::{TIME, id, needing_nothing, of, record, submission};
+use crate::book::samples::{TIME, id, needing_nothing, of, open_build, record, submission};
 use crate::book::{Page, Record};
 
 #[test]
@@ -52,7 +52,7 @@ fn what_is_still_in_the_journal_is_not_forgotten() {
     let book = Book::open(folder.path()).unwrap();
     let done = of(2, "done-1", BuildState::Cancelled);
     let mut state = State::default();
-    state.remember(Vec::new(), vec![needing_nothing(done.clone())], Vec::new(), Vec::new());
+    state.remember(Vec::new(), Vec::new(), [open_build(done.clone())], Vec::new());
     let record = Record { generation: Default::default(), heard: Heard(1), wall: TIME, events: Vec::new() };
     for change in
         [Change::BuildCreated(Box::new(needing_nothing(done.clone()))), Change::Priority { build: done.id, priority: 1 }]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, StoreId, SubmissionId, Timestamp};
-use drover_scheduler_core::{Attempt, Build, BuildState, Heard, Product, Recipe, Submission, SubmissionState, WholeBuild};
+use drover_scheduler_core::{
+    Attempt, Build, BuildState, Heard, OpenBuild, Product, Recipe, Submission, SubmissionState, WholeBuild,
+};
 use drover_store::{OutputName, PackId, Sha256, StoreDir, StorePath};
 use redb::WriteTransaction;
 use uuid::Uuid;
@@ -59,6 +61,11 @@ pub(crate) fn of(n: u8, name: &str, state: BuildState) -> Build {
 
 pub(super) fn needing_nothing(build: Build) -> WholeBuild {
     WholeBuild { build, inputs: Default::default() }
+}
+
+/// The same, as it is taken back.
+pub(super) fn open_build(build: Build) -> OpenBuild {
+    OpenBuild { build, inputs: Default::default() }
 }
 
 /// A build, and the numbers of what it needs.

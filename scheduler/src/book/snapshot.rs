@@ -57,7 +57,7 @@ mod tests {
         };
         let id = submission.id;
         let mut state = State::default();
-        state.remember(vec![submission.clone()], Vec::new(), Vec::new(), Vec::new());
+        state.remember(vec![submission.clone()], Vec::new(), [], Vec::new());
         let changes = [Change::Submission(Box::new(submission))];
         let record = Record { generation: Default::default(), heard: Heard(7), wall: Timestamp(1), events: Vec::new() };
         book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();

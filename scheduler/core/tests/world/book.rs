@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, BuildId, ClientId, Generation, PublicationId, SubmissionId, WishId};
 use drover_scheduler_core::{
-    Build, Change, Heard, Input, Item, Limits, Package, Paths, Publication, State, Submission, SubmissionState, Took, Used,
-    WholeBuild,
+    Build, Change, Heard, Input, Item, Limits, OpenBuild, Package, Paths, Publication, State, Submission, SubmissionState, Took,
+    Used, WholeBuild,
 };
 use drover_store::StorePath;
 
@@ -51,14 +51,21 @@ impl Book {
         let mut state = State::new(generation);
         state.remember_drained(self.drained.clone());
         state.remember_usage(self.took.clone(), self.used.clone());
-        let builds: Vec<WholeBuild> = self.open.iter().filter_map(|id| self.whole(id)).collect();
+        let mut builds: Vec<WholeBuild> = self.open.iter().filter_map(|id| self.whole(id)).collect();
+        builds.sort_by_key(|whole| whole.build.seq);
         let of_builds = builds.iter().map(|whole| whole.build.submission);
         let asked: BTreeSet<SubmissionId> = of_builds.chain(self.owed.values().filter_map(Publication::submission)).collect();
         let submissions = asked.iter().filter_map(|id| self.submissions.get(id)).cloned().collect();
         let of_owed = self.owed.values().flat_map(|owed| owed.references.iter().chain([&owed.path]));
         let paths: BTreeSet<&StorePath> = builds.iter().flat_map(WholeBuild::paths).chain(of_owed).collect();
-        let items = paths.iter().filter_map(|path| Some(((*path).clone(), self.items.get(*path)?.clone()))).collect();
-        state.remember(submissions, builds, items, self.owed.values().cloned().collect());
+        let place =
+            |path: &StorePath| paths.iter().position(|known| *known == path).expect("a path that a build speaks of") as u32;
+        let open = builds.iter().map(|WholeBuild { build, inputs }| {
+            let (build, inputs) = (build.clone(), inputs.iter().map(place).collect());
+            OpenBuild { build, inputs }
+        });
+        let recorded = paths.iter().map(|path| ((*path).clone(), self.items.get(*path).cloned())).collect();
+        state.remember(submissions, recorded, open, self.owed.values().cloned().collect());
         state.remember_cancelled(self.cancelled_ahead.clone());
         state.begin_reign(self.heard, limits);
         state
