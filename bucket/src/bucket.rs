@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use crate::{BucketError, Corner, Key, Object, Upload, location};
+use crate::{BucketError, Key, Object, Upload, location};
 
 /// How long any one call may take, in seconds, the store's own retries included.
 pub const CALL_TIMEOUT_SECS: u64 = 60;
-/// Objects that are deleted at once, when a corner goes away.
-const DELETES_IN_FLIGHT: usize = 16;
 
 /// The farm's objects. Cheap to clone.
 #[derive(Clone)]
@@ -114,25 +111,21 @@ impl Bucket {
         }
     }
 
-    /// Deletes all that lies in a corner. What fails half-way can be done again.
-    pub async fn delete_corner(&self, corner: Corner) -> Result<(), BucketError> {
-        let name = corner.to_string();
-        let keys = self.store.list(Some(&self.path(&name)));
-        let delete = keys.try_for_each_concurrent(DELETES_IN_FLIGHT, |meta| async move {
-            match self.store.delete(&meta.location).await {
-                Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => Err(error),
-                _ => Ok(()),
-            }
-        });
-        bounded(&name, delete).await
-    }
-
     pub(crate) fn path(&self, name: &str) -> Path {
         // Keys and the names of staged objects have no character that a path would have to escape.
         match self.prefix.as_ref() {
             "" => Path::from(name),
             prefix => Path::from(format!("{prefix}/{name}")),
         }
+    }
+
+    /// The key of an object that was listed; of none, where it is not ours.
+    pub(crate) fn key_at(&self, location: &Path) -> Option<Key> {
+        let below = match self.prefix.as_ref() {
+            "" => location.as_ref(),
+            prefix => location.as_ref().strip_prefix(prefix)?.strip_prefix('/')?,
+        };
+        below.parse().ok()
     }
 }
 

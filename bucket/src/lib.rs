@@ -12,6 +12,7 @@ mod location;
 mod bucket;
 mod object;
 mod upload;
+mod sweep;
 mod generation;
 
 pub use corner::Corner;

@@ -2,11 +2,12 @@
 //! `DROVER_TEST_S3_URL` names a bucket.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use bytes::Bytes;
-use drover_bucket::{Bucket, BucketError, Corner, HashPart, Key, PART_BYTES, Put};
-use drover_messages::{AgentId, AttemptId, Generation};
+use drover_bucket::{Bucket, BucketError, HashPart, Key, PART_BYTES, Put};
+use drover_messages::{AgentId, AttemptId, ClientId, Generation, SubmissionId};
 use drover_store::{Sha256, StoreDir};
 use futures::TryStreamExt;
 
@@ -158,20 +159,30 @@ async fn a_part_of_an_object_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_corner_goes_away_as_a_whole_and_alone() {
+async fn attempts_go_away_as_a_whole_and_alone() {
     everywhere(|bucket| async move {
-        let (agent, attempt) = (AgentId::new(), AttemptId::new());
-        let kept = output(agent, AttemptId::new(), 0);
-        bucket.put_once(&kept, "kept".into()).await.unwrap();
-        for n in 0..3 {
-            bucket.put_once(&output(agent, attempt, n), "gone".into()).await.unwrap();
+        let (agent, other) = (AgentId::new(), AgentId::new());
+        let settled = BTreeSet::from([AttemptId::new(), AttemptId::new(), AttemptId::new()]);
+        let under_way = [output(agent, AttemptId::new(), 0), output(other, *settled.first().unwrap(), 0)];
+        // A user may go by the agent's id.
+        let source =
+            Key::SourceIncoming { client: ClientId::from_uuid(agent.uuid()), submission: SubmissionId::new(), item: item() };
+        let kept = under_way.into_iter().chain([source]).collect::<Vec<_>>();
+        for of_whom in [settled.clone(), settled.iter().copied().take(1).collect(), BTreeSet::new()] {
+            let gone: Vec<Key> = of_whom.iter().flat_map(|attempt| (0..3).map(|n| output(agent, *attempt, n))).collect();
+            for key in kept.iter().chain(&gone) {
+                bucket.put(key, "bytes".into()).await.unwrap();
+            }
+            for _ in 0..2 {
+                bucket.delete_attempts(agent, of_whom.clone()).await.unwrap();
+            }
+            for key in &gone {
+                assert!(!bucket.exists(key).await.unwrap(), "{key}");
+            }
+            for key in &kept {
+                assert!(bucket.exists(key).await.unwrap(), "{key}");
+            }
         }
-        bucket.delete_corner(Corner::Attempt(agent, attempt)).await.unwrap();
-        for n in 0..3 {
-            assert!(!bucket.exists(&output(agent, attempt, n)).await.unwrap());
-        }
-        assert!(bucket.exists(&kept).await.unwrap());
-        bucket.delete_corner(Corner::Attempt(agent, attempt)).await.unwrap();
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use drover_bucket::{Bucket, Corner, Key};
+use drover_bucket::{Bucket, Key};
 use drover_messages::agent::Abort;
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::publish::{Origin, Publish};
@@ -14,17 +14,16 @@ use drover_nats::{Bus, RequestError, Subject, Urgency};
 use drover_scheduler_core::input::Answer;
 use drover_scheduler_core::{Effect, Input};
 use drover_store::{DrvPath, Family, NarInfo, StoreDir, StorePath};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::book::Book;
+use crate::discards::Discards;
 use crate::planning::Planner;
 use crate::servers::Servers;
 use crate::work::Desk;
 
 /// An agent answers an offer within this time, or is silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Attempts whose uploads are thrown away at once.
-const DISCARDS_AT_ONCE: usize = 4;
 /// The largest narinfo, in bytes.
 const MAX_NARINFO_BYTES: u64 = 1 << 20;
 
@@ -36,23 +35,23 @@ pub(crate) struct Hands {
     pub(crate) desk: Desk,
     pub(crate) servers: Option<Servers>,
     pub(crate) planner: Planner,
+    pub(crate) discards: Discards,
     pub(crate) generation: Generation,
 }
 
 /// Carries out what is sent, for ever: each time what one commit has brought.
 pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Vec<Effect>>) -> anyhow::Result<()> {
     let asker = Asker { bus: hands.bus.clone(), desk: hands.desk.clone(), generation: hands.generation, asked: Arc::default() };
-    let discards = Arc::new(Semaphore::new(DISCARDS_AT_ONCE));
     while let Some(together) = effects.recv().await {
         for effect in together {
-            hands.carry_out(effect, &asker, &discards).await?;
+            hands.carry_out(effect, &asker).await?;
         }
     }
     std::future::pending().await
 }
 
 impl Hands {
-    async fn carry_out(&self, effect: Effect, asker: &Asker, discards: &Arc<Semaphore>) -> anyhow::Result<()> {
+    async fn carry_out(&self, effect: Effect, asker: &Asker) -> anyhow::Result<()> {
         match effect {
             Effect::Offer { agent, mut offer } => {
                 // Others need no more than the derivation itself.
@@ -71,9 +70,7 @@ impl Hands {
             Effect::Confirm { store_dir, paths } => {
                 drop(tokio::spawn(confirm(self.bucket.clone(), self.desk.clone(), self.servers.clone(), store_dir, paths)));
             }
-            Effect::Discard { agent, attempt } => {
-                drop(tokio::spawn(discard(self.bucket.clone(), Corner::Attempt(agent, attempt), discards.clone())));
-            }
+            Effect::Discard { agent, attempt } => self.discards.put(agent, attempt),
             Effect::Replan { build } => drop(tokio::spawn(self.planner.clone().replan(build))),
             Effect::Abdicate(higher) => anyhow::bail!("an agent has seen a scheduler of generation {higher}: this one is over"),
         }
@@ -84,13 +81,6 @@ impl Hands {
 async fn tell_abort(bus: Bus, agent: AgentId, abort: Abort) {
     if let Err(error) = bus.tell(&Subject::Abort { agent }, &abort).await {
         tracing::debug!(%agent, %error, "an abort was not heard; its next beat tells it");
-    }
-}
-
-async fn discard(bucket: Bucket, corner: Corner, places: Arc<Semaphore>) {
-    let _place = places.acquire().await;
-    if let Err(error) = bucket.delete_corner(corner).await {
-        tracing::debug!(%corner, %error, "uploads that are not needed any more could not be thrown away");
     }
 }
 

@@ -12,6 +12,7 @@ mod reign;
 mod work;
 
 mod calls;
+mod discards;
 mod disposals;
 mod effects;
 mod filter;

@@ -14,13 +14,14 @@ use tokio::task::JoinSet;
 use crate::args::Args;
 use crate::book::Book;
 use crate::clock::Clock;
+use crate::discards::Discards;
 use crate::disposals::Disposals;
 use crate::fresh::Fresh;
 use crate::reign::{Outlets, Reign};
 use crate::servers::Servers;
 use crate::snapshots::Snapshots;
 use crate::work::Desk;
-use crate::{calls, effects, intake, logins, overthrow, planning, questions, telling, upkeep};
+use crate::{calls, discards, effects, intake, logins, overthrow, planning, questions, telling, upkeep};
 
 /// Messages of a stream that are asked for at once.
 const WINDOW: usize = 512;
@@ -52,6 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let servers = args.ask_substitutes.then(|| Servers::new(bus.clone()));
     let planner = planning::Planner::new(bucket.clone(), book.clone(), desk.clone(), servers.clone());
+    let (discards, discarded) = Discards::new();
     let hands = effects::Hands {
         bus: bus.clone(),
         bucket: bucket.clone(),
@@ -59,9 +61,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         desk: desk.clone(),
         servers,
         planner: planner.clone(),
+        discards,
         generation,
     };
     tasks.spawn(effects::carry_out(hands, effects));
+    tasks.spawn(discards::throw_away(bucket.clone(), discarded));
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
