@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::ready;
 
-use drover_messages::{AgentId, AttemptId};
+use drover_messages::{AgentId, AttemptId, Timestamp};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
@@ -26,6 +26,29 @@ impl Bucket {
         // It may be gone already.
         let deleted = deleted.filter(|done| ready(!matches!(done, Err(object_store::Error::NotFound { .. }))));
         bounded(&name, deleted.try_for_each(|_| ready(Ok(())))).await
+    }
+
+    /// Attempts of an agent that uploaded something before `moment` by the store's clock, and have it there still: the first
+    /// so many that are found.
+    pub async fn attempts_before(
+        &self,
+        agent: AgentId,
+        moment: Timestamp,
+        most: usize,
+    ) -> Result<BTreeSet<AttemptId>, BucketError> {
+        let name = corners_of(agent);
+        let mut objects = self.store.list(Some(&self.path(&name)));
+        let found = async {
+            let mut attempts = BTreeSet::new();
+            while attempts.len() < most
+                && let Some(object) = objects.try_next().await?
+            {
+                let uploaded = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or_default();
+                attempts.extend(self.attempt_at(&object.location).filter(|_| uploaded < moment.0));
+            }
+            Ok(attempts)
+        };
+        bounded(&name, found).await
     }
 
     /// The attempt that an object was uploaded in. What a user uploads is of none, even where the user is an agent, too.

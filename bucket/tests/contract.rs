@@ -7,7 +7,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use drover_bucket::{Bucket, BucketError, HashPart, Key, PART_BYTES, Put};
-use drover_messages::{AgentId, AttemptId, ClientId, Generation, SubmissionId};
+use drover_messages::{AgentId, AttemptId, ClientId, Generation, SubmissionId, Timestamp};
 use drover_store::{Sha256, StoreDir};
 use futures::TryStreamExt;
 
@@ -183,6 +183,26 @@ async fn attempts_go_away_as_a_whole_and_alone() {
                 assert!(bucket.exists(key).await.unwrap(), "{key}");
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn attempts_are_found_by_what_they_uploaded_before_a_moment() {
+    everywhere(|bucket| async move {
+        let (agent, attempts) = (AgentId::new(), BTreeSet::from([AttemptId::new(), AttemptId::new()]));
+        for attempt in &attempts {
+            bucket.put_once(&output(agent, *attempt, 0), "bytes".into()).await.unwrap();
+        }
+        let source =
+            Key::SourceIncoming { client: ClientId::from_uuid(agent.uuid()), submission: SubmissionId::new(), item: item() };
+        bucket.put_once(&source, "a user's".into()).await.unwrap();
+        bucket.put_once(&output(AgentId::new(), AttemptId::new(), 0), "another's".into()).await.unwrap();
+        // Clocks differ, but not by that much.
+        let (an_hour_ago, in_an_hour) = (Timestamp(Timestamp::now().0 - 3_600_000), Timestamp(Timestamp::now().0 + 3_600_000));
+        assert_eq!(bucket.attempts_before(agent, in_an_hour, 9).await.unwrap(), attempts);
+        assert_eq!(bucket.attempts_before(agent, in_an_hour, 1).await.unwrap().len(), 1);
+        assert_eq!(bucket.attempts_before(agent, an_hour_ago, 9).await.unwrap(), BTreeSet::new());
     })
     .await;
 }

@@ -1,5 +1,5 @@
 //! What agents uploaded and the cache has is thrown away: not at once, but so much at a time that one look at an agent's
-//! corner serves many attempts.
+//! corner serves many attempts. What is lost of this, by a crash or a bucket that is down, [`crate::leftovers`] finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// How long settled attempts are gathered.
 const GATHER: Duration = Duration::from_secs(10);
-/// Settled attempts that may wait; what more there is is left where it is. About 1 MiB.
+/// Settled attempts that may wait; what more there is is left to be found later. About 1 MiB.
 const MAX_WAITING: usize = 1 << 15;
 /// Agents whose corners are looked at at once.
 const AGENTS_AT_ONCE: usize = 4;
@@ -34,7 +34,7 @@ impl Discards {
     /// Hands in an attempt. Nobody waits for the bucket here.
     pub(crate) fn put(&self, agent: AgentId, attempt: AttemptId) {
         if self.settled.try_send((agent, attempt)).is_err() {
-            tracing::debug!(%agent, %attempt, "too many attempts wait for their uploads to be thrown away: these stay");
+            tracing::debug!(%agent, %attempt, "too many attempts wait for their uploads to be thrown away: these are found later");
         }
     }
 }
@@ -59,10 +59,10 @@ fn gathered(first: Settled, waiting: &mut mpsc::Receiver<Settled>) -> ByAgent {
     by_agent
 }
 
-async fn discard(bucket: &Bucket, agent: AgentId, attempts: BTreeSet<AttemptId>) {
+pub(crate) async fn discard(bucket: &Bucket, agent: AgentId, attempts: BTreeSet<AttemptId>) {
     let count = attempts.len();
     if let Err(error) = bucket.delete_attempts(agent, attempts).await {
-        tracing::debug!(%agent, count, %error, "uploads that are not needed any more could not be thrown away");
+        tracing::debug!(%agent, count, %error, "uploads that are not needed any more could not be thrown away yet");
     }
 }
 

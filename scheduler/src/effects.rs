@@ -1,4 +1,4 @@
-//! What the core wants done outside. Each of these may be lost: the core decides it again.
+//! What the core wants done outside. Each of these may be lost: the core decides it again, or it is found later.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ mod disposals;
 mod effects;
 mod filter;
 mod intake;
+mod leftovers;
 mod listing;
 mod logins;
 mod overthrow;

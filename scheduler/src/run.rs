@@ -21,7 +21,7 @@ use crate::reign::{Outlets, Reign};
 use crate::servers::Servers;
 use crate::snapshots::Snapshots;
 use crate::work::Desk;
-use crate::{calls, discards, effects, intake, logins, overthrow, planning, questions, telling, upkeep};
+use crate::{calls, discards, effects, intake, leftovers, logins, overthrow, planning, questions, telling, upkeep};
 
 /// Messages of a stream that are asked for at once.
 const WINDOW: usize = 512;
@@ -66,6 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     tasks.spawn(effects::carry_out(hands, effects));
     tasks.spawn(discards::throw_away(bucket.clone(), discarded));
+    tasks.spawn(leftovers::look(bucket.clone(), desk.clone()));
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));

@@ -27,7 +27,7 @@ pub struct Outcome {
     pub hello: bool,
 }
 
-/// Something to do outside, after the commit. Each is safe to lose: it is decided again.
+/// Something to do outside, after the commit. Each is safe to lose: it is decided again, or found later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Offer a lease.

@@ -126,7 +126,7 @@ impl State {
     }
 
     /// The builds in memory that an agent has tried.
-    pub(crate) fn tried_by(&self, agent: AgentId) -> impl Iterator<Item = &Build> {
+    pub fn tried_by(&self, agent: AgentId) -> impl Iterator<Item = &Build> {
         self.tried_by.get(&agent).into_iter().flatten().filter_map(|id| self.build(*id))
     }
 
