@@ -1,6 +1,6 @@
 //! What the core wants done outside. Each of these may be lost: the core decides it again, or it is found later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use drover_messages::publish::{Origin, Publish};
 use drover_messages::{AgentId, Generation};
 use drover_nats::{Bus, RequestError, Subject, Urgency};
 use drover_scheduler_core::input::Answer;
-use drover_scheduler_core::{Effect, Input};
+use drover_scheduler_core::{Effect, Input, PackSet};
 use drover_store::{DrvPath, Family, NarInfo, StoreDir, StorePath};
 use tokio::sync::mpsc;
 
@@ -26,6 +26,9 @@ use crate::work::Desk;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The largest narinfo, in bytes.
 const MAX_NARINFO_BYTES: u64 = 1 << 20;
+
+/// The packs that derivations and all they stand on are in.
+type Closures = BTreeMap<DrvPath, Arc<PackSet>>;
 
 /// What carrying out needs.
 pub(crate) struct Hands {
@@ -43,28 +46,25 @@ pub(crate) struct Hands {
 pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Vec<Effect>>) -> anyhow::Result<()> {
     let asker = Asker { bus: hands.bus.clone(), desk: hands.desk.clone(), generation: hands.generation, asked: Arc::default() };
     while let Some(together) = effects.recv().await {
+        let closures = hands.book.closures(together.iter().filter_map(rests_on))?;
         for effect in together {
-            hands.carry_out(effect, &asker).await?;
+            hands.carry_out(effect, &closures, &asker).await?;
         }
     }
     std::future::pending().await
 }
 
 impl Hands {
-    async fn carry_out(&self, effect: Effect, asker: &Asker) -> anyhow::Result<()> {
+    async fn carry_out(&self, effect: Effect, closures: &Closures, asker: &Asker) -> anyhow::Result<()> {
+        let packs = rests_on(&effect).and_then(|drv| closures.get(&drv)).map(|set| set.iter().collect()).unwrap_or_default();
         match effect {
             Effect::Offer { agent, mut offer } => {
-                // Others need no more than the derivation itself.
-                if offer.store_dir.family() == Family::Guix {
-                    offer.closure = self.book.closure(&offer.drv)?.iter().collect();
-                }
+                offer.closure = packs;
                 drop(tokio::spawn(make_offer(self.bus.clone(), self.desk.clone(), agent, *offer)));
             }
             Effect::Abort { agent, abort } => drop(tokio::spawn(tell_abort(self.bus.clone(), agent, abort))),
             Effect::Ask { urgency, mut publish } => {
-                if let Some(drv) = deriver(&publish) {
-                    publish.closure = self.book.closure(&drv)?.iter().collect();
-                }
+                publish.closure = packs;
                 asker.ask(urgency, *publish).await;
             }
             Effect::Confirm { store_dir, paths } => {
@@ -131,10 +131,16 @@ fn urgency_of(priority: i32) -> Urgency {
     Urgency((128 - i64::from(priority)).clamp(0, 255) as u8)
 }
 
-fn deriver(publish: &Publish) -> Option<DrvPath> {
-    match &publish.origin {
-        Origin::Output { deriver, .. } => deriver.clone().try_into().ok(),
-        Origin::Source { .. } => None,
+/// The derivation whose whole closure an effect has to name.
+fn rests_on(effect: &Effect) -> Option<DrvPath> {
+    match effect {
+        // Other stores than Guix's need no more than the derivation itself.
+        Effect::Offer { offer, .. } => (offer.store_dir.family() == Family::Guix).then(|| offer.drv.clone()),
+        Effect::Ask { publish, .. } => match &publish.origin {
+            Origin::Output { deriver, .. } => deriver.clone().try_into().ok(),
+            Origin::Source { .. } => None,
+        },
+        _ => None,
     }
 }
 

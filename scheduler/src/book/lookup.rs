@@ -1,12 +1,15 @@
 //! Single rows, and pages of them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use drover_messages::query::StateName;
 use drover_messages::{BuildId, SubmissionId, Timestamp, WishId};
 use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission, WholeBuild};
 use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::paths::Reader;
@@ -19,6 +22,13 @@ const FIRST: [u8; 16] = [0; 16];
 const LAST: [u8; 16] = [0xff; 16];
 /// Builds that are read together: so few that a commit need not wait long for whoever looks into the journal.
 const READ_TOGETHER: usize = 256;
+
+/// Of what is [learned](Learned) of a derivation, where the whole of it is.
+#[derive(Deserialize)]
+struct Whole {
+    #[serde(default)]
+    closure: PackSetId,
+}
 
 impl Book {
     pub(crate) fn build(&self, id: BuildId) -> Result<Option<Build>, BookError> {
@@ -69,15 +79,28 @@ impl Book {
         Ok(all)
     }
 
-    /// The packs that hold a derivation and everything it stands on; none, if it is not known.
-    pub(crate) fn closure(&self, drv: &DrvPath) -> Result<PackSet, BookError> {
+    /// The packs that hold each of these derivations and everything it stands on, where it is known.
+    pub(crate) fn closures(&self, drvs: impl IntoIterator<Item = DrvPath>) -> Result<BTreeMap<DrvPath, Arc<PackSet>>, BookError> {
+        let mut drvs = drvs.into_iter().peekable();
+        let mut closures = BTreeMap::new();
+        if drvs.peek().is_none() {
+            return Ok(closures);
+        }
         let read = self.database.begin_read()?;
-        let drvs = read.open_table(DRVS)?;
-        let Some(row) = drvs.get(drv.as_str())? else { return Ok(PackSet::default()) };
-        let learned: Learned = decode("a derivation", row.value())?;
-        let table = read.open_table(PACK_SETS)?;
-        let row = table.get(learned.closure.to_string().as_str())?;
-        row.map_or(Ok(PackSet::default()), |row| decode("a set of packs", row.value()))
+        let (learned, packed) = (read.open_table(DRVS)?, read.open_table(PACK_SETS)?);
+        // What is asked for together shares a few sets.
+        let mut sets: BTreeMap<PackSetId, Arc<PackSet>> = BTreeMap::new();
+        for drv in drvs {
+            let Some(row) = learned.get(drv.as_str())? else { continue };
+            let Whole { closure } = decode("a derivation", row.value())?;
+            if let Entry::Vacant(set) = sets.entry(closure)
+                && let Some(row) = packed.get(closure.to_string().as_str())?
+            {
+                set.insert(Arc::new(decode("a set of packs", row.value())?));
+            }
+            closures.extend(sets.get(&closure).map(|set| (drv, set.clone())));
+        }
+        Ok(closures)
     }
 
     /// The newest failure of each of these derivations, if it is not older than that.
@@ -167,5 +190,39 @@ impl Book {
                 Ok(News { number: number.value(), generation, wall, events })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_scheduler_core::Learned;
+    use drover_store::{PackId, Sha256, StoreDir};
+
+    use super::super::encode;
+    use super::super::samples::store_path;
+    use super::*;
+
+    #[test]
+    fn closures_are_found_together_and_what_is_not_known_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let drv = |n: u8| DrvPath::try_from(store_path(n, "x.drv")).unwrap();
+        let packs = |names: &[&[u8]]| names.iter().map(|name| PackId(Sha256::of(name))).collect::<PackSet>();
+        let (one, two, lost) = (packs(&[b"1"]), packs(&[b"1", b"2"]), packs(&[b"3"]));
+        let transaction = book.database.begin_write().unwrap();
+        for set in [&one, &two] {
+            let mut sets = transaction.open_table(PACK_SETS).unwrap();
+            sets.insert(set.id().to_string().as_str(), encode(set).unwrap().as_slice()).unwrap();
+        }
+        for (n, closure) in [(1, one.id()), (2, two.id()), (3, one.id()), (4, lost.id()), (5, PackSetId::default())] {
+            let modulo = Sha256::of(&[n]);
+            let learned = Learned { store_dir: StoreDir::guix(), drv: drv(n), pack: PackId(modulo), modulo, closure };
+            let mut drvs = transaction.open_table(DRVS).unwrap();
+            drvs.insert(drv(n).as_str(), encode(&learned).unwrap().as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+        let found = book.closures((1..=6).map(drv)).unwrap();
+        let expected = BTreeMap::from([(drv(1), one.clone()), (drv(2), two), (drv(3), one)]);
+        assert_eq!(found.into_iter().map(|(drv, set)| (drv, (*set).clone())).collect::<BTreeMap<_, _>>(), expected);
     }
 }
