@@ -1,12 +1,13 @@
 //! What the scheduler makes of reports that come twice, late, spoilt or in lies. The agents are the test's.
 
+use drover_bucket::Key;
 use drover_messages::Cause;
 use drover_messages::event::What;
 use drover_messages::query::StateName;
 use drover_messages::report::{Failed, Outcome, Times};
 use drover_nats::{Filter, Subject, streams};
 use drover_store::StorePath;
-use drover_tests::{FakeAgent, Farm, Options, Recipe};
+use drover_tests::{FakeAgent, Farm, Options, Recipe, until};
 
 /// A farm, an agent, and a recipe that was submitted.
 async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, drover_messages::SubmissionId)> {
@@ -97,6 +98,30 @@ async fn a_late_success_of_an_earlier_attempt_wins() {
     let [won, beaten] = &audit.builds[0].attempts[..] else { panic!("{:#?}", audit.builds) };
     assert_eq!((won.attempt, won.state.as_str()), (old.attempt, "published"));
     assert_eq!((beaten.attempt, beaten.state.as_str()), (new.attempt, "superseded"));
+}
+
+#[tokio::test]
+async fn uploads_go_when_they_are_published_and_those_under_way_stay() {
+    let Some((farm, mut agent, first, submission)) = asked_for("first").await else { return };
+    let (second, third) = (Recipe::new("second", &[]), Recipe::new("third", &[]));
+    let mut published = Vec::new();
+    let mut asked = vec![(&first, submission)];
+    asked.push((&second, farm.submit_recipes(&[&second]).await));
+    for (recipe, submission) in asked {
+        let offer = agent.offer().await;
+        agent.report(&offer, recipe.built()).await;
+        let (outcome, key) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+        agent.report(&offer, outcome).await;
+        farm.until_available(submission).await;
+        published.push(key);
+    }
+    farm.submit_recipes(&[&third]).await;
+    let offer = agent.offer().await;
+    let (_, under_way) = third.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+
+    let is_there = |key: &Key| farm.folder.bucket().join(key.to_string()).exists();
+    until("what is published is thrown away", || !published.iter().any(is_there)).await;
+    assert!(is_there(&under_way));
 }
 
 #[tokio::test]
