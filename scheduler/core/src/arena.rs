@@ -48,46 +48,54 @@ impl<T> fmt::Debug for No<T> {
     }
 }
 
+/// Places that are made together. Nothing is moved when more are needed.
+const CHUNK: usize = 1024;
+
 /// Things, each under its number.
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
-    places: Vec<Option<T>>,
+    chunks: Vec<Vec<Option<T>>>,
     free: Vec<No<T>>,
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self { chunks: Vec::new(), free: Vec::new() }
     }
 }
 
 impl<T> Arena<T> {
     pub(crate) fn add(&mut self, thing: T) -> No<T> {
         if let Some(no) = self.free.pop() {
-            self.places[no.index()] = Some(thing);
+            self.chunks[no.index() / CHUNK][no.index() % CHUNK] = Some(thing);
             return no;
         }
-        self.places.push(Some(thing));
-        No((self.places.len() - 1) as u32, PhantomData)
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let last = &mut self.chunks[before / CHUNK];
+        last.push(Some(thing));
+        No((before + last.len() - 1) as u32, PhantomData)
     }
 
     pub(crate) fn take(&mut self, no: No<T>) -> Option<T> {
-        let thing = self.places.get_mut(no.index())?.take()?;
+        let thing = self.chunks.get_mut(no.index() / CHUNK)?.get_mut(no.index() % CHUNK)?.take()?;
         self.free.push(no);
         Some(thing)
     }
 
     pub(crate) fn get(&self, no: No<T>) -> Option<&T> {
-        self.places.get(no.index())?.as_ref()
+        self.chunks.get(no.index() / CHUNK)?.get(no.index() % CHUNK)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, no: No<T>) -> Option<&mut T> {
-        self.places.get_mut(no.index())?.as_mut()
+        self.chunks.get_mut(no.index() / CHUNK)?.get_mut(no.index() % CHUNK)?.as_mut()
     }
 
     /// All of them, by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.places.iter().flatten()
+        self.chunks.iter().flatten().flatten()
     }
 }
 
@@ -103,5 +111,13 @@ mod tests {
         assert_eq!((arena.get(a), arena.get(b)), (None, Some(&"b")));
         assert_eq!(arena.add("c"), a);
         assert_eq!(arena.iter().collect::<Vec<_>>(), [&"c", &"b"]);
+    }
+
+    #[test]
+    fn there_is_always_room_for_more() {
+        let mut arena = Arena::default();
+        let numbers: Vec<No<usize>> = (0..2 * CHUNK + 1).map(|n| arena.add(n)).collect();
+        assert!(numbers.iter().enumerate().all(|(n, no)| arena.get(*no) == Some(&n)));
+        assert!(arena.iter().copied().eq(0..2 * CHUNK + 1));
     }
 }

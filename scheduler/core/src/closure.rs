@@ -1,9 +1,10 @@
 //! The derivations that a submission stands on, as far as planning needs them. They name each other, and the store items
 //! they make and need, hundreds of thousands of times: so all of them are numbers here, and each name is kept once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use drover_store::{ContentAddress, Derivation, DrvPath, OutputName, PackId, StorePath};
+use hashbrown::HashMap;
 
 /// The number of a derivation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,10 @@
 //! How long builds take, learned from how long they took: the median of the last few of the same package, whatever its
 //! version, for the same system.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::Recipe;
@@ -45,11 +46,17 @@ impl fmt::Display for Package {
 /// Replaces each part of a name that begins with a digit: `gcc-14.3.0-lib` becomes `gcc-*-lib`. What kind of file it is stays:
 /// to unpack a source takes another time than to build what is in it, or to fetch it.
 fn without_version(name: &str) -> String {
-    let part = |part: &str| match part.starts_with(|c: char| c.is_ascii_digit()) {
-        true => format!("*{}", kind_of_file(part)),
-        false => part.to_owned(),
-    };
-    name.split('-').map(part).collect::<Vec<_>>().join("-")
+    let mut general = String::with_capacity(name.len());
+    for (n, part) in name.split('-').enumerate() {
+        if n > 0 {
+            general.push('-');
+        }
+        match part.starts_with(|c: char| c.is_ascii_digit()) {
+            true => general.extend(["*", kind_of_file(part)]),
+            false => general.push_str(part),
+        }
+    }
+    general
 }
 
 /// What comes behind the version in the name of a file: `.tar.gz` of `2.12.1.tar.gz`, nothing of `2.12.1`.

@@ -1,13 +1,15 @@
 //! Builds and items in memory, by name and by number, and the links between them: which build needs which items, which
 //! build makes them. What the links mean is [`crate::graph`]'s.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, RangeBounds};
 use std::sync::Arc;
 
 use drover_messages::holdings::Fingerprint;
 use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_store::StorePath;
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 
 use crate::arena::{Arena, No};
 use crate::build::{Build, BuildState};
@@ -135,6 +137,11 @@ impl Builds {
         self.numbers.get(id).copied()
     }
 
+    /// Makes room for so many more.
+    pub(crate) fn expect(&mut self, more: usize) {
+        self.numbers.reserve(more);
+    }
+
     pub(crate) fn contains_key(&self, id: &BuildId) -> bool {
         self.numbers.contains_key(id)
     }
@@ -207,6 +214,11 @@ impl Items {
         self.entries.get_mut(no)
     }
 
+    /// Makes room for so many more.
+    pub(crate) fn expect(&mut self, more: usize) {
+        self.numbers.reserve(more);
+    }
+
     /// All of them, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
@@ -214,12 +226,13 @@ impl Items {
 
     /// The number of an item, which is `new` if there was none.
     pub(crate) fn enter(&mut self, path: &StorePath, new: impl FnOnce() -> Item) -> ItemNo {
-        if let Some(no) = self.number(path) {
-            return no;
+        match self.numbers.entry_ref(path) {
+            EntryRef::Occupied(known) => *known.get(),
+            EntryRef::Vacant(vacant) => {
+                let no = self.entries.add(Entry::new(path.clone(), new()));
+                *vacant.insert_with_key(path.clone(), no)
+            }
         }
-        let no = self.entries.add(Entry::new(path.clone(), new()));
-        self.numbers.insert(path.clone(), no);
-        no
     }
 
     /// Takes an item out of memory, if nothing there cares for it.

@@ -1,11 +1,12 @@
 //! What is open, in memory, and the one way to change it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drover_messages::agent::Beat;
 use drover_messages::holdings::Holdings;
 use drover_messages::{AgentId, BuildId, Cause, ClientId, Generation, PublicationId, StoreId, SubmissionId, WishId};
+use hashbrown::HashMap;
 
 use crate::Illegal;
 use crate::agent::Agent;

@@ -13,11 +13,12 @@ pub struct Meter {
     /// Builds that succeeded.
     pub builds: u64,
     by_input: BTreeMap<&'static str, (u64, Duration)>,
+    peak_bytes: usize,
 }
 
 impl Meter {
     pub fn start() -> Self {
-        Self { started: processor_time(), stopped: Duration::ZERO, builds: 0, by_input: BTreeMap::new() }
+        Self { started: processor_time(), stopped: Duration::ZERO, builds: 0, by_input: BTreeMap::new(), peak_bytes: 0 }
     }
 
     pub fn stop(&mut self) {
@@ -30,7 +31,13 @@ impl Meter {
         let result = run();
         let (count, took) = self.by_input.entry(input).or_default();
         (*count, *took) = (*count + 1, *took + start.elapsed());
+        self.peak_bytes = self.peak_bytes.max(crate::ALLOCATOR.allocated());
         result
+    }
+
+    /// What was taken of the heap after any input, at most.
+    pub fn peak_bytes(&self) -> usize {
+        self.peak_bytes
     }
 
     /// The whole run.

@@ -1,10 +1,11 @@
 //! Which builds need and make which items, what that means for each of them, and what counts them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, StoreId};
 use drover_store::StorePath;
+use hashbrown::HashMap;
 
 use super::{Discrepancy, same};
 use crate::build::BuildState;
