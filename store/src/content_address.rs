@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
+use crate::text::serde_as_display;
 use crate::{Digest, FixedHash, Sha256, StoreDir, StorePath, compute};
 
 /// As in a narinfo's `CA:` and in the daemon's protocol.
@@ -82,7 +83,7 @@ impl FromStr for ContentAddress {
     }
 }
 
-serde_as_string!(ContentAddress);
+serde_as_display!(ContentAddress);
 
 #[cfg(test)]
 mod tests {

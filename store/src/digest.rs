@@ -6,7 +6,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
+use crate::text::serde_as_display;
 use crate::{Sha256, hex, nix32};
 
 /// A hash function that Nix or Guix knows.
@@ -137,4 +138,4 @@ impl FromStr for Digest {
     }
 }
 
-serde_as_string!(Digest);
+serde_as_display!(Digest);

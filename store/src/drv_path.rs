@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use crate::StorePath;
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
+use crate::text::serde_as_str;
 
 /// A [`StorePath`] whose name ends in `.drv`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +71,7 @@ impl FromStr for DrvPath {
     }
 }
 
-serde_as_string!(DrvPath);
+serde_as_str!(DrvPath);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 //! [`verify()`] says whether its names are true.
 
 mod error;
+mod text;
 mod store_dir;
 mod store_path;
 mod drv_path;

@@ -8,8 +8,9 @@ use std::str::FromStr;
 
 use arcstr::ArcStr;
 
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
 use crate::store_path::check_name;
+use crate::text::serde_as_str;
 use crate::{Digest, StorePath};
 
 /// The name of an output, `out` or `doc`. Nearly every one is `out`, which costs no allocation.
@@ -88,7 +89,7 @@ impl FromStr for OutputName {
     }
 }
 
-serde_as_string!(OutputName);
+serde_as_str!(OutputName);
 
 /// How the contents of a fixed output are hashed, and what that must give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
+use crate::text::serde_as_display;
 
 /// A signature and the name of the key that made it. Shown as in a narinfo's `Sig:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +34,7 @@ impl FromStr for Signature {
     }
 }
 
-serde_as_string!(Signature);
+serde_as_display!(Signature);
 
 /// What signatures are verified with; Nix's `trusted-public-keys` is a list of such.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl FromStr for PublicKey {
     }
 }
 
-serde_as_string!(PublicKey);
+serde_as_display!(PublicKey);
 
 /// What signatures are made with. It is never shown by accident: only [`SecretKey::to_file`] gives it away.
 #[derive(Clone)]

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use arcstr::{ArcStr, literal};
 
 use crate::StorePath;
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
+use crate::text::serde_as_str;
 
 /// The longest store directory accepted, in bytes.
 const MAX_BYTES: usize = 255;
@@ -103,7 +104,7 @@ impl FromStr for StoreDir {
     }
 }
 
-serde_as_string!(StoreDir);
+serde_as_str!(StoreDir);
 
 #[cfg(test)]
 mod tests {

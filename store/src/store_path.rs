@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use arcstr::ArcStr;
 
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
 use crate::nix32;
+use crate::text::serde_as_str;
 
 /// The length of the hash part, in characters of nix-base32.
 pub const HASH_PART_CHARS: usize = 32;
@@ -84,7 +85,7 @@ impl FromStr for StorePath {
     }
 }
 
-serde_as_string!(StorePath);
+serde_as_str!(StorePath);
 
 /// The rules of Nix (`path.cc`, `checkName`) for a name; `whole` is what an error shows.
 pub(crate) fn check_name(name: &[u8], whole: &[u8]) -> Result<(), ParseError> {

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::ecdsa::{self, Numbers};
 use super::{Sexp, Signature};
-use crate::error::{ParseError, serde_as_string};
+use crate::error::ParseError;
+use crate::text::serde_as_display;
 use crate::{Sha256, hex};
 
 /// The largest key file, in bytes.
@@ -85,7 +86,7 @@ impl FromStr for PublicKey {
     }
 }
 
-serde_as_string!(PublicKey);
+serde_as_display!(PublicKey);
 
 /// What signatures are made with. It is never shown by accident: only [`SecretKey::to_file`] gives it away.
 #[derive(Clone)]
