@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_scheduler_core::Package;
 use drover_store::StorePath;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{Database, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -71,6 +71,8 @@ struct Progress {
     spent_line: u64,
     /// The line that was appended last.
     newest_line: u64,
+    /// Whether the last commit wrote down what a start after a kill must know of the pages.
+    spares_repair: bool,
 }
 
 /// The right to write, for as long as it is held.
@@ -110,6 +112,24 @@ impl Writing<'_> {
     pub(super) fn has_rows(&self) -> bool {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         !recent.young.is_empty() || !recent.old.is_empty()
+    }
+
+    /// Begins a transaction.
+    pub(super) fn transaction(&mut self, database: &Database) -> Result<WriteTransaction, BookError> {
+        self.progress.spares_repair = false;
+        Ok(database.begin_write()?)
+    }
+
+    /// Writes down which pages are in use, so that a start after a kill need not read all of them to find out. That takes about
+    /// as long as two commits.
+    pub(super) fn spare_repair(&mut self, database: &Database) -> Result<(), BookError> {
+        if !self.progress.spares_repair {
+            let mut transaction = self.transaction(database)?;
+            transaction.set_quick_repair(true);
+            transaction.commit()?;
+            self.progress.spares_repair = true;
+        }
+        Ok(())
     }
 
     /// Appends rows as a line of this number, and carries as many on to their tables: so the journal stays short.

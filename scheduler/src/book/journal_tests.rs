@@ -21,7 +21,7 @@ fn says(text: &str) -> Row {
 
 fn append(book: &Book, line: u64, rows: Vec<(Key, Row)>) {
     let mut writing = book.journal.begin();
-    let transaction = book.database.begin_write().unwrap();
+    let transaction = writing.transaction(&book.database).unwrap();
     writing.append(&transaction, line, &rows).unwrap();
     transaction.commit().unwrap();
     writing.committed(rows, false);
@@ -116,4 +116,25 @@ fn each_kind_of_row_comes_to_a_table_of_its_own() {
     assert_eq!(read.open_table(COURSES).unwrap().get(id).unwrap().unwrap().value(), b"course");
     assert!(read.open_table(super::super::tables::OPEN).unwrap().get(id).unwrap().is_some());
     assert_eq!(read.open_table(USED).unwrap().iter().unwrap().count(), 0);
+}
+
+/// Whether a start would have to read everything, if the process were killed now.
+fn needs_repair(folder: &std::path::Path) -> bool {
+    let left = folder.join("left.redb");
+    std::fs::copy(folder.join("state.redb"), &left).unwrap();
+    redb::Builder::new().set_repair_callback(|repair| repair.abort()).open(left).is_err()
+}
+
+#[test]
+fn a_farm_at_rest_starts_without_repair_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    for n in 1..3 {
+        append(&book, n, vec![(key(1), says("a"))]);
+        assert!(needs_repair(folder.path()));
+        (0..4).for_each(|_| book.tidy().unwrap());
+        assert!(!needs_repair(folder.path()));
+    }
+    book.forget_before(drover_messages::Timestamp(0)).unwrap();
+    assert!(needs_repair(folder.path()));
 }

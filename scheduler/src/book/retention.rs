@@ -23,8 +23,8 @@ impl Book {
     pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
         let gone_from_broker = Timestamp::now().0.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
         let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
-        let writing = self.journal.begin();
-        let transaction = self.database.begin_write()?;
+        let mut writing = self.journal.begin();
+        let transaction = writing.transaction(&self.database)?;
         let forgotten = [
             forget_builds(&transaction, &writing, old)?,
             forget_submissions(&transaction, older)?,

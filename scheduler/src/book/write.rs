@@ -75,7 +75,7 @@ impl Book {
     ) -> Result<u64, BookError> {
         let mut rows = rows::of(page, state)?;
         let mut writing = self.journal.begin();
-        let transaction = self.database.begin_write()?;
+        let transaction = writing.transaction(&self.database)?;
         rows.extend(write_created(&transaction, page, state)?);
         write_rest(&transaction, record, changes, page, state)?;
         let number = write_record(&transaction, record, told)?;
@@ -85,14 +85,14 @@ impl Book {
         Ok(number)
     }
 
-    /// While there is nothing else to be committed: carries rows of the journal to their tables, so that it is short when it
-    /// has to be read.
+    /// While there is nothing else to be committed: carries rows of the journal to their tables, and then leaves the database
+    /// so that it opens at once, also after a kill.
     pub(crate) fn tidy(&self) -> Result<(), BookError> {
         let mut writing = self.journal.begin();
         if !writing.has_rows() {
-            return Ok(());
+            return writing.spare_repair(&self.database);
         }
-        let transaction = self.database.begin_write()?;
+        let transaction = writing.transaction(&self.database)?;
         writing.carry(&transaction, ROWS_TIDIED)?;
         transaction.commit()?;
         writing.committed(Vec::new(), true);
