@@ -64,7 +64,7 @@ mod tests {
     use drover_bucket::Key;
     use drover_messages::{ClientId, Epoch, Generation, StoreId};
     use drover_nats::Link;
-    use drover_scheduler_core::{Attempt, BuildState, Limits};
+    use drover_scheduler_core::{Attempt, Build, BuildState, Limits};
     use tokio::sync::{mpsc, watch};
 
     use super::*;
@@ -77,16 +77,16 @@ mod tests {
     #[tokio::test]
     async fn what_is_old_and_of_no_open_build_goes_and_the_rest_stays() {
         let (agent, open, over) = (AgentId::new(), AttemptId::new(), AttemptId::new());
-        let build = samples::of(1, "open-1", BuildState::Waiting { missing: 1 });
-        let (_folder, book) = samples::open(std::slice::from_ref(&build), &[samples::submission(101, ClientId::new())]);
-        let mut memory = book.remember().unwrap();
         let epoch = Epoch { generation: Generation(1), n: 1 };
-        memory.builds[0].build.attempts.push(Attempt::begin(open, agent, StoreId::from("store".to_owned()), epoch));
+        let attempts = vec![Attempt::begin(open, agent, StoreId::from("store".to_owned()), epoch)];
+        let build = Build { attempts, ..samples::of(1, "open-1", BuildState::Waiting { missing: 1 }) };
+        let (_folder, book) = samples::open(std::slice::from_ref(&build), &[samples::submission(101, ClientId::new())]);
+        let memory = book.remember().unwrap();
         let ((desk, inbox), (effects, _effects)) = (Desk::new(), mpsc::unbounded_channel());
         let (_link, link) = watch::channel(Link::Up { times: 1 });
         let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
         let clock = Clock::new(memory.heard, link);
-        let reign = Reign::begin(Generation(2), Limits::default(), book, memory, clock, outlets);
+        let reign = Reign::begin(Generation(2), Limits::default(), book, memory, clock, outlets).unwrap();
         let reign = std::thread::spawn(move || reign.run(inbox));
 
         let bucket = Bucket::open("memory://").unwrap();

@@ -66,15 +66,15 @@ impl Reign {
         memory: Memory,
         clock: Clock,
         outlets: Outlets,
-    ) -> Self {
+    ) -> Result<Self, BookError> {
         let Outlets { told, fresh, effects } = outlets;
         let mut state = State::new(generation);
         state.remember_drained(memory.drained);
         state.remember_usage(memory.took, memory.used);
-        state.remember(memory.submissions, memory.paths, memory.builds, memory.owed);
+        memory.builds.each(|builds| state.remember(memory.submissions, memory.paths, builds, memory.owed))?;
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
-        Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects, is_busy: false }
+        Ok(Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects, is_busy: false })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -283,7 +283,8 @@ mod tests {
         let (_link, link) = watch::channel(Link::Up { times: 1 });
         let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
         let memory = book.remember().unwrap();
-        let reign = Reign::begin(Generation(1), Limits::default(), book.clone(), memory, Clock::new(Heard(0), link), outlets);
+        let reign =
+            Reign::begin(Generation(1), Limits::default(), book.clone(), memory, Clock::new(Heard(0), link), outlets).unwrap();
         let reign = std::thread::spawn(move || reign.run(inbox));
 
         let path = StorePath::from_parts(&[7; 20], "item").unwrap();

@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let limits = args.limits();
     let beat_every_millis = limits.beat_every_millis;
     let (ended, end) = oneshot::channel();
-    let reign = Reign::begin(generation, limits, book.clone(), memory, clock, outlets);
+    let reign = Reign::begin(generation, limits, book.clone(), memory, clock, outlets)?;
     std::thread::Builder::new().name("reign".into()).spawn(move || drop(ended.send(reign.run(inbox))))?;
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();

@@ -147,7 +147,7 @@ mod tests {
         let (effects, _) = tokio::sync::mpsc::unbounded_channel();
         let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
         let clock = Clock::new(memory.heard, link);
-        let reign = Reign::begin(Generation(1), Limits::default(), book, memory, clock, outlets);
+        let reign = Reign::begin(Generation(1), Limits::default(), book, memory, clock, outlets).unwrap();
         let why = why(&reign, reign.core().state().build(build.id).unwrap()).unwrap();
         assert_eq!(why.build.reason, "its submission is being planned");
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, ClientId, SubmissionId};
-use drover_scheduler_core::{Heard, Item, OpenBuild, Package, Publication, Submission, Took, Used};
+use drover_scheduler_core::{Heard, Item, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(crate) struct Memory {
     pub(crate) heard: Heard,
     pub(crate) told: u64,
     pub(crate) submissions: Vec<Submission>,
-    pub(crate) builds: Vec<OpenBuild>,
+    pub(crate) builds: Open,
     /// What builds and publications speak of, as far as anything is known of it.
     pub(crate) paths: Vec<(StorePath, Option<Item>)>,
     pub(crate) owed: Vec<Publication>,
@@ -35,18 +35,16 @@ pub(crate) struct Memory {
 impl Book {
     /// Reads what is open, and nothing else.
     pub(crate) fn remember(&self) -> Result<Memory, BookError> {
-        let mut store_dirs = StoreDirs::default();
-        let Open { builds, mut paths } = self.open_builds(&mut store_dirs)?;
-        let owed = self.owed()?;
+        let (builds, owed) = (self.open_builds()?, self.owed()?);
+        let mut paths = builds.paths().to_vec();
         let of_owed: BTreeSet<&StorePath> = owed.iter().flat_map(|owed| owed.references.iter().chain([&owed.path])).collect();
         paths.extend(of_owed.into_iter().cloned());
-        let asked: BTreeSet<SubmissionId> =
-            builds.iter().map(|open| open.build.submission).chain(owed.iter().filter_map(Publication::submission)).collect();
+        let asked: BTreeSet<SubmissionId> = builds.submissions().chain(owed.iter().filter_map(Publication::submission)).collect();
         let mut submissions = Vec::new();
         for id in asked {
             submissions.extend(self.submission(id)?);
         }
-        let mut paths = self.recorded(paths)?;
+        let (mut paths, mut store_dirs) = (self.recorded(paths)?, StoreDirs::default());
         let items = paths.iter_mut().filter_map(|(_, item)| item.as_mut());
         items.for_each(|item| item.store_dir = store_dirs.shared(&item.store_dir));
         let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
@@ -169,7 +167,7 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::{Build, BuildState, WholeBuild};
+    use drover_scheduler_core::{Build, BuildState, OpenBuild, WholeBuild};
 
     use super::super::samples::{of, open_whole, store_path};
     use super::*;
@@ -184,7 +182,8 @@ mod tests {
         };
         let builds: Vec<WholeBuild> = (1..=3).map(needs_tool).collect();
         let (_folder, book) = open_whole(&builds, &[]);
-        let Memory { builds: remembered, paths, .. } = book.remember().unwrap();
+        let Memory { builds: open, paths, .. } = book.remember().unwrap();
+        let remembered: Vec<OpenBuild> = open.each(|builds| builds.collect()).unwrap();
         let in_order: Vec<Build> = builds.into_iter().rev().map(|whole| whole.build).collect();
         assert_eq!(remembered.iter().map(|open| open.build.clone()).collect::<Vec<_>>(), in_order);
         let needed: Vec<&StorePath> = remembered.iter().map(|open| &paths[open.inputs[0] as usize].0).collect();

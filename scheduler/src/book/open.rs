@@ -3,17 +3,17 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use drover_messages::BuildId;
+use drover_messages::{BuildId, SubmissionId};
 use drover_scheduler_core::OpenBuild;
 use drover_store::StorePath;
 use redb::{AccessGuard, ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
 use super::made::Made;
-use super::number_set::NumberSet;
+use super::number_set::{NumberSet, Places};
 use super::store_dirs::StoreDirs;
 use super::tables::*;
 use super::{Book, BookError};
@@ -25,31 +25,70 @@ const CHUNKS_WAITING: usize = 64;
 /// Paths that are passed over rather than looked for: to look costs as much as to read so many.
 const PASSED_OVER: u64 = 16;
 
-/// What is open.
-pub(super) struct Open {
+/// The open builds, as their rows say.
+pub(crate) struct Open {
     /// In the order of making.
-    pub(super) builds: Vec<OpenBuild>,
+    made: Vec<Made>,
+    places: Places,
     /// What they speak of, where they say.
-    pub(super) paths: Vec<StorePath>,
+    paths: Vec<StorePath>,
 }
 
-impl Book {
-    /// The builds that belong in memory.
-    pub(super) fn open_builds(&self, store_dirs: &mut StoreDirs) -> Result<Open, BookError> {
-        let (mut made, spoken_of) = self.open_made()?;
-        made.sort_unstable_by_key(Made::seq);
-        let numbers: Vec<u64> = spoken_of.iter().collect();
-        let paths = in_parts(&numbers, |numbers| self.paths(numbers))?;
-        let places = spoken_of.count();
+impl Open {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.made.len()
+    }
+
+    /// Whose they are.
+    pub(super) fn submissions(&self) -> impl Iterator<Item = SubmissionId> {
+        self.made.iter().map(Made::submission)
+    }
+
+    /// What they speak of, where they say.
+    pub(super) fn paths(&self) -> &[StorePath] {
+        &self.paths
+    }
+
+    /// Has them taken, in the order of making, while a thread of its own makes the next of them out of their rows.
+    pub(crate) fn each<T>(self, take: impl FnOnce(&mut dyn Iterator<Item = OpenBuild>) -> T) -> Result<T, BookError> {
+        let (made, builds) = sync_channel(CHUNKS_WAITING);
+        thread::scope(|scope| {
+            let making = scope.spawn(move || self.make(&made));
+            let taken = take(&mut builds.into_iter().flatten());
+            making.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok(taken)
+        })
+    }
+
+    fn make(self, builds: &SyncSender<Vec<OpenBuild>>) -> Result<(), BookError> {
+        let Self { made, places, paths } = self;
+        let (mut made, mut store_dirs) = (made.into_iter(), StoreDirs::default());
         let place = |number| places.place(number).ok_or(BookError::NoPath { number });
-        let build = |mut made: Made| {
+        let mut build = |mut made: Made| {
             made.row.store = store_dirs.shared(&made.row.store);
             let (build, needs) = made.build(|number| Ok(paths[place(number)?].clone()))?;
             let inputs = needs.iter().map(|number| Ok(place(number)? as u32)).collect::<Result<_, BookError>>()?;
             Ok::<_, BookError>(OpenBuild { build, inputs })
         };
-        let builds = made.into_iter().map(build).collect::<Result<_, _>>()?;
-        Ok(Open { builds, paths })
+        while made.len() > 0 {
+            let chunk = made.by_ref().take(CHUNK).map(&mut build).collect::<Result<Vec<_>, _>>()?;
+            if builds.send(chunk).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Book {
+    /// The builds that belong in memory.
+    pub(super) fn open_builds(&self) -> Result<Open, BookError> {
+        let (mut made, spoken_of) = self.open_made()?;
+        made.sort_unstable_by_key(Made::seq);
+        let numbers: Vec<u64> = spoken_of.iter().collect();
+        let paths = in_parts(&numbers, |numbers| self.paths(numbers))?;
+        Ok(Open { made, places: spoken_of.count(), paths })
     }
 
     /// Their rows, and the numbers of what they speak of. Several threads decode, this one takes what they did.
@@ -147,16 +186,19 @@ mod tests {
         }
         transaction.commit().unwrap();
 
-        let open = book.open_builds(&mut StoreDirs::default()).unwrap();
+        let open = book.open_builds().unwrap();
+        let paths = open.paths().to_vec();
         let named = |OpenBuild { build, inputs }: &OpenBuild| WholeBuild {
             build: build.clone(),
-            inputs: inputs.iter().map(|place| open.paths[*place as usize].clone()).collect(),
+            inputs: inputs.iter().map(|place| paths[*place as usize].clone()).collect(),
         };
-        assert_eq!(open.builds.iter().map(named).collect::<Vec<_>>(), [builds[0].clone(), builds[2].clone()]);
+        assert_eq!(open.len(), 2);
+        let taken: Vec<WholeBuild> = open.each(|builds| builds.map(|build| named(&build)).collect()).unwrap();
+        assert_eq!(taken, [builds[0].clone(), builds[2].clone()]);
         let inputs = [10, 11, 12, 150, 152, 200].map(|n| store_path(n, "input"));
         let mut spoken_of: Vec<StorePath> = inputs.into_iter().chain([1, 3].map(|n| store_path(n, "package"))).collect();
         spoken_of.sort_unstable();
-        let mut paths = open.paths;
+        let mut paths = paths.clone();
         paths.sort_unstable();
         assert_eq!(paths, spoken_of);
     }
