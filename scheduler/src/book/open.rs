@@ -22,13 +22,17 @@ use super::{Book, BookError};
 const CHUNK: usize = 256;
 /// So many times as many may wait, read, for the thread that takes them.
 const CHUNKS_WAITING: usize = 64;
+/// Builds that are made out of their rows before they are taken.
+const PIECE: usize = 1024;
+/// So many times as many may wait to be taken.
+const PIECES_WAITING: usize = 8;
 /// Paths that are passed over rather than looked for: to look costs as much as to read so many.
 const PASSED_OVER: u64 = 16;
 
 /// The open builds, as their rows say.
 pub(crate) struct Open {
-    /// In the order of making.
-    made: Vec<Made>,
+    /// In the order of making, piece by piece, the first piece last: each goes when it is done, and its memory is used again.
+    made: Vec<Vec<Made>>,
     places: Places,
     /// What they speak of, where they say.
     paths: Vec<StorePath>,
@@ -37,12 +41,12 @@ pub(crate) struct Open {
 impl Open {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.made.len()
+        self.made.iter().map(Vec::len).sum()
     }
 
     /// Whose they are.
     pub(super) fn submissions(&self) -> impl Iterator<Item = SubmissionId> {
-        self.made.iter().map(Made::submission)
+        self.made.iter().flatten().map(Made::submission)
     }
 
     /// What they speak of, where they say.
@@ -52,7 +56,7 @@ impl Open {
 
     /// Has them taken, in the order of making, while a thread of its own makes the next of them out of their rows.
     pub(crate) fn each<T>(self, take: impl FnOnce(&mut dyn Iterator<Item = OpenBuild>) -> T) -> Result<T, BookError> {
-        let (made, builds) = sync_channel(CHUNKS_WAITING);
+        let (made, builds) = sync_channel(PIECES_WAITING);
         thread::scope(|scope| {
             let making = scope.spawn(move || self.make(&made));
             let taken = take(&mut builds.into_iter().flatten());
@@ -62,8 +66,8 @@ impl Open {
     }
 
     fn make(self, builds: &SyncSender<Vec<OpenBuild>>) -> Result<(), BookError> {
-        let Self { made, places, paths } = self;
-        let (mut made, mut store_dirs) = (made.into_iter(), StoreDirs::default());
+        let Self { mut made, places, paths } = self;
+        let mut store_dirs = StoreDirs::default();
         let place = |number| places.place(number).ok_or(BookError::NoPath { number });
         let mut build = |mut made: Made| {
             made.row.store = store_dirs.shared(&made.row.store);
@@ -71,9 +75,9 @@ impl Open {
             let inputs = needs.iter().map(|number| Ok(place(number)? as u32)).collect::<Result<_, BookError>>()?;
             Ok::<_, BookError>(OpenBuild { build, inputs })
         };
-        while made.len() > 0 {
-            let chunk = made.by_ref().take(CHUNK).map(&mut build).collect::<Result<Vec<_>, _>>()?;
-            if builds.send(chunk).is_err() {
+        while let Some(piece) = made.pop() {
+            let piece = piece.into_iter().map(&mut build).collect::<Result<_, _>>()?;
+            if builds.send(piece).is_err() {
                 break;
             }
         }
@@ -88,7 +92,11 @@ impl Book {
         made.sort_unstable_by_key(Made::seq);
         let numbers: Vec<u64> = spoken_of.iter().collect();
         let paths = in_parts(&numbers, |numbers| self.paths(numbers))?;
-        Ok(Open { made, places: spoken_of.count(), paths })
+        let mut pieces = Vec::new();
+        while !made.is_empty() {
+            pieces.push(made.split_off(made.len().saturating_sub(PIECE)));
+        }
+        Ok(Open { made: pieces, places: spoken_of.count(), paths })
     }
 
     /// Their rows, and the numbers of what they speak of. Several threads decode, this one takes what they did.
