@@ -25,7 +25,7 @@ mod write;
 pub(crate) mod samples;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use drover_messages::event::What;
 use drover_messages::{Generation, Timestamp};
@@ -38,6 +38,7 @@ pub(crate) use load::Memory;
 pub(crate) use write::Page;
 
 use journal::Journal;
+use paths::Known;
 
 /// Pages of the database that are kept in memory, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -49,6 +50,7 @@ const USUAL_ROW_BYTES: usize = 512;
 pub(crate) struct Book {
     database: Arc<Database>,
     journal: Arc<Journal>,
+    numbers: Arc<Mutex<Known>>,
 }
 
 /// What can go wrong with it. All of it ends the process: what is not recorded did not happen.
@@ -100,7 +102,7 @@ impl Book {
             redb::DatabaseError::DatabaseAlreadyOpen => BookError::InUse { path: path.display().to_string() },
             error => error.into(),
         })?;
-        let book = Self { database: Arc::new(database), journal: Arc::default() };
+        let book = Self { database: Arc::new(database), journal: Arc::default(), numbers: Arc::default() };
         book.make_tables()?;
         Ok(book)
     }

@@ -4,46 +4,58 @@
 //! A number is found by a mark of its path, which is a hash of it, or the next that was free. Marks are short: what is new
 //! lies anywhere among them, so that the fewer pages they fill, the fewer each commit writes.
 
-use std::collections::HashMap;
-
 use drover_store::{Sha256, StorePath};
+use hashbrown::HashMap;
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::BookError;
 use super::tables::{NUMBERS, PATHS};
 
 /// Paths that are remembered at most, of those that were looked up.
-const REMEMBERED: usize = 100_000;
+const REMEMBERED: usize = 50_000;
+
+/// Numbers that were looked up lately: neighbours have most of their inputs in common.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<StorePath, u64>);
 
 /// Gives numbers to paths, in one transaction.
 pub(super) struct Register<'t> {
     numbers: Table<'t, u64, u64>,
     paths: Table<'t, u64, &'static str>,
     next: u64,
-    /// Those that were looked up: neighbours have most of their inputs in common.
-    known: HashMap<StorePath, u64>,
+    known: Known,
 }
 
 impl<'t> Register<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, BookError> {
+        Self::knowing(transaction, Known::default())
+    }
+
+    /// One that goes on with what another knew, whose transaction is committed.
+    pub(super) fn knowing(transaction: &'t WriteTransaction, known: Known) -> Result<Self, BookError> {
         let (numbers, paths) = (transaction.open_table(NUMBERS)?, transaction.open_table(PATHS)?);
         let next = paths.last()?.map_or(0, |(last, _)| last.value() + 1);
-        Ok(Self { numbers, paths, next, known: HashMap::new() })
+        Ok(Self { numbers, paths, next, known })
+    }
+
+    /// What it knows, to go on with once its transaction is committed.
+    pub(super) fn into_known(self) -> Known {
+        self.known
     }
 
     /// The number of a path; a new one, where it has none.
     pub(super) fn number(&mut self, path: &StorePath) -> Result<u64, BookError> {
-        if let Some(number) = self.known.get(path) {
+        if let Some(number) = self.known.0.get(path) {
             return Ok(*number);
         }
         let number = match find(path, &self.numbers, &self.paths)? {
             Found::Number(number) => number,
             Found::Free { mark } => self.enter(path, mark)?,
         };
-        if self.known.len() == REMEMBERED {
-            self.known.clear();
+        if self.known.0.len() == REMEMBERED {
+            self.known.0.clear();
         }
-        self.known.insert(path.clone(), number);
+        self.known.0.insert(path.clone(), number);
         Ok(number)
     }
 
@@ -149,6 +161,21 @@ mod tests {
         assert!(matches!(reader.path(3), Err(BookError::NoPath { number: 3 })));
         assert_eq!(number(&read, &a).unwrap(), Some(0));
         assert_eq!(number(&read, &store_path(9, "unheard-of")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_one_register_knew_another_goes_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let [a, b] = [(1, "a"), (2, "b")].map(|(n, name)| store_path(n, name));
+        let mut known = Known::default();
+        for _ in 0..2 {
+            let transaction = book.database.begin_write().unwrap();
+            let mut register = Register::knowing(&transaction, known).unwrap();
+            assert_eq!([&a, &b].map(|path| register.number(path).unwrap()), [0, 1]);
+            known = register.into_known();
+            transaction.commit().unwrap();
+        }
     }
 
     #[test]

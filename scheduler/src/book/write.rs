@@ -1,7 +1,7 @@
 //! One commit: a record, and the rows that its changes touch, as the core has them now.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use drover_messages::cause::Blame;
 use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
@@ -76,7 +76,7 @@ impl Book {
         let mut rows = rows::of(page, state)?;
         let mut writing = self.journal.begin();
         let transaction = writing.transaction(&self.database)?;
-        rows.extend(write_created(&transaction, page, state)?);
+        rows.extend(self.write_created(&transaction, page, state)?);
         write_rest(&transaction, record, changes, page, state)?;
         let number = write_record(&transaction, record, told)?;
         writing.append(&transaction, number, &rows)?;
@@ -98,6 +98,34 @@ impl Book {
         writing.committed(Vec::new(), true);
         Ok(())
     }
+
+    /// Returns the rows of those that were there and over, and are planned anew: what had become of them is forgotten.
+    fn write_created(&self, t: &WriteTransaction, page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookError> {
+        let mut forgotten = Vec::new();
+        if page.created.is_empty() {
+            return Ok(forgotten);
+        }
+        let mut builds = t.open_table(BUILDS)?;
+        let mut known = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut register = Register::knowing(t, std::mem::take(&mut *known))?;
+        let mut members = t.open_table(MEMBERS)?;
+        let mut makers = t.open_table(MAKERS)?;
+        let mut names = t.open_table(NAMES)?;
+        for build in page.created.iter().filter_map(|id| state.build(*id)) {
+            let id = build.id.uuid().into_bytes();
+            let inputs = state.inputs(build.id).map(|(path, _)| path);
+            if builds.insert(id, made::row(build, inputs, &mut register)?.as_slice())?.is_some() {
+                forgotten.push((Key::Course(build.id), None));
+            }
+            members.insert((build.submission.uuid().into_bytes(), id), ())?;
+            for path in build.products() {
+                makers.insert((register.number(path)?, id), ())?;
+            }
+            index::enter_build(&mut names, &build.recipe.drv, id)?;
+        }
+        *known = register.into_known();
+        Ok(forgotten)
+    }
 }
 
 /// Writes what is written once, or seldom, to the tables that it touches; opens no other.
@@ -108,32 +136,6 @@ fn write_rest(t: &WriteTransaction, record: &Record, changes: &[Change], page: &
     write_drained(t, changes)?;
     write_submissions(t, page, state)?;
     write_learned(t, changes)
-}
-
-/// Returns the rows of those that were there and over, and are planned anew: what had become of them is forgotten.
-fn write_created(t: &WriteTransaction, page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookError> {
-    let mut forgotten = Vec::new();
-    if page.created.is_empty() {
-        return Ok(forgotten);
-    }
-    let mut builds = t.open_table(BUILDS)?;
-    let mut register = Register::open(t)?;
-    let mut members = t.open_table(MEMBERS)?;
-    let mut makers = t.open_table(MAKERS)?;
-    let mut names = t.open_table(NAMES)?;
-    for build in page.created.iter().filter_map(|id| state.build(*id)) {
-        let id = build.id.uuid().into_bytes();
-        let inputs = state.inputs(build.id).map(|(path, _)| path);
-        if builds.insert(id, made::row(build, inputs, &mut register)?.as_slice())?.is_some() {
-            forgotten.push((Key::Course(build.id), None));
-        }
-        members.insert((build.submission.uuid().into_bytes(), id), ())?;
-        for path in build.products() {
-            makers.insert((register.number(path)?, id), ())?;
-        }
-        index::enter_build(&mut names, &build.recipe.drv, id)?;
-    }
-    Ok(forgotten)
 }
 
 fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
