@@ -8,6 +8,7 @@ use drover_messages::request::{MAX_PACKS, Submit};
 use drover_scheduler_core::closure::{Closure, DrvNo};
 use drover_scheduler_core::{Learned, PackSet};
 use drover_store::{Derivation, DrvPath, Named, Pack, PackError, PackId, PackWriter, Sha256, StoreDir, Verifier};
+use futures::{StreamExt, stream};
 use tokio::task::block_in_place;
 
 use super::{NotNow, packs};
@@ -17,6 +18,8 @@ use crate::book::Book;
 const MAX_PACK_BYTES: u64 = 64 << 20;
 /// When the closure of a derivation lies in more packs than this, it is packed anew: it came in many small submissions.
 const MAX_CLOSURE_PACKS: usize = 64;
+/// Packs that are fetched and unpacked while the one before them is read.
+const PACKS_AHEAD: usize = 2;
 /// The most derivations of one closure.
 const MAX_CLOSURE: usize = 500_000;
 
@@ -53,9 +56,13 @@ impl Ground {
         let mut shelf = Shelf { bucket, book, packs: BTreeMap::new() };
         let mut found = Found::default();
         let mut verifier = Verifier::new(&submit.store_dir);
-        for id in &submit.packs {
-            let came = found.take_new(*id, &mut shelf).await?;
-            block_in_place(|| found.read(&submit.store_dir, came, *id, &mut verifier))?;
+        let unpacked = stream::iter(submit.packs.clone()).map(|id| tokio::spawn(unpack(bucket.clone(), id)));
+        let mut unpacked = unpacked.buffered(PACKS_AHEAD);
+        while let Some(unpacked) = unpacked.next().await {
+            let Unpacked { id, pack, came } = unpacked.map_err(|error| NotNow::Trouble(error.to_string()))??;
+            shelf.packs.insert(id, pack);
+            let new = found.without_known(came, &shelf)?;
+            block_in_place(|| found.read(&submit.store_dir, new, id, &mut verifier))?;
         }
         block_in_place(|| found.verify(verifier, &shelf))?;
         found.complete(submit, &mut shelf).await?;
@@ -64,9 +71,8 @@ impl Ground {
 }
 
 impl Found {
-    /// What of a pack was not known before.
-    async fn take_new(&mut self, id: PackId, shelf: &mut Shelf<'_>) -> Result<BTreeMap<DrvPath, Bytes>, NotNow> {
-        let came = shelf.all(id).await?;
+    /// What of a pack was not known before; the rest need not be read.
+    fn without_known(&mut self, came: BTreeMap<DrvPath, Bytes>, shelf: &Shelf<'_>) -> Result<BTreeMap<DrvPath, Bytes>, NotNow> {
         let known = shelf.known(came.keys())?;
         let is_known =
             |drv: &DrvPath| known.contains_key(drv) || self.closure.number(drv).is_some_and(|no| self.closure.get(no).is_some());
@@ -159,23 +165,9 @@ impl Found {
 impl Shelf<'_> {
     async fn pack(&mut self, id: PackId) -> Result<&Pack, NotNow> {
         if !self.packs.contains_key(&id) {
-            let what = format!("the pack {id}");
-            let bytes = self.bucket.get(&Key::Pack(id), MAX_PACK_BYTES).await.map_err(|e| NotNow::of_bucket(&what, &e))?;
-            if PackId::of(&bytes) != id {
-                return Err(NotNow::Never(format!("{what} has other bytes than its name says")));
-            }
-            let pack = block_in_place(|| Pack::open(bytes)).map_err(|error| NotNow::Never(format!("{what}: {error}")))?;
-            self.packs.insert(id, pack);
+            self.packs.insert(id, fetch_pack(self.bucket, id).await?);
         }
         Ok(&self.packs[&id])
-    }
-
-    /// All that a pack holds.
-    async fn all(&mut self, id: PackId) -> Result<BTreeMap<DrvPath, Bytes>, NotNow> {
-        let pack = self.pack(id).await?;
-        let entry = |entry: Result<(&DrvPath, Bytes), PackError>| entry.map(|(drv, aterm)| (drv.clone(), aterm));
-        let all: Result<_, PackError> = block_in_place(|| pack.iter().map(entry).collect());
-        all.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))
     }
 
     /// The bytes of a derivation that was verified before.
@@ -220,6 +212,30 @@ impl Shelf<'_> {
     fn known<'d>(&self, drvs: impl IntoIterator<Item = &'d DrvPath>) -> Result<BTreeMap<DrvPath, Learned>, NotNow> {
         Ok(block_in_place(|| self.book.all_learned(drvs))?)
     }
+}
+
+/// A pack, and all that it holds.
+struct Unpacked {
+    id: PackId,
+    pack: Pack,
+    came: BTreeMap<DrvPath, Bytes>,
+}
+
+async fn unpack(bucket: Bucket, id: PackId) -> Result<Unpacked, NotNow> {
+    let pack = fetch_pack(&bucket, id).await?;
+    let entry = |entry: Result<(&DrvPath, Bytes), PackError>| entry.map(|(drv, aterm)| (drv.clone(), aterm));
+    let came: Result<_, PackError> = block_in_place(|| pack.iter().map(entry).collect());
+    let came = came.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
+    Ok(Unpacked { id, pack, came })
+}
+
+async fn fetch_pack(bucket: &Bucket, id: PackId) -> Result<Pack, NotNow> {
+    let what = format!("the pack {id}");
+    let bytes = bucket.get(&Key::Pack(id), MAX_PACK_BYTES).await.map_err(|e| NotNow::of_bucket(&what, &e))?;
+    block_in_place(|| match PackId::of(&bytes) == id {
+        true => Pack::open(bytes).map_err(|error| NotNow::Never(format!("{what}: {error}"))),
+        false => Err(NotNow::Never(format!("{what} has other bytes than its name says"))),
+    })
 }
 
 #[cfg(test)]
