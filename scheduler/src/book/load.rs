@@ -8,7 +8,7 @@ use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
-use super::journal::Key;
+use super::journal::{Key, Row};
 use super::open::{Open, in_parts};
 use super::store_dirs::StoreDirs;
 use super::tables::*;
@@ -54,11 +54,13 @@ impl Book {
         Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained })
     }
 
-    /// Each path with what is recorded of it. They are read in order of their names, so that neighbours are read together.
+    /// Each path with what is recorded of it. They are read in order of their names: of most nothing is recorded, and those
+    /// between two rows are not looked for.
     fn recorded(&self, paths: Vec<StorePath>) -> Result<Vec<(StorePath, Option<Item>)>, BookError> {
         let mut by_name: Vec<u32> = (0..paths.len() as u32).collect();
         by_name.sort_unstable_by_key(|place| &paths[*place as usize]);
-        let items = in_parts(&by_name, |places| self.items_each(places.iter().map(|place| &paths[*place as usize])))?;
+        let in_order = |places: &[u32]| self.items_in_order(places.iter().map(|place| &paths[*place as usize]));
+        let items = in_parts(&by_name, in_order)?;
         let mut recorded: Vec<(StorePath, Option<Item>)> = paths.into_iter().map(|path| (path, None)).collect();
         for (place, item) in by_name.into_iter().zip(items) {
             recorded[place as usize].1 = item;
@@ -128,26 +130,50 @@ impl Book {
         paths: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<C, BookError> {
         let paths: Vec<&StorePath> = paths.into_iter().collect();
-        let items = self.items_each(paths.iter().copied())?;
-        Ok(paths.into_iter().zip(items).filter_map(|(path, item)| Some((path.clone(), item?))).collect())
-    }
-
-    /// For each of these paths its item, if that is recorded.
-    fn items_each<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<Vec<Option<Item>>, BookError> {
-        let paths: Vec<&StorePath> = paths.into_iter().collect();
-        let mut items = Vec::with_capacity(paths.len());
+        let mut items = Vec::new();
         for paths in paths.chunks(ROWS_TOGETHER) {
-            let recent = self.journal.look(paths.iter().map(|path| Key::Item((*path).clone())));
+            let recent = self.recent_items(paths);
             let read = self.database.begin_read()?;
             let table = read.open_table(ITEMS)?;
             for (path, recent) in paths.iter().zip(recent) {
-                items.push(match recent {
+                let item = match recent {
                     Some(row) => row.map(|row| decode("an item", &row)).transpose()?,
                     None => table.get(path.as_str())?.map(|row| decode("an item", row.value())).transpose()?,
+                };
+                items.extend(item.map(|item| ((*path).clone(), item)));
+            }
+        }
+        Ok(items.into_iter().collect())
+    }
+
+    /// For each of these paths, which are in order, its item, if that is recorded.
+    fn items_in_order<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<Vec<Option<Item>>, BookError> {
+        let paths: Vec<&StorePath> = paths.into_iter().collect();
+        let mut items = Vec::with_capacity(paths.len());
+        for paths in paths.chunks(ROWS_TOGETHER) {
+            let recent = self.recent_items(paths);
+            let read = self.database.begin_read()?;
+            let table = read.open_table(ITEMS)?;
+            let mut rows = table.range(paths[0].as_str()..)?;
+            let mut next = rows.next().transpose()?;
+            for (path, recent) in paths.iter().zip(recent) {
+                if next.as_ref().is_some_and(|(key, _)| key.value() < path.as_str()) {
+                    rows = table.range(path.as_str()..)?;
+                    next = rows.next().transpose()?;
+                }
+                let here = next.as_ref().filter(|(key, _)| key.value() == path.as_str());
+                items.push(match recent {
+                    Some(row) => row.map(|row| decode("an item", &row)).transpose()?,
+                    None => here.map(|(_, row)| decode("an item", row.value())).transpose()?,
                 });
             }
         }
         Ok(items)
+    }
+
+    /// What the journal says of items.
+    fn recent_items(&self, paths: &[&StorePath]) -> Vec<Option<Row>> {
+        self.journal.look(paths.iter().map(|path| Key::Item((*path).clone())))
     }
 
     /// Those of the paths that everybody can fetch.
@@ -169,6 +195,9 @@ impl Book {
 mod tests {
     use drover_scheduler_core::{Build, BuildState, OpenBuild, WholeBuild};
 
+    use drover_store::StoreDir;
+
+    use super::super::encode;
     use super::super::samples::{of, open_whole, store_path};
     use super::*;
 
@@ -190,5 +219,23 @@ mod tests {
         assert_eq!(needed, [&tool; 3]);
         let is_tool = |(path, _): &&(StorePath, Option<Item>)| *path == tool;
         assert_eq!(paths.iter().filter(is_tool).count(), 1);
+    }
+
+    #[test]
+    fn items_in_order_are_those_that_are_recorded() {
+        let (_folder, book) = open_whole(&[], &[]);
+        let paths: Vec<StorePath> = (0..200).map(|n| store_path(n, "item")).collect();
+        let transaction = book.database.begin_write().unwrap();
+        for n in [0, 3, 4, 90, 199] {
+            let item = Item { losses: n as u32, ..Item::wanted(StoreDir::nix()) };
+            transaction.open_table(ITEMS).unwrap().insert(paths[n].as_str(), encode(&item).unwrap().as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+        let mut sorted: Vec<&StorePath> = paths.iter().filter(|path| **path != paths[4]).collect();
+        sorted.sort_unstable();
+        let items = book.items_in_order(sorted.iter().copied()).unwrap();
+        let found = sorted.into_iter().zip(items).filter_map(|(path, item)| Some((path.clone(), item?.losses)));
+        let expected = [0, 3, 90, 199].map(|n| (paths[n].clone(), n as u32));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
     }
 }
