@@ -21,7 +21,7 @@ async fn what_the_farm_lacks_is_in_the_bucket_before_the_request_and_the_ids_are
     let output = ground.build(&["--priority", "-3", "--tag", "why=test", "--no-input-builds"]).await;
     let (out, err) = words(&output);
     assert_eq!(output.status.code(), Some(0), "{err}");
-    let submitted = ground.submitted.lock().unwrap().clone();
+    let submitted = ground.came(1).await;
     let submit = &submitted[0];
     assert_eq!((submit.priority, submit.input_builds, submit.tags["why"].as_str()), (-3, false, "test"));
     let path = submit.store_dir.path(ground.drv.as_ref());
@@ -36,16 +36,16 @@ async fn a_build_is_taken_while_there_is_no_scheduler() {
     let Some(ground) = Ground::new().await else { return };
     let output = ground.build(&[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
-    assert_eq!(ground.submitted.lock().unwrap().len(), 1);
+    assert_eq!(ground.came(1).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_check_is_asked_for_only_where_the_user_does() {
     let Some(ground) = Ground::new().await else { return };
-    for (more, mode) in [(vec![], Mode::Build), (vec!["--check"], Mode::Check)] {
+    for (before, more, mode) in [(0, vec![], Mode::Build), (1, vec!["--check"], Mode::Check)] {
         let output = ground.build(&more).await;
         assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
-        assert_eq!(ground.submitted.lock().unwrap().last().unwrap().mode, mode);
+        assert_eq!(ground.came(before + 1).await[before].mode, mode);
     }
 }
 
@@ -88,7 +88,7 @@ async fn a_submission_that_the_scheduler_does_not_know_is_published_again() {
     ground.scheduler(second).await;
     let output = ground.build(&["--wait"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
-    let submitted = ground.submitted.lock().unwrap().clone();
+    let submitted = ground.came(2).await;
     assert_eq!(submitted[0], submitted[1]);
 }
 

@@ -77,7 +77,7 @@ async fn submitted(ground: &Ground, guix: &Guix, drv: &str) -> Submit {
     let through = [script.to_str().unwrap(), "exec", guix.0.path().to_str().unwrap()];
     let output = ground.drover_in(&through, &["build", drv]).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
-    ground.submitted.lock().unwrap()[0].clone()
+    ground.came(1).await[0].clone()
 }
 
 async fn sources(bucket: &Bucket, submit: &Submit) -> Vec<SourceNar> {

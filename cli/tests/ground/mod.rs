@@ -22,6 +22,9 @@ use drover_store::{Derivation, DrvPath, Output as DrvOutput, StoreDir, StorePath
 /// What the scheduler answers to a question about the submission, given the requests that came so far.
 type Answers = Arc<dyn Fn(&[Submit]) -> SubmissionAnswer + Send + Sync>;
 
+/// A request that is acknowledged comes within this time.
+const COMES_WITHIN: Duration = Duration::from_secs(10);
+
 pub struct Ground {
     pub dir: tempfile::TempDir,
     pub server: NatsServer,
@@ -57,6 +60,17 @@ impl Ground {
                 submitted.lock().unwrap().push(request.decode().unwrap());
             }
         });
+    }
+
+    /// The requests that came, once there are so many: a request may come after `drover`, which had it acknowledged, has ended.
+    pub async fn came(&self, count: usize) -> Vec<Submit> {
+        let came = async {
+            while self.submitted.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(COMES_WITHIN, came).await.unwrap_or_else(|_| panic!("{count} requests do not come"));
+        self.submitted.lock().unwrap().clone()
     }
 
     /// Starts a scheduler that lacks everything.
