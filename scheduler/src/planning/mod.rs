@@ -20,7 +20,7 @@ use drover_nats::Delivery;
 use drover_nats::streams::ACK_WAIT;
 use drover_scheduler_core::closure::Closure;
 use drover_scheduler_core::plan::{Evidence, How, Known, Plan, Planned, plan};
-use drover_scheduler_core::{Build, BuildState, Input, Learned, PackSet, Submission, SubmissionState};
+use drover_scheduler_core::{Build, BuildState, Input, Submission, SubmissionState};
 use drover_store::{Family, StorePath};
 use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
@@ -196,8 +196,6 @@ impl Planner {
     async fn plan(&self, submission: &Submission, submit: &Submit) -> Result<(), NotNow> {
         check(submit)?;
         let Ground { closure, learned, packed } = Ground::fetch(&self.bucket, &self.book, submit).await?;
-        // What was verified is true, whatever becomes of the submission: it is recorded while that is planned.
-        let learning = tokio::spawn(self.clone().learn(learned, packed));
         let available = self.available(&closure)?;
         let found = match &self.servers {
             Some(servers) => elsewhere::look(servers, submit, &closure, &available).await?,
@@ -214,7 +212,10 @@ impl Planner {
         drop((closure, available));
 
         let (submission_id, store_dir) = (submission.id, &submit.store_dir);
-        learning.await.map_err(|error| NotNow::Trouble(error.to_string()))?;
+        self.desk.settle(Input::Learn { packed, drvs: Vec::new() }).await;
+        for drvs in pieces(learned, LEARNED_OF_COMMIT) {
+            self.desk.settle(Input::Learn { packed: Vec::new(), drvs }).await;
+        }
         self.desk.settle(Input::Enter(submission.clone())).await;
         for found in pieces(found, ITEMS_OF_COMMIT) {
             self.desk.settle(Input::Found { store_dir: store_dir.clone(), found }).await;
@@ -228,13 +229,6 @@ impl Planner {
         self.desk.settle(Input::GoLive { submission: submission_id }).await;
         tracing::info!(submission = %submission_id, builds = planned, sources = brought, "a submission is taken up");
         Ok(())
-    }
-
-    async fn learn(self, learned: Vec<Learned>, packed: Vec<PackSet>) {
-        self.desk.settle(Input::Learn { packed, drvs: Vec::new() }).await;
-        for drvs in pieces(learned, LEARNED_OF_COMMIT) {
-            self.desk.settle(Input::Learn { packed: Vec::new(), drvs }).await;
-        }
     }
 
     /// What of all that is made or needed everybody can fetch.
