@@ -8,7 +8,7 @@ use drover_messages::{BuildId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
-use crate::build::{Build, BuildEvent, BuildState, Inputs, Place, WholeBuild};
+use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
 use crate::durations::Package;
 use crate::item::{Item, ItemState};
 use crate::limits::AGE_STEP_MILLIS;
@@ -16,7 +16,6 @@ use crate::links::{self, BuildNo, Edge, Entry, ItemNo, Node};
 use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
 use crate::state::{State, Turn};
-use crate::submission::SubmissionState;
 use crate::weight::Weight;
 
 /// Something that may mean something else now.
@@ -216,74 +215,6 @@ impl State {
         self.settle()
     }
 
-    /// Takes builds and items back from the database.
-    pub(crate) fn recall(
-        &mut self,
-        builds: impl IntoIterator<Item = WholeBuild>,
-        items: impl IntoIterator<Item = (StorePath, Item)>,
-    ) -> Vec<Turn> {
-        for (path, item) in items {
-            self.recall_item(&path, item);
-        }
-        builds.into_iter().flat_map(|WholeBuild { build, inputs }| self.enter(build, &inputs)).collect()
-    }
-
-    /// Takes an item back, if it is not there.
-    pub(crate) fn recall_item(&mut self, path: &StorePath, item: Item) -> ItemNo {
-        if let Some(no) = self.items.number(path) {
-            return no;
-        }
-        self.reach.move_item(path, &ItemState::Wanted, &item.state);
-        let no = self.items.enter(path, || item);
-        self.refresh_offers(no, &mut Vec::new());
-        no
-    }
-
-    /// Takes a build out of memory, with the items that nothing else in memory cares for.
-    pub(crate) fn forget(&mut self, id: BuildId) {
-        let Some(no) = self.builds.number(&id) else { return };
-        self.unlink(no);
-        let Some(node) = links::remove(&mut self.builds, &mut self.items, no) else { return };
-        for attempt in &node.build.attempts {
-            self.forget_tried(attempt.agent, id);
-        }
-        if let Some(count) = self.of_client.get_mut(&node.client) {
-            *count -= 1;
-        }
-        if let Some(builds) = self.of_package.get_mut(&node.package) {
-            builds.remove(&no);
-            if builds.is_empty() {
-                self.of_package.remove(&node.package);
-            }
-        }
-        for item in &node.products {
-            // Nothing open needs it now; what comes later must not find that this build stands in its way.
-            self.refresh_offers(*item, &mut Vec::new());
-        }
-        for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {
-            self.forget_idle(item);
-        }
-        self.members.entry(node.build.submission).or_default().remove(&no);
-        self.forget_submission(node.build.submission);
-    }
-
-    /// Takes a submission out of memory, if none of its builds is there.
-    pub(crate) fn forget_submission(&mut self, id: SubmissionId) {
-        let has_builds = self.members.get(&id).is_some_and(|members| !members.is_empty());
-        let is_planned = self.submission(id).is_none_or(|submission| submission.state != SubmissionState::Planning);
-        if !has_builds && is_planned {
-            self.members.remove(&id);
-            self.submissions.remove(&id);
-        }
-    }
-
-    /// Takes an item out of memory, if nothing in memory cares for it.
-    pub(crate) fn forget_idle(&mut self, item: ItemNo) {
-        if let Some(entry) = self.items.remove_idle(item) {
-            self.reach.move_item(&entry.path, &entry.item.state, &ItemState::Wanted);
-        }
-    }
-
     /// Whether something open needs what the build makes.
     pub(crate) fn is_needed(&self, build: &Build) -> bool {
         build.products().filter_map(|path| self.items.get(path)).any(|entry| !entry.dependents.is_empty())
@@ -297,7 +228,7 @@ impl State {
         }
     }
 
-    fn unlink(&mut self, no: BuildNo) {
+    pub(crate) fn unlink(&mut self, no: BuildNo) {
         let Some(node) = self.builds.at_mut(no) else { return };
         if std::mem::take(&mut node.linked) {
             links::unlink(&mut self.builds, &mut self.items, no);
@@ -332,7 +263,7 @@ impl State {
     }
 
     /// Tells those that need an item what it means to them now, if that is something else.
-    fn refresh_offers(&mut self, item: ItemNo, affected: &mut Vec<Affected>) {
+    pub(crate) fn refresh_offers(&mut self, item: ItemNo, affected: &mut Vec<Affected>) {
         let Some(now) = self.offers_of(item) else { return };
         let Some(entry) = self.items.at_mut(item).filter(|entry| entry.offers != now) else { return };
         let before = std::mem::replace(&mut entry.offers, now);

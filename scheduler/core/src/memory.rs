@@ -1,19 +1,19 @@
-//! What comes into memory at the start of a reign, and what goes out of it while it lasts.
+//! What comes into memory, at the start of a reign and when something speaks of what is finished; and what goes out of it.
 
 use std::collections::BTreeSet;
 
 use drover_messages::{AgentId, BuildId, ClientId, Generation, SubmissionId};
 use drover_store::StorePath;
 
-use crate::build::Build;
+use crate::build::{Build, WholeBuild};
 use crate::durations::{Package, Took};
-use crate::item::Item;
+use crate::item::{Item, ItemState};
 use crate::limits::Limits;
-use crate::links::{Edge, ItemNo};
+use crate::links::{self, Edge, ItemNo};
 use crate::owed::Publication;
 use crate::share::Used;
-use crate::state::State;
-use crate::submission::Submission;
+use crate::state::{State, Turn};
+use crate::submission::{Submission, SubmissionState};
 use crate::time::Heard;
 
 /// An open build as it was recorded, and what it needs.
@@ -137,6 +137,74 @@ impl State {
         }
         for id in submissions {
             self.forget_submission(id);
+        }
+    }
+
+    /// Takes builds and items back from the database.
+    pub(crate) fn recall(
+        &mut self,
+        builds: impl IntoIterator<Item = WholeBuild>,
+        items: impl IntoIterator<Item = (StorePath, Item)>,
+    ) -> Vec<Turn> {
+        for (path, item) in items {
+            self.recall_item(&path, item);
+        }
+        builds.into_iter().flat_map(|WholeBuild { build, inputs }| self.enter(build, &inputs)).collect()
+    }
+
+    /// Takes an item back, if it is not there.
+    pub(crate) fn recall_item(&mut self, path: &StorePath, item: Item) -> ItemNo {
+        if let Some(no) = self.items.number(path) {
+            return no;
+        }
+        self.reach.move_item(path, &ItemState::Wanted, &item.state);
+        let no = self.items.enter(path, || item);
+        self.refresh_offers(no, &mut Vec::new());
+        no
+    }
+
+    /// Takes a build out of memory, with the items that nothing else in memory cares for.
+    pub(crate) fn forget(&mut self, id: BuildId) {
+        let Some(no) = self.builds.number(&id) else { return };
+        self.unlink(no);
+        let Some(node) = links::remove(&mut self.builds, &mut self.items, no) else { return };
+        for attempt in &node.build.attempts {
+            self.forget_tried(attempt.agent, id);
+        }
+        if let Some(count) = self.of_client.get_mut(&node.client) {
+            *count -= 1;
+        }
+        if let Some(builds) = self.of_package.get_mut(&node.package) {
+            builds.remove(&no);
+            if builds.is_empty() {
+                self.of_package.remove(&node.package);
+            }
+        }
+        for item in &node.products {
+            // Nothing open needs it now; what comes later must not find that this build stands in its way.
+            self.refresh_offers(*item, &mut Vec::new());
+        }
+        for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {
+            self.forget_idle(item);
+        }
+        self.members.entry(node.build.submission).or_default().remove(&no);
+        self.forget_submission(node.build.submission);
+    }
+
+    /// Takes a submission out of memory, if none of its builds is there.
+    pub(crate) fn forget_submission(&mut self, id: SubmissionId) {
+        let has_builds = self.members.get(&id).is_some_and(|members| !members.is_empty());
+        let is_planned = self.submission(id).is_none_or(|submission| submission.state != SubmissionState::Planning);
+        if !has_builds && is_planned {
+            self.members.remove(&id);
+            self.submissions.remove(&id);
+        }
+    }
+
+    /// Takes an item out of memory, if nothing in memory cares for it.
+    pub(crate) fn forget_idle(&mut self, item: ItemNo) {
+        if let Some(entry) = self.items.remove_idle(item) {
+            self.reach.move_item(&entry.path, &entry.item.state, &ItemState::Wanted);
         }
     }
 }
