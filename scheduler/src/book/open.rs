@@ -173,9 +173,9 @@ fn parts<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 #[cfg(test)]
 mod tests {
-    use drover_scheduler_core::{BuildState, WholeBuild};
+    use drover_scheduler_core::{Build, BuildState, WholeBuild};
 
-    use super::super::samples::{id, needing, of, record, store_path};
+    use super::super::samples::{id, needing, of, open, record, store_path};
     use super::*;
 
     fn needs(n: u8, inputs: impl IntoIterator<Item = u8>) -> WholeBuild {
@@ -209,5 +209,18 @@ mod tests {
         let mut paths = paths.clone();
         paths.sort_unstable();
         assert_eq!(paths, spoken_of);
+    }
+
+    #[test]
+    fn many_are_taken_in_the_order_of_making() {
+        let count = 2 * PIECE as u64 + 1;
+        let one = of(1, "package", BuildState::Waiting { missing: 0 });
+        let build = |n: u64| Build { id: BuildId::from_uuid(Uuid::from_u128(n.into())), seq: count - n, ..one.clone() };
+        let builds: Vec<Build> = (0..count).map(build).collect();
+        let (_folder, book) = open(&builds, &[]);
+        let made = book.open_builds().unwrap();
+        assert_eq!(made.len() as u64, count);
+        let seqs: Vec<u64> = made.each(|builds| builds.map(|open| open.build.seq).collect()).unwrap();
+        assert!(seqs.into_iter().eq(1..=count));
     }
 }
