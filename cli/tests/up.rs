@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // Also in what the tests share.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -39,10 +38,13 @@ impl Ground {
         if std::fs::hard_link(drover, ground.drover()).is_err() {
             std::fs::copy(drover, ground.drover()).unwrap();
         }
+        let script = ground.dir.path().join("stand-in");
+        std::fs::write(&script, STAND_IN).unwrap();
         for name in ["drover-scheduler", "drover-hook-worker", "drover-cache", "drover-agent"] {
-            let path = ground.dir.path().join(name);
-            std::fs::write(&path, STAND_IN).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            // By another process: a child that another test starts meanwhile would hold what this one writes to, and
+            // while it does nobody can run it.
+            let install = Command::new("install").arg(&script).arg(ground.dir.path().join(name)).status();
+            assert!(install.unwrap().success());
         }
         Some(ground)
     }

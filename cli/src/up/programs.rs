@@ -84,14 +84,14 @@ fn is_program(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
+    /// Put there by another process: what this one writes to, a child that another test starts meanwhile may hold as
+    /// well, and while it does nobody can run it.
     fn fake(dir: &Path, says: &str) -> PathBuf {
-        let path = dir.join("nats-server");
-        std::fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (script, path) = (dir.join("script"), dir.join("nats-server"));
+        std::fs::write(&script, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        assert!(Command::new("install").arg(script).arg(&path).status().unwrap().success());
         path
     }
 
