@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::{Key, Row};
 use super::made::Made;
 use super::tables::{BUILDS, COURSES};
+use super::walk::Walk;
 use super::{Book, BookError, decode, encode};
 
 /// As it is written.
@@ -57,10 +58,11 @@ impl Book {
         let courses = self.courses(ids)?;
         let read = self.database.begin_read()?;
         let table = read.open_table(BUILDS)?;
+        let mut walk = Walk::through(&table)?;
         let mut found = Vec::with_capacity(ids.len());
         for (id, course) in ids.iter().zip(courses) {
             let id = id.uuid().into_bytes();
-            let Some(row) = table.get(id)? else { continue };
+            let Some(row) = walk.row(id)? else { continue };
             let mut made = Made::read(id, row.value())?;
             course.into_iter().for_each(|course| course.enter_into(&mut made));
             found.push(made);
@@ -73,10 +75,11 @@ impl Book {
         let recent = self.journal.look(ids.iter().map(|id| Key::Course(*id)));
         let read = self.database.begin_read()?;
         let table = read.open_table(COURSES)?;
+        let mut walk = Walk::through(&table)?;
         let course = |row: &[u8]| decode("what became of a build", row);
         let course = |(id, recent): (&BuildId, Option<Row>)| match recent {
             Some(row) => row.map(|row| course(&row)).transpose(),
-            None => table.get(id.uuid().into_bytes())?.map(|row| course(row.value())).transpose(),
+            None => walk.row(id.uuid().into_bytes())?.map(|row| course(row.value())).transpose(),
         };
         ids.iter().zip(recent).map(course).collect()
     }

@@ -19,6 +19,7 @@ mod sieve;
 mod snapshot;
 mod store_dirs;
 mod tables;
+mod walk;
 mod write;
 
 #[cfg(test)]
