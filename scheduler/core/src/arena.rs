@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 pub(crate) struct No<T>(u32, PhantomData<fn() -> T>);
 
 impl<T> No<T> {
-    fn index(self) -> usize {
+    /// Its place in a list that has one for each thing.
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -97,6 +98,23 @@ impl<T> Arena<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten().flatten()
     }
+
+    /// All of them, each with its number.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (No<T>, &T)> {
+        let places = self.chunks.iter().enumerate().flat_map(|(n, chunk)| chunk.iter().zip(n * CHUNK..));
+        places.filter_map(|(thing, n)| Some((No(n as u32, PhantomData), thing.as_ref()?)))
+    }
+
+    /// All of them, each with its number, to be changed.
+    pub(crate) fn numbered_mut(&mut self) -> impl Iterator<Item = (No<T>, &mut T)> {
+        let places = self.chunks.iter_mut().enumerate().flat_map(|(n, chunk)| chunk.iter_mut().zip(n * CHUNK..));
+        places.filter_map(|(thing, n)| Some((No(n as u32, PhantomData), thing.as_mut()?)))
+    }
+
+    /// A list for all numbers that there are.
+    pub(crate) fn list_of<V: Clone>(&self, value: V) -> Vec<V> {
+        vec![value; self.chunks.len() * CHUNK]
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +129,8 @@ mod tests {
         assert_eq!((arena.get(a), arena.get(b)), (None, Some(&"b")));
         assert_eq!(arena.add("c"), a);
         assert_eq!(arena.iter().collect::<Vec<_>>(), [&"c", &"b"]);
+        assert_eq!(arena.take(b), Some("b"));
+        assert_eq!(arena.numbered().collect::<Vec<_>>(), [(a, &"c")]);
     }
 
     #[test]

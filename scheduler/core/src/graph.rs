@@ -32,11 +32,15 @@ impl State {
             return Vec::new();
         }
         let inputs = inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
-        self.enter_linked(build, inputs)
+        let no = self.admit(build, inputs);
+        links::count(&mut self.builds, &mut self.items, no);
+        self.link(no);
+        self.weigh_entered(no);
+        self.settle_build(no)
     }
 
-    /// Enters a build that was not there, and whose inputs are.
-    pub(crate) fn enter_linked(&mut self, mut build: Build, inputs: Box<[Edge]>) -> Vec<Turn> {
+    /// Enters a build that was not there. Nothing follows from it yet, and its inputs do not know it.
+    pub(crate) fn admit(&mut self, mut build: Build, inputs: Box<[Edge]>) -> BuildNo {
         self.next_seq = self.next_seq.max(build.seq + 1);
         if let BuildState::Deferred { until, .. } = &build.state {
             self.deferred.insert((*until, build.id));
@@ -75,9 +79,7 @@ impl State {
         let no = links::add(&mut self.builds, &mut self.items, node);
         self.members.entry(submission).or_default().insert(no);
         self.of_package.entry(package).or_default().insert(no);
-        self.link(no);
-        self.weigh_entered(no);
-        self.settle_build(no)
+        no
     }
 
     /// A build's package, kept once for all of its builds.
@@ -244,7 +246,7 @@ impl State {
     }
 
     /// Follows a change through items and builds until nothing more follows.
-    fn settle(&mut self) -> Vec<Turn> {
+    pub(crate) fn settle(&mut self) -> Vec<Turn> {
         let mut turns = Vec::new();
         let mut pending = std::mem::take(&mut self.affected);
         while let Some(next) = pending.pop() {

@@ -66,7 +66,7 @@ impl Node {
 pub(crate) struct Edge {
     pub(crate) item: ItemNo,
     /// Where the item has the other end of it, while the build is linked.
-    at: u32,
+    pub(crate) at: u32,
 }
 
 impl Edge {
@@ -88,7 +88,7 @@ pub(crate) struct Entry {
     /// Open builds that need it.
     pub(crate) dependents: Vec<BuildNo>,
     /// How many builds in memory need it, also finished ones: these may be opened again, and must then find it as it is.
-    users: u32,
+    pub(crate) users: u32,
     /// Publications that wait for it.
     pub(crate) awaiting: BTreeSet<PublicationId>,
     pub(crate) offers: Offers,
@@ -109,11 +109,6 @@ impl Entry {
     /// How many builds that make it are not over.
     pub(crate) fn open_makers(&self) -> u32 {
         self.open_makers
-    }
-
-    /// How many builds in memory need it, or did.
-    pub(crate) fn users(&self) -> u32 {
-        self.users
     }
 
     /// Nothing in memory cares for it.
@@ -160,6 +155,21 @@ impl Builds {
 
     pub(crate) fn at_mut(&mut self, no: BuildNo) -> Option<&mut Node> {
         self.nodes.get_mut(no)
+    }
+
+    /// All of them, by number.
+    pub(crate) fn nodes(&self) -> &Arena<Node> {
+        &self.nodes
+    }
+
+    /// All of them, by number, to be changed.
+    pub(crate) fn nodes_mut(&mut self) -> &mut Arena<Node> {
+        &mut self.nodes
+    }
+
+    /// Puts those that were added in order, together.
+    pub(crate) fn put_in_order(&mut self) {
+        self.ordered = self.nodes.numbered().map(|(no, node)| (node.build.id, no)).collect();
     }
 
     /// In order of their ids.
@@ -224,6 +234,16 @@ impl Items {
         self.entries.iter()
     }
 
+    /// All of them, by number.
+    pub(crate) fn entries(&self) -> &Arena<Entry> {
+        &self.entries
+    }
+
+    /// All of them, by number, to be changed.
+    pub(crate) fn entries_mut(&mut self) -> &mut Arena<Entry> {
+        &mut self.entries
+    }
+
     /// The number of an item, which is `new` if there was none.
     pub(crate) fn enter(&mut self, path: &StorePath, new: impl FnOnce() -> Item) -> ItemNo {
         match self.numbers.entry_ref(path) {
@@ -244,12 +264,11 @@ impl Items {
     }
 }
 
-/// Enters a build, as a maker and a user of its items.
+/// Enters a build, as a maker of its items.
 pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo {
     let id = node.build.id;
     let no = builds.nodes.add(node);
     builds.numbers.insert(id, no);
-    builds.ordered.insert(id, no);
     let Some(node) = builds.nodes.get(no) else { return no };
     for item in &node.products {
         if let Some(entry) = items.at_mut(*item)
@@ -260,12 +279,18 @@ pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo
             entry.open_makers += u32::from(!node.build.state.is_over());
         }
     }
+    no
+}
+
+/// Puts a build that was added in order, and makes it a user of its items.
+pub(crate) fn count(builds: &mut Builds, items: &mut Items, no: BuildNo) {
+    let Some(node) = builds.nodes.get(no) else { return };
+    builds.ordered.insert(node.build.id, no);
     for edge in &node.inputs {
         if let Some(entry) = items.at_mut(edge.item) {
             entry.users += 1;
         }
     }
-    no
 }
 
 /// Takes a build out, which its inputs do not count any more.

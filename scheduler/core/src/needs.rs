@@ -26,6 +26,9 @@ struct ShortOf {
 }
 
 impl Offers {
+    /// Of what nobody has, and nothing stands in the way of.
+    pub(crate) const NOTHING: Self = Self { available: false, fetchable: false, short_of: None };
+
     pub(crate) fn new(available: bool, fetchable: bool, at: Vec<StoreNo>, blocked_by: Option<BuildId>) -> Self {
         let is_plain = at.is_empty() && blocked_by.is_none();
         Self { available, fetchable, short_of: (!is_plain).then(|| Box::new(ShortOf { at, blocked_by })) }

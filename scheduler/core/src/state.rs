@@ -61,9 +61,6 @@ pub struct State {
     /// When each ready build counts as more urgent for having waited.
     pub(crate) ageing: BTreeSet<(Heard, BuildId)>,
     pub(crate) durations: Durations,
-    /// While what was recorded is taken back, and is measured when all of it is there: builds that came after some that need
-    /// them.
-    pub(crate) remembering: Option<Vec<BuildNo>>,
     pub(crate) of_package: HashMap<Arc<Package>, BTreeSet<BuildNo>>,
     pub(crate) shares: Shares,
     /// Submissions that were cancelled before they were heard of.
@@ -314,9 +311,7 @@ impl State {
         for publication in sources {
             self.queue_debt(publication);
         }
-        if self.remembering.is_none() {
-            self.measure(id);
-        }
+        self.measure(id);
         self.members_changed(id)
     }
 

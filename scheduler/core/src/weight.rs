@@ -23,6 +23,17 @@ pub(crate) struct Weight {
     pub(crate) path_millis: u64,
 }
 
+impl Weight {
+    /// One that needs the build counts for it, with the path that hangs on it if it lives.
+    fn count(&mut self, expected_millis: u64, dependent: Weight, lives: impl FnOnce() -> bool) {
+        self.urgency = self.urgency.max(dependent.urgency);
+        let path_millis = expected_millis.saturating_add(dependent.path_millis);
+        if path_millis > self.path_millis && lives() {
+            self.path_millis = path_millis;
+        }
+    }
+}
+
 impl State {
     /// What those that need a build make of it. Until its submission lives, nothing that hangs on it is counted: all of
     /// that is measured at once then.
@@ -32,11 +43,7 @@ impl State {
         let mut lives = Lives { state: self, known: None };
         let entries = node.products.iter().filter_map(|item| self.items.at(*item));
         for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|no| self.builds.at(*no)) {
-            weight.urgency = weight.urgency.max(dependent.weight.urgency);
-            let path = node.expected_millis.saturating_add(dependent.weight.path_millis);
-            if path > weight.path_millis && lives.does(dependent.build.submission) {
-                weight.path_millis = path;
-            }
+            weight.count(node.expected_millis, dependent.weight, || lives.does(dependent.build.submission));
         }
         Some(weight)
     }
@@ -76,14 +83,6 @@ impl State {
 
     /// A build that was just entered: it takes what those that need it have, and hands its urgency down.
     pub(crate) fn weigh_entered(&mut self, no: BuildNo) {
-        if let Some(late) = &mut self.remembering {
-            let node = self.builds.at(no);
-            let mut products = node.into_iter().flat_map(|node| &node.products).filter_map(|item| self.items.at(*item));
-            if products.any(|entry| !entry.dependents.is_empty()) {
-                late.push(no);
-            }
-            return;
-        }
         if let Some(weight) = self.weight_of(no) {
             self.set_weight(no, weight);
         }
@@ -97,28 +96,42 @@ impl State {
     /// Measures the paths of a submission that has come to life, those that need before those that are needed.
     pub(crate) fn measure(&mut self, submission: SubmissionId) {
         let members = self.members.get(&submission).cloned().unwrap_or_default();
-        self.measure_each(members.iter().copied());
-        // What others had made before, and this needs as well.
-        let makers: BTreeSet<BuildNo> = members.iter().flat_map(|no| self.makers_of_inputs(*no)).map(|(no, _)| no).collect();
-        self.weigh(makers.difference(&members).copied());
-    }
-
-    /// Measures all builds, of a state that was just taken back.
-    pub(crate) fn measure_all(&mut self, late: Vec<BuildNo>) {
-        let all: Vec<BuildNo> = self.builds.numbers().collect();
-        self.measure_each(all.into_iter());
-        // What is needed is mostly older than what needs it; where it is not, it was measured too early.
-        self.weigh(late);
-    }
-
-    fn measure_each(&mut self, builds: impl Iterator<Item = BuildNo>) {
-        let mut builds: Vec<(u64, BuildNo)> = builds.filter_map(|no| self.by_seq(no)).collect();
+        let mut builds: Vec<(u64, BuildNo)> = members.iter().filter_map(|no| self.by_seq(*no)).collect();
         builds.sort_unstable();
         for (_, no) in builds.into_iter().rev() {
             if let Some(weight) = self.weight_of(no) {
                 self.set_weight(no, weight);
             }
         }
+        // What others had made before, and this needs as well.
+        let makers: BTreeSet<BuildNo> = members.iter().flat_map(|no| self.makers_of_inputs(*no)).map(|(no, _)| no).collect();
+        self.weigh(makers.difference(&members).copied());
+    }
+
+    /// Measures all builds, of a state that was just taken back and in which none is queued yet. Returns those that were
+    /// measured too early: what needs them is older than they are.
+    pub(crate) fn measure_all(&mut self) -> Vec<BuildNo> {
+        let mut builds: Vec<(u64, BuildNo)> = self.builds.nodes().numbered().map(|(no, node)| (node.build.seq, no)).collect();
+        builds.sort_unstable();
+        // Each is looked at for everything that it needs: what was measured lies side by side, with whether it lives.
+        let mut measured: Vec<Option<(Weight, bool)>> = self.builds.nodes().list_of(None);
+        let (mut lives, mut early) = (Lives { state: self, known: None }, Vec::new());
+        for (_, no) in builds.into_iter().rev() {
+            let Some(node) = self.builds.at(no) else { continue };
+            let mut weight = Weight { urgency: node.build.priority, path_millis: node.expected_millis };
+            let entries = node.products.iter().filter_map(|item| self.items.at(*item));
+            for dependent in entries.flat_map(|entry| &entry.dependents) {
+                match measured[dependent.index()] {
+                    Some((dependent, lives)) => weight.count(node.expected_millis, dependent, || lives),
+                    None => early.push(no),
+                }
+            }
+            measured[no.index()] = Some((weight, lives.does(node.build.submission)));
+        }
+        for (no, node) in self.builds.nodes_mut().numbered_mut() {
+            node.weight = measured[no.index()].map_or(node.weight, |(weight, _)| weight);
+        }
+        early
     }
 
     /// Builds of a package are expected to take another time now.

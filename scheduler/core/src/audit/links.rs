@@ -41,7 +41,7 @@ impl State {
             let open = self.makers(&entry.path).filter(|build| !build.state.is_over()).count() as u32;
             same(format!("how many may still make {}", entry.path), &entry.open_makers(), &open)?;
         }
-        let is = self.items.iter().filter(|entry| entry.users() > 0).map(|entry| (entry.path.clone(), entry.users()));
+        let is = self.items.iter().filter(|entry| entry.users > 0).map(|entry| (entry.path.clone(), entry.users));
         same("how many have to do with what", &is.collect(), &users)
     }
 
