@@ -233,7 +233,7 @@ pub(super) mod tests {
             };
             let inputs = needs.iter().map(|needed| path(needed)).collect();
             let id = BuildId::derived(SUBMISSION, &recipe.drv);
-            Planned { id, root: false, recipe, inputs, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
+            Planned { id, root: false, recipe, inputs, mode: Mode::Build, seq: None, known_failure: None, avoid: BTreeSet::new() }
         };
         Graph::of(StoreDir::nix(), builds.iter().map(planned).collect())
     }

@@ -23,6 +23,8 @@ pub struct Planned {
     pub inputs: Paths,
     /// Whether it is built, or built again and compared.
     pub mode: Mode,
+    /// Its place in the order of making, where builds are not entered in that order.
+    pub seq: Option<u64>,
     /// What is known of it: that it failed not long ago.
     pub known_failure: Option<Evidence>,
     /// Agents that have built the same before, where it is to go to another.
@@ -207,7 +209,7 @@ impl<'a> Walk<'a> {
         }
         let root = self.named.get(&drv) == Some(&id);
         let (recipe, inputs) = (self.recipe(drv, outline), self.order.sorted(inputs).cloned().collect());
-        self.builds.push(Planned { id, root, recipe, inputs, mode, known_failure: None, avoid: BTreeSet::new() });
+        self.builds.push(Planned { id, root, recipe, inputs, mode, seq: None, known_failure: None, avoid: BTreeSet::new() });
         Ok(())
     }
 

@@ -49,6 +49,11 @@ impl State {
         self.builds.values().map(|node| &node.build)
     }
 
+    /// The place in the order of making that the next build gets.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// The builds in memory with these ids, in their order.
     pub fn builds_in(&self, ids: std::ops::Range<BuildId>) -> impl DoubleEndedIterator<Item = &Build> {
         self.builds.range(ids).map(|node| &node.build)

@@ -166,9 +166,7 @@ impl Planner {
         builds.retain(|planned| planned.id != id);
         block_in_place(|| self.look_back(&submit, &mut builds))?;
         let planned = builds.len();
-        for builds in pieces(builds, BUILDS_OF_COMMIT) {
-            self.desk.settle(Input::AddBuilds { submission: submission.id, builds }).await;
-        }
+        self.enter_builds(submission.id, builds).await?;
         tracing::info!(build = %id, builds = planned, "what a build lacks is planned");
         Ok(())
     }
@@ -223,11 +221,23 @@ impl Planner {
         for sources in pieces(sources, ITEMS_OF_COMMIT) {
             self.desk.settle(Input::AddSources { submission: submission_id, sources }).await;
         }
-        for builds in pieces(builds, BUILDS_OF_COMMIT) {
-            self.desk.settle(Input::AddBuilds { submission: submission_id, builds }).await;
-        }
+        self.enter_builds(submission_id, builds).await?;
         self.desk.settle(Input::GoLive { submission: submission_id }).await;
         tracing::info!(submission = %submission_id, builds = planned, sources = brought, "a submission is taken up");
+        Ok(())
+    }
+
+    /// Enters builds in the order of their ids, for so their rows lie in the book: each commit writes pages that no other does.
+    async fn enter_builds(&self, submission: SubmissionId, mut builds: Vec<Planned>) -> Result<(), NotNow> {
+        let next = self.desk.ask(|reign| reign.core().state().next_seq()).await;
+        let next = next.ok_or_else(|| NotNow::Trouble("the reign is over".into()))?;
+        for (build, seq) in builds.iter_mut().zip(next..) {
+            build.seq = Some(seq);
+        }
+        block_in_place(|| builds.sort_by_cached_key(|build| build.id));
+        for builds in pieces(builds, BUILDS_OF_COMMIT) {
+            self.desk.settle(Input::AddBuilds { submission, builds }).await;
+        }
         Ok(())
     }
 

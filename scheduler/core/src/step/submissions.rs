@@ -91,7 +91,7 @@ impl Step<'_> {
                 id: planned.id,
                 submission: id,
                 root: planned.root,
-                seq,
+                seq: planned.seq.unwrap_or(seq),
                 created_at: self.now.wall,
                 entered: self.now.heard,
                 priority: submission.priority,

@@ -54,7 +54,7 @@ pub fn planned(submitted: u128, name: &str, needs: &[&str], root: bool) -> Plann
     };
     let inputs = needs.iter().map(|needed| path(needed)).collect();
     let (id, mode) = (build(submitted, name), Default::default());
-    Planned { id, root, recipe, inputs, mode, known_failure: None, avoid: BTreeSet::new() }
+    Planned { id, root, recipe, inputs, mode, seq: None, known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// A core, and what a test does to it.

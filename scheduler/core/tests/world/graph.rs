@@ -149,7 +149,7 @@ impl Derivation {
 
 fn planned(id: BuildId, Derivation { recipe, inputs }: &Derivation, root: bool) -> Planned {
     let (recipe, inputs) = (recipe.clone(), inputs.clone());
-    Planned { id, root, recipe, inputs, mode: Mode::Build, known_failure: None, avoid: BTreeSet::new() }
+    Planned { id, root, recipe, inputs, mode: Mode::Build, seq: None, known_failure: None, avoid: BTreeSet::new() }
 }
 
 /// Of a check.
