@@ -59,18 +59,12 @@ fn forgotten(reign: &Reign, agent: AgentId, mut attempts: BTreeSet<AttemptId>) -
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use drover_bucket::Key;
     use drover_messages::{ClientId, Epoch, Generation, StoreId};
-    use drover_nats::Link;
-    use drover_scheduler_core::{Attempt, Build, BuildState, Limits};
-    use tokio::sync::{mpsc, watch};
+    use drover_scheduler_core::{Attempt, Build, BuildState};
 
     use super::*;
     use crate::book::samples;
-    use crate::clock::Clock;
-    use crate::reign::Outlets;
 
     const HOUR_MILLIS: u64 = 60 * 60 * 1000;
 
@@ -81,12 +75,7 @@ mod tests {
         let attempts = vec![Attempt::begin(open, agent, StoreId::from("store".to_owned()), epoch)];
         let build = Build { attempts, ..samples::of(1, "open-1", BuildState::Waiting { missing: 1 }) };
         let (_folder, book) = samples::open(std::slice::from_ref(&build), &[samples::submission(101, ClientId::new())]);
-        let memory = book.remember().unwrap();
-        let ((desk, inbox), (effects, _effects)) = (Desk::new(), mpsc::unbounded_channel());
-        let (_link, link) = watch::channel(Link::Up { times: 1 });
-        let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
-        let clock = Clock::new(memory.heard, link);
-        let reign = Reign::begin(Generation(2), Limits::default(), book, memory, clock, outlets).unwrap();
+        let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
         let reign = std::thread::spawn(move || reign.run(inbox));
 
         let bucket = Bucket::open("memory://").unwrap();

@@ -1,7 +1,8 @@
 //! The scheduler: a thin shell around `drover-scheduler-core`.
 //!
 //! One thread holds the state and does one thing in one order ([`reign`]): take what came in, let the core decide,
-//! commit, carry out, acknowledge. Everything else here brings things to that thread, or carries them away.
+//! commit, carry out, acknowledge. Another writes what it commits ([`scribe`]). Everything else here brings things to that
+//! thread, or carries them away.
 
 pub mod args;
 
@@ -9,6 +10,7 @@ mod book;
 mod clock;
 mod fresh;
 mod reign;
+mod scribe;
 mod work;
 
 mod calls;

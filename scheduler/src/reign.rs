@@ -1,8 +1,7 @@
-//! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here.
+//! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here. While one
+//! batch is committed, the next is decided about; nothing of it goes out, and nothing is answered, before it is committed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use drover_messages::agent::Held;
 use drover_messages::event::What;
@@ -11,11 +10,12 @@ use drover_scheduler_core::{
     Build, Change, Core, Effect, Heard, Input, Item, Limits, Outcome, State, Submission, SubmissionState, WholeBuild,
 };
 use drover_store::StorePath;
+use futures::executor::block_on;
 use tokio::sync::mpsc;
 
-use crate::book::{Book, BookError, Memory, Page, Record};
+use crate::book::{Book, BookError, Memory, Page, Record, Sheet};
 use crate::clock::Clock;
-use crate::fresh::{Fresh, News};
+use crate::scribe::Scribe;
 use crate::work::{Question, Then, Work};
 
 /// Work that one commit takes, in pieces.
@@ -27,21 +27,12 @@ pub(crate) struct Reign {
     core: Core,
     book: Book,
     clock: Clock,
-    told: Arc<AtomicU64>,
-    fresh: Arc<Fresh>,
+    scribe: Scribe,
+    /// What is being written.
+    writing: Option<Batch>,
     effects: mpsc::UnboundedSender<Vec<Effect>>,
     /// Whether something was committed since the last tick.
     is_busy: bool,
-}
-
-/// What the thread shares with those who carry things away.
-pub(crate) struct Outlets {
-    /// The number of the last record that was told to the broker.
-    pub(crate) told: Arc<AtomicU64>,
-    /// What was committed just now, to be told.
-    pub(crate) fresh: Arc<Fresh>,
-    /// What is to be done. Its length is bounded by slots, agents and questions asked at once.
-    pub(crate) effects: mpsc::UnboundedSender<Vec<Effect>>,
 }
 
 /// What one batch came to.
@@ -54,8 +45,28 @@ struct Batch {
     questions: Vec<Question>,
     /// Finished builds and idle items that were taken back into memory for this batch.
     recalled: Page,
+    /// What it touches, once it is written down.
+    page: Page,
     /// Whether time has passed.
     ticked: bool,
+    /// How much work went into it.
+    works: usize,
+}
+
+impl Batch {
+    fn says_something(&self) -> bool {
+        !self.changes.is_empty() || !self.events.is_empty()
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    /// What is to be decided.
+    Works,
+    /// What was being written is committed.
+    Written,
+    /// Nobody brings anything any more.
+    End,
 }
 
 impl Reign {
@@ -65,41 +76,108 @@ impl Reign {
         book: Book,
         memory: Memory,
         clock: Clock,
-        outlets: Outlets,
+        scribe: Scribe,
+        effects: mpsc::UnboundedSender<Vec<Effect>>,
     ) -> Result<Self, BookError> {
-        let Outlets { told, fresh, effects } = outlets;
         let mut state = State::new(generation);
         state.remember_drained(memory.drained);
         state.remember_usage(memory.took, memory.used);
         memory.builds.each(|builds| state.remember(memory.submissions, memory.paths, builds, memory.owed))?;
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
-        Ok(Self { generation, core: Core::new(state, limits), book, clock, told, fresh, effects, is_busy: false })
+        Ok(Self { generation, core: Core::new(state, limits), book, clock, scribe, writing: None, effects, is_busy: false })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
     pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Work>) -> Result<(), BookError> {
-        let mut works = Vec::with_capacity(BATCH);
-        while inbox.blocking_recv_many(&mut works, BATCH) > 0 {
-            let mut batch = Batch::default();
-            for work in works.drain(..) {
-                self.take(work, &mut batch)?;
-            }
-            self.decide(Input::Dispatch, None, &mut batch)?;
-            self.commit(&mut batch)?;
-            let recalled = std::mem::take(&mut batch.recalled);
-            self.core.state_mut().forget_finished(recalled.submissions, recalled.builds, recalled.items);
-            if !batch.effects.is_empty() {
-                let _ = self.effects.send(batch.effects);
-            }
-            for (then, outcome) in batch.thens {
-                then(&outcome);
-            }
-            for question in batch.questions {
-                question(&self);
+        let (mut works, mut deciding) = (Vec::with_capacity(BATCH), Batch::default());
+        loop {
+            match block_on(self.next(&mut inbox, &mut works, &deciding))? {
+                Next::Works => {
+                    deciding.works += works.len();
+                    for work in works.drain(..) {
+                        self.take(work, &mut deciding)?;
+                    }
+                    self.decide(Input::Dispatch, None, &mut deciding)?;
+                    if self.writing.is_none() {
+                        self.put_down(std::mem::take(&mut deciding))?;
+                    }
+                }
+                Next::Written => {
+                    let Some(mut written) = self.writing.take() else { continue };
+                    self.carry_out(&mut written);
+                    // What the next one says is taken from the state before anything is forgotten: it may speak of that.
+                    if deciding.works > 0 {
+                        self.put_down(std::mem::take(&mut deciding))?;
+                    }
+                    self.forget(written);
+                }
+                Next::End => return Ok(()),
             }
         }
+    }
+
+    async fn next(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Work>,
+        works: &mut Vec<Work>,
+        deciding: &Batch,
+    ) -> Result<Next, BookError> {
+        // What is asked is answered from what is committed: nothing more is decided before that.
+        let is_asked = self.writing.iter().chain([deciding]).any(|batch| !batch.questions.is_empty());
+        let (is_writing, room) = (self.writing.is_some(), BATCH - deciding.works);
+        tokio::select! {
+            biased;
+            written = self.scribe.written(), if is_writing => written.map(|()| Next::Written),
+            taken = inbox.recv_many(works, room), if !is_asked && room > 0 => match taken {
+                0 if is_writing => self.scribe.written().await.map(|()| Next::Written),
+                0 => Ok(Next::End),
+                _ => Ok(Next::Works),
+            },
+        }
+    }
+
+    /// Has a batch written; one that says nothing is done with at once.
+    fn put_down(&mut self, mut batch: Batch) -> Result<(), BookError> {
+        if !batch.says_something() {
+            self.rest(batch.ticked)?;
+            self.carry_out(&mut batch);
+            self.forget(batch);
+            return Ok(());
+        }
+        self.is_busy = true;
+        let now = self.clock.now();
+        batch.page = Page::of(&batch.changes);
+        // What was taken back may have got something to do.
+        let state = self.core.state();
+        let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
+        batch.page.builds.extend(batch.recalled.builds.iter().filter(stays));
+        let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
+        let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
+        self.scribe.write(Sheet::of(record, changes, &batch.page, state)?);
+        self.writing = Some(batch);
         Ok(())
+    }
+
+    /// Lets out what is committed.
+    fn carry_out(&self, batch: &mut Batch) {
+        if !batch.effects.is_empty() {
+            let _ = self.effects.send(std::mem::take(&mut batch.effects));
+        }
+        for (then, outcome) in batch.thens.drain(..) {
+            then(&outcome);
+        }
+    }
+
+    /// Lets go of what is finished and committed, and answers.
+    fn forget(&mut self, batch: Batch) {
+        let Batch { page, recalled, questions, .. } = batch;
+        let state = self.core.state_mut();
+        state.forget_finished(page.submissions, page.builds, page.items);
+        state.forget_finished(recalled.submissions, recalled.builds, recalled.items);
+        for question in questions {
+            question(self);
+        }
     }
 
     fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), BookError> {
@@ -135,8 +213,16 @@ impl Reign {
         Ok(())
     }
 
+    /// What is being written cannot be read yet, and may be forgotten: who would read it waits.
+    fn wait_for(&mut self, is_spoken_of: impl FnOnce(&Page) -> bool) -> Result<(), BookError> {
+        match &self.writing {
+            Some(writing) if is_spoken_of(&writing.page) => self.scribe.wait(),
+            _ => Ok(()),
+        }
+    }
+
     /// What an input speaks of that is finished, and so not in memory.
-    fn recall_for(&self, input: &Input) -> Result<Option<Input>, BookError> {
+    fn recall_for(&mut self, input: &Input) -> Result<Option<Input>, BookError> {
         let mut submissions: BTreeSet<SubmissionId> = BTreeSet::new();
         let mut builds: BTreeSet<BuildId> = BTreeSet::new();
         let mut paths: BTreeSet<StorePath> = BTreeSet::new();
@@ -171,50 +257,32 @@ impl Reign {
             }
             _ => return Ok(None),
         }
-        let state = self.core.state();
-        builds.retain(|id| state.build(*id).is_none());
+        builds.retain(|id| self.core.state().build(*id).is_none());
         if builds.is_empty() && submissions.is_empty() && paths.is_empty() {
             return Ok(None);
         }
+        self.wait_for(|page| !page.builds.is_disjoint(&builds))?;
         let recalled: Vec<WholeBuild> = self.book.builds(builds)?;
         submissions.extend(recalled.iter().map(|whole| whole.build.submission));
+        submissions.retain(|id| self.core.state().submission(*id).is_none());
+        self.wait_for(|page| !page.submissions.is_disjoint(&submissions))?;
         let mut of_old = Vec::new();
-        for id in submissions.into_iter().filter(|id| state.submission(*id).is_none()) {
+        for id in submissions {
             of_old.extend(self.book.submission(id)?);
         }
         paths.extend(recalled.iter().flat_map(WholeBuild::paths).cloned());
-        let items = self.book.items(paths.iter().filter(|path| state.item(path).is_none()))?;
+        paths.retain(|path| self.core.state().item(path).is_none());
+        self.wait_for(|page| !page.items.is_disjoint(&paths))?;
+        let items = self.book.items(&paths)?;
         Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items }))
     }
 
     /// Those finished builds of what an agent holds that the core has to look at: of an attempt that is settled, it says so
     /// without its build.
-    fn unsettled(&self, held: &[Held]) -> Result<Vec<BuildId>, BookError> {
-        let state = self.core.state();
-        let finished = held.iter().filter(|held| state.build(held.build).is_none());
-        self.book.unsettled(finished.map(|held| (held.build, held.attempt)))
-    }
-
-    /// Records what changed and what is to be told, then lets go of what is finished.
-    fn commit(&mut self, batch: &mut Batch) -> Result<(), BookError> {
-        if batch.changes.is_empty() && batch.events.is_empty() {
-            return self.rest(batch.ticked);
-        }
-        self.is_busy = true;
-        let now = self.clock.now();
-        let mut page = Page::of(&batch.changes);
-        // What was taken back may have got something to do.
-        let state = self.core.state();
-        let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
-        page.builds.extend(batch.recalled.builds.iter().filter(stays));
-        let events = std::mem::take(&mut batch.events);
-        let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
-        let told = self.told.load(Ordering::Relaxed);
-        let number = self.book.commit(&record, &batch.changes, &page, self.core.state(), told)?;
-        let Record { generation, wall, events, .. } = record;
-        self.fresh.put(News { number, generation, wall, events });
-        self.core.state_mut().forget_finished(page.submissions, page.builds, page.items);
-        Ok(())
+    fn unsettled(&mut self, held: &[Held]) -> Result<Vec<BuildId>, BookError> {
+        let finished: Vec<&Held> = held.iter().filter(|held| self.core.state().build(held.build).is_none()).collect();
+        self.wait_for(|page| finished.iter().any(|held| page.builds.contains(&held.build)))?;
+        self.book.unsettled(finished.into_iter().map(|held| (held.build, held.attempt)))
     }
 
     /// From one tick to the next with nothing to commit, there is time to tidy up.
@@ -267,36 +335,18 @@ impl Reign {
 }
 
 #[cfg(test)]
-mod tests {
-    use drover_nats::Link;
-    use drover_store::StoreDir;
-    use tokio::sync::watch;
-
-    use super::*;
-    use crate::work::Desk;
-
-    #[tokio::test]
-    async fn a_farm_at_rest_brings_what_it_committed_to_the_tables() {
-        let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(folder.path()).unwrap();
-        let ((desk, inbox), (effects, _effects)) = (Desk::new(), mpsc::unbounded_channel());
-        let (_link, link) = watch::channel(Link::Up { times: 1 });
-        let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
-        let memory = book.remember().unwrap();
-        let reign =
-            Reign::begin(Generation(1), Limits::default(), book.clone(), memory, Clock::new(Heard(0), link), outlets).unwrap();
-        let reign = std::thread::spawn(move || reign.run(inbox));
-
-        let path = StorePath::from_parts(&[7; 20], "item").unwrap();
-        let found = vec![(path, BTreeSet::from(["https://elsewhere.example".to_owned()]))];
-        desk.settle(Input::Found { store_dir: StoreDir::nix(), found }).await;
-        desk.settle(Input::Tick).await;
-        assert!(!book.is_tidy(), "a tick right behind a commit does not mean that there is time");
-        for _ in 0..2 {
-            desk.settle(Input::Tick).await;
-        }
-        assert!(book.is_tidy());
-        drop(desk);
-        reign.join().unwrap().unwrap();
+impl Reign {
+    /// One over what a book says, whose effects nobody carries out.
+    pub(crate) fn over(book: &Book) -> Self {
+        let (effects, _) = mpsc::unbounded_channel();
+        let (_, link) = tokio::sync::watch::channel(drover_nats::Link::Up { times: 1 });
+        let scribe = Scribe::start(book.clone(), Default::default(), Default::default()).unwrap();
+        let (memory, limits) = (book.remember().unwrap(), Limits::default());
+        let clock = Clock::new(memory.heard, link);
+        Self::begin(Generation(1), limits, book.clone(), memory, clock, scribe, effects).unwrap()
     }
 }
+
+#[cfg(test)]
+#[path = "reign_tests.rs"]
+mod tests;

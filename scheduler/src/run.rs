@@ -17,7 +17,8 @@ use crate::clock::Clock;
 use crate::discards::Discards;
 use crate::disposals::Disposals;
 use crate::fresh::Fresh;
-use crate::reign::{Outlets, Reign};
+use crate::reign::Reign;
+use crate::scribe::Scribe;
 use crate::servers::Servers;
 use crate::snapshots::Snapshots;
 use crate::work::Desk;
@@ -42,12 +43,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (desk, inbox) = Desk::new();
     let (to_effects, effects) = mpsc::unbounded_channel();
     let (told, fresh) = (Arc::new(AtomicU64::new(memory.told)), Arc::<Fresh>::default());
-    let outlets = Outlets { told: told.clone(), fresh: fresh.clone(), effects: to_effects };
+    let scribe = Scribe::start(book.clone(), told.clone(), fresh.clone())?;
     let clock = Clock::new(memory.heard, bus.link());
     let limits = args.limits();
     let beat_every_millis = limits.beat_every_millis;
     let (ended, end) = oneshot::channel();
-    let reign = Reign::begin(generation, limits, book.clone(), memory, clock, outlets)?;
+    let reign = Reign::begin(generation, limits, book.clone(), memory, clock, scribe, to_effects)?;
     std::thread::Builder::new().name("reign".into()).spawn(move || drop(ended.send(reign.run(inbox))))?;
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();

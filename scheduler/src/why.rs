@@ -126,28 +126,18 @@ fn verdicts(reign: &Reign, build: &Build) -> Vec<AgentVerdict> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use drover_messages::{ClientId, Generation};
-    use drover_nats::Link;
-    use drover_scheduler_core::{Limits, Submission, SubmissionState};
+    use drover_messages::ClientId;
+    use drover_scheduler_core::{Submission, SubmissionState};
 
     use super::*;
     use crate::book::samples;
-    use crate::clock::Clock;
-    use crate::reign::Outlets;
 
     #[test]
     fn a_build_of_a_submission_that_is_being_planned_says_so() {
         let build = samples::of(1, "early-1", BuildState::Waiting { missing: 0 });
         let planning = Submission { state: SubmissionState::Planning, ..samples::submission(101, ClientId::new()) };
         let (_folder, book) = samples::open(std::slice::from_ref(&build), &[planning]);
-        let memory = book.remember().unwrap();
-        let (_link, link) = tokio::sync::watch::channel(Link::Down);
-        let (effects, _) = tokio::sync::mpsc::unbounded_channel();
-        let outlets = Outlets { told: Arc::default(), fresh: Arc::default(), effects };
-        let clock = Clock::new(memory.heard, link);
-        let reign = Reign::begin(Generation(1), Limits::default(), book, memory, clock, outlets).unwrap();
+        let reign = Reign::over(&book);
         let why = why(&reign, reign.core().state().build(build.id).unwrap()).unwrap();
         assert_eq!(why.build.reason, "its submission is being planned");
     }

@@ -59,12 +59,22 @@ impl Desk {
 
     /// Brings something, and waits until it is committed.
     pub(crate) async fn settle(&self, input: Input) {
-        let (done, wait) = oneshot::channel();
-        self.bring_then(input, move |_| {
-            let _ = done.send(());
-        })
-        .await;
-        let _ = wait.await;
+        self.settle_all([input]).await;
+    }
+
+    /// Brings one after the other, each when the one before it is being committed, and waits until all are.
+    pub(crate) async fn settle_all(&self, inputs: impl IntoIterator<Item = Input>) {
+        let mut last: Option<oneshot::Receiver<()>> = None;
+        for input in inputs {
+            let (done, wait) = oneshot::channel();
+            self.bring_then(input, move |_| drop(done.send(()))).await;
+            if let Some(before) = last.replace(wait) {
+                let _ = before.await;
+            }
+        }
+        if let Some(last) = last {
+            let _ = last.await;
+        }
     }
 
     /// Asks, and waits for the answer. `None` when the reign is over.

@@ -113,7 +113,16 @@ fn planned(record: &Record) -> Planned {
         outputs: outputs.collect(),
     };
     let inputs = record.inputs.iter().cloned().collect();
-    Planned { id: record.build, root: false, recipe, inputs, mode: Mode::Build, seq: None, known_failure: None, avoid: BTreeSet::new() }
+    Planned {
+        id: record.build,
+        root: false,
+        recipe,
+        inputs,
+        mode: Mode::Build,
+        seq: None,
+        known_failure: None,
+        avoid: BTreeSet::new(),
+    }
 }
 
 /// What one needs comes before it, whatever clocks say.

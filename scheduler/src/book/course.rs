@@ -100,18 +100,15 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use drover_messages::{AgentId, Epoch, Generation, StoreId};
-    use drover_scheduler_core::{AttemptState, Change, Heard, Place, State};
+    use drover_scheduler_core::{AttemptState, Change, Place, State};
 
-    use super::super::samples::{needing_nothing, of, open_build};
-    use super::super::{Page, Record};
+    use super::super::samples::{self, needing_nothing, of, open_build};
     use super::*;
 
     fn commit(book: &Book, build: &Build, change: Change) {
         let mut state = State::default();
         state.remember(Vec::new(), Vec::new(), [open_build(build.clone())], Vec::new());
-        let changes = [change];
-        let record = Record { generation: Default::default(), heard: Heard(1), wall: build.created_at, events: Vec::new() };
-        book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
+        samples::commit(book, vec![change], &state);
     }
 
     #[test]

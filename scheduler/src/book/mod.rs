@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use find::{Candidates, ids, is_about_everything};
 pub(crate) use load::Memory;
-pub(crate) use write::Page;
+pub(crate) use write::{Page, Sheet};
 
 use journal::Journal;
 use paths::Known;
@@ -111,6 +111,11 @@ impl Book {
 
 #[cfg(test)]
 impl Book {
+    /// Keeps everybody from writing.
+    pub(crate) fn hold(&self) -> impl Sized + '_ {
+        self.journal.begin()
+    }
+
     /// Whether every row is in its table.
     pub(crate) fn is_tidy(&self) -> bool {
         !self.journal.begin().has_rows()

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use drover_messages::{ClientId, WishId};
-use drover_scheduler_core::{BuildState, Change, Heard, State};
+use drover_scheduler_core::{BuildState, Change, State};
 use redb::ReadableDatabase;
 
 use super::*;
-use crate::book::samples::{TIME, id, needing_nothing, of, open_build, record, submission};
-use crate::book::{Page, Record};
+use crate::book::samples::{TIME, commit, id, needing_nothing, of, open_build, record, submission};
 
 #[test]
 fn the_first_id_of_a_moment_is_before_all_that_were_made_then() {
@@ -53,12 +52,10 @@ fn what_is_still_in_the_journal_is_not_forgotten() {
     let done = of(2, "done-1", BuildState::Cancelled);
     let mut state = State::default();
     state.remember(Vec::new(), Vec::new(), [open_build(done.clone())], Vec::new());
-    let record = Record { generation: Default::default(), heard: Heard(1), wall: TIME, events: Vec::new() };
     for change in
         [Change::BuildCreated(Box::new(needing_nothing(done.clone()))), Change::Priority { build: done.id, priority: 1 }]
     {
-        let changes = [change];
-        book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
+        commit(&book, vec![change], &state);
     }
     let forget = || book.forget_before(Timestamp(TIME.0 + 1)).unwrap();
     forget();

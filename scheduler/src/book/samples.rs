@@ -6,7 +6,7 @@ use std::sync::Arc;
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, StoreId, SubmissionId, Timestamp};
 use drover_scheduler_core::{
-    Attempt, Build, BuildState, Heard, OpenBuild, Product, Recipe, Submission, SubmissionState, WholeBuild,
+    Attempt, Build, BuildState, Change, Heard, OpenBuild, Product, Recipe, State, Submission, SubmissionState, WholeBuild,
 };
 use drover_store::{OutputName, PackId, Sha256, StoreDir, StorePath};
 use redb::WriteTransaction;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::paths::Register;
 use super::tables::*;
-use super::{Book, encode, made};
+use super::{Book, Page, Record, Sheet, encode, made};
 
 type Id = [u8; 16];
 
@@ -66,6 +66,13 @@ pub(super) fn needing_nothing(build: Build) -> WholeBuild {
 /// The same, as it is taken back.
 pub(super) fn open_build(build: Build) -> OpenBuild {
     OpenBuild { build, inputs: Default::default() }
+}
+
+/// Commits changes of a state that they were applied to.
+pub(super) fn commit(book: &Book, changes: Vec<Change>, state: &State) {
+    let record = Record { generation: Generation(1), heard: Heard(1), wall: TIME, events: Vec::new() };
+    let page = Page::of(&changes);
+    book.commit(Sheet::of(record, changes, &page, state).unwrap(), 0).unwrap();
 }
 
 /// A build, and the numbers of what it needs.

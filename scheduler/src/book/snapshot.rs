@@ -36,7 +36,7 @@ mod tests {
     use drover_scheduler_core::{Change, Heard, State, Submission, SubmissionState};
     use drover_store::StoreDir;
 
-    use super::super::{Page, Record};
+    use super::super::samples::commit;
     use super::*;
 
     #[test]
@@ -58,15 +58,13 @@ mod tests {
         let id = submission.id;
         let mut state = State::default();
         state.remember(vec![submission.clone()], Vec::new(), [], Vec::new());
-        let changes = [Change::Submission(Box::new(submission))];
-        let record = Record { generation: Default::default(), heard: Heard(7), wall: Timestamp(1), events: Vec::new() };
-        book.commit(&record, &changes, &Page::of(&changes), &state, 0).unwrap();
+        commit(&book, vec![Change::Submission(Box::new(submission))], &state);
 
         let elsewhere = tempfile::tempdir().unwrap();
         book.copy_to(&elsewhere.path().join("state.redb")).unwrap();
         let copy = Book::open(elsewhere.path()).unwrap();
         assert_eq!(copy.submission(id).unwrap(), book.submission(id).unwrap());
         assert_eq!(copy.tagged("why", "test").unwrap(), [id]);
-        assert_eq!(copy.remember().unwrap().heard, Heard(7));
+        assert_eq!(copy.remember().unwrap().heard, Heard(1));
     }
 }

@@ -1,12 +1,13 @@
-//! One commit: a record, and the rows that its changes touch, as the core has them now.
+//! One commit: a record, and the rows that its changes touch. What they say is taken from the core first, so that it can go
+//! on while they are written.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use drover_messages::cause::Blame;
 use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
-use drover_scheduler_core::{BuildEvent, Change, Package, State};
-use drover_store::StorePath;
+use drover_scheduler_core::{BuildEvent, Change, Package, State, Submission, WholeBuild};
+use drover_store::{DrvPath, StorePath};
 use redb::{ReadableTable, WriteTransaction};
 
 use super::journal::{Key, Row};
@@ -63,26 +64,75 @@ impl Page {
     }
 }
 
+/// What one commit says, as the core had it when the last of it was decided.
+pub(crate) struct Sheet {
+    record: Record,
+    created: Vec<WholeBuild>,
+    rows: Vec<(Key, Row)>,
+    submissions: Vec<Submission>,
+    failures: Vec<Verdict>,
+    /// Of these some say more.
+    others: Vec<Change>,
+}
+
+/// What is known of a derivation now.
+struct Verdict {
+    drv: DrvPath,
+    /// The build that failed; none, where the same succeeded or is tried again.
+    failed: Option<BuildId>,
+}
+
+impl Sheet {
+    /// What is to be recorded of these changes, which touch that page.
+    pub(crate) fn of(record: Record, changes: Vec<Change>, page: &Page, state: &State) -> Result<Self, BookError> {
+        let rows = rows::of(page, state)?;
+        let submissions = page.submissions.iter().filter_map(|id| state.submission(*id)).cloned().collect();
+        let failures = changes.iter().filter_map(|change| Verdict::of(change, state)).collect();
+        let mut created = Vec::with_capacity(page.created.len());
+        let mut others = Vec::with_capacity(changes.len() - page.created.len());
+        for change in changes {
+            match change {
+                Change::BuildCreated(whole) => {
+                    let now = state.build(whole.build.id).cloned();
+                    created.extend(now.map(|build| WholeBuild { build, inputs: whole.inputs }));
+                }
+                other => others.push(other),
+            }
+        }
+        Ok(Self { record, created, rows, submissions, failures, others })
+    }
+}
+
+impl Verdict {
+    fn of(change: &Change, state: &State) -> Option<Self> {
+        let Change::Build { build, event } = change else { return None };
+        let failed = match event {
+            BuildEvent::Fail(_, cause) if cause.blame() == Blame::Derivation => Some(*build),
+            BuildEvent::Succeed(_) | BuildEvent::Retry(_) => None,
+            _ => return None,
+        };
+        Some(Self { drv: state.build(*build)?.recipe.drv.clone(), failed })
+    }
+}
+
 impl Book {
-    /// Commits. `told` is the number of the last record that was told to the broker. Returns the record's number.
-    pub(crate) fn commit(
-        &self,
-        record: &Record,
-        changes: &[Change],
-        page: &Page,
-        state: &State,
-        told: u64,
-    ) -> Result<u64, BookError> {
-        let mut rows = rows::of(page, state)?;
+    /// Commits. `told` is the number of the last record that was told to the broker. Returns the record, and its number.
+    pub(crate) fn commit(&self, sheet: Sheet, told: u64) -> Result<(Record, u64), BookError> {
+        let Sheet { record, created, mut rows, submissions, failures, others } = sheet;
         let mut writing = self.journal.begin();
         let transaction = writing.transaction(&self.database)?;
-        rows.extend(self.write_created(&transaction, page, state)?);
-        write_rest(&transaction, record, changes, page, state)?;
-        let number = write_record(&transaction, record, told)?;
+        rows.extend(self.write_created(&transaction, &created)?);
+        write_wishes(&transaction, &others)?;
+        write_failures(&transaction, &record, &failures)?;
+        index::write_stopped(&transaction, &others)?;
+        write_drained(&transaction, &others)?;
+        write_submissions(&transaction, &submissions)?;
+        write_learned(&transaction, &others)?;
+        let number = write_record(&transaction, &record, told)?;
         writing.append(&transaction, number, &rows)?;
         transaction.commit()?;
         writing.committed(rows, false);
-        Ok(number)
+        Ok((record, number))
     }
 
     /// While there is nothing else to be committed: carries rows of the journal to their tables, and then leaves the database
@@ -100,9 +150,9 @@ impl Book {
     }
 
     /// Returns the rows of those that were there and over, and are planned anew: what had become of them is forgotten.
-    fn write_created(&self, t: &WriteTransaction, page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookError> {
+    fn write_created(&self, t: &WriteTransaction, created: &[WholeBuild]) -> Result<Vec<(Key, Row)>, BookError> {
         let mut forgotten = Vec::new();
-        if page.created.is_empty() {
+        if created.is_empty() {
             return Ok(forgotten);
         }
         let mut builds = t.open_table(BUILDS)?;
@@ -111,9 +161,8 @@ impl Book {
         let mut members = t.open_table(MEMBERS)?;
         let mut makers = t.open_table(MAKERS)?;
         let mut names = t.open_table(NAMES)?;
-        for build in page.created.iter().filter_map(|id| state.build(*id)) {
+        for WholeBuild { build, inputs } in created {
             let id = build.id.uuid().into_bytes();
-            let inputs = state.inputs(build.id).map(|(path, _)| path);
             if builds.insert(id, made::row(build, inputs, &mut register)?.as_slice())?.is_some() {
                 forgotten.push((Key::Course(build.id), None));
             }
@@ -128,25 +177,15 @@ impl Book {
     }
 }
 
-/// Writes what is written once, or seldom, to the tables that it touches; opens no other.
-fn write_rest(t: &WriteTransaction, record: &Record, changes: &[Change], page: &Page, state: &State) -> Result<(), BookError> {
-    write_wishes(t, changes)?;
-    write_failures(t, record, changes, state)?;
-    index::write_stopped(t, changes)?;
-    write_drained(t, changes)?;
-    write_submissions(t, page, state)?;
-    write_learned(t, changes)
-}
-
-fn write_submissions(t: &WriteTransaction, page: &Page, state: &State) -> Result<(), BookError> {
-    if page.submissions.is_empty() {
+fn write_submissions(t: &WriteTransaction, written: &[Submission]) -> Result<(), BookError> {
+    if written.is_empty() {
         return Ok(());
     }
     let mut submissions = t.open_table(SUBMISSIONS)?;
     let mut tags = t.open_table(TAGS)?;
     let mut clients = t.open_table(OF_CLIENT)?;
     let mut ahead = t.open_table(AHEAD)?;
-    for submission in page.submissions.iter().filter_map(|id| state.submission(*id)) {
+    for submission in written {
         let id = submission.id.uuid().into_bytes();
         let known = submissions.insert(id, encode(submission)?.as_slice())?.is_some();
         for (key, value) in submission.tags.iter().filter(|_| !known) {
@@ -197,21 +236,16 @@ fn write_wishes(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErro
 }
 
 /// What failed is remembered until the same succeeds, or somebody wants it tried again.
-fn write_failures(t: &WriteTransaction, record: &Record, changes: &[Change], state: &State) -> Result<(), BookError> {
-    if !changes.iter().any(|change| matches!(change, Change::Build { .. })) {
+fn write_failures(t: &WriteTransaction, record: &Record, verdicts: &[Verdict]) -> Result<(), BookError> {
+    if verdicts.is_empty() {
         return Ok(());
     }
     let mut failures = t.open_table(FAILURES)?;
-    for change in changes {
-        let Change::Build { build, event } = change else { continue };
-        let Some(build) = state.build(*build) else { continue };
-        let drv = build.recipe.drv.to_string();
-        match event {
-            BuildEvent::Fail(_, cause) if cause.blame() == Blame::Derivation => {
-                failures.insert(drv.as_str(), (build.id.uuid().into_bytes(), record.wall.0))?;
-            }
-            BuildEvent::Succeed(_) | BuildEvent::Retry(_) => drop(failures.remove(drv.as_str())?),
-            _ => {}
+    for Verdict { drv, failed } in verdicts {
+        let drv = drv.to_string();
+        match failed {
+            Some(build) => drop(failures.insert(drv.as_str(), (build.uuid().into_bytes(), record.wall.0))?),
+            None => drop(failures.remove(drv.as_str())?),
         }
     }
     Ok(())

@@ -210,17 +210,11 @@ impl Planner {
         drop((closure, available));
 
         let (submission_id, store_dir) = (submission.id, &submit.store_dir);
-        self.desk.settle(Input::Learn { packed, drvs: Vec::new() }).await;
-        for drvs in pieces(learned, LEARNED_OF_COMMIT) {
-            self.desk.settle(Input::Learn { packed: Vec::new(), drvs }).await;
-        }
-        self.desk.settle(Input::Enter(submission.clone())).await;
-        for found in pieces(found, ITEMS_OF_COMMIT) {
-            self.desk.settle(Input::Found { store_dir: store_dir.clone(), found }).await;
-        }
-        for sources in pieces(sources, ITEMS_OF_COMMIT) {
-            self.desk.settle(Input::AddSources { submission: submission_id, sources }).await;
-        }
+        let learned = pieces(learned, LEARNED_OF_COMMIT).map(|drvs| Input::Learn { packed: Vec::new(), drvs });
+        let found = pieces(found, ITEMS_OF_COMMIT).map(|found| Input::Found { store_dir: store_dir.clone(), found });
+        let sources = pieces(sources, ITEMS_OF_COMMIT).map(|sources| Input::AddSources { submission: submission_id, sources });
+        let head = [Input::Learn { packed, drvs: Vec::new() }].into_iter().chain(learned);
+        self.desk.settle_all(head.chain([Input::Enter(submission.clone())]).chain(found).chain(sources)).await;
         self.enter_builds(submission_id, builds).await?;
         self.desk.settle(Input::GoLive { submission: submission_id }).await;
         tracing::info!(submission = %submission_id, builds = planned, sources = brought, "a submission is taken up");
@@ -235,9 +229,8 @@ impl Planner {
             build.seq = Some(seq);
         }
         block_in_place(|| builds.sort_by_cached_key(|build| build.id));
-        for builds in pieces(builds, BUILDS_OF_COMMIT) {
-            self.desk.settle(Input::AddBuilds { submission, builds }).await;
-        }
+        let builds = pieces(builds, BUILDS_OF_COMMIT);
+        self.desk.settle_all(builds.map(|builds| Input::AddBuilds { submission, builds })).await;
         Ok(())
     }
 

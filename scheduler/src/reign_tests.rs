@@ -1,0 +1,89 @@
+//! One commit is written while the next is decided about; what must not be seen of that.
+
+use std::thread;
+use std::time::Duration;
+
+use drover_store::StoreDir;
+
+use super::*;
+use crate::work::Desk;
+
+fn path(n: u8) -> StorePath {
+    StorePath::from_parts(&[n; 20], "item").unwrap()
+}
+
+fn found(path: &StorePath) -> Input {
+    let found = vec![(path.clone(), BTreeSet::from(["https://elsewhere.example".to_owned()]))];
+    Input::Found { store_dir: StoreDir::nix(), found }
+}
+
+#[tokio::test]
+async fn a_farm_at_rest_brings_what_it_committed_to_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
+    let reign = thread::spawn(move || reign.run(inbox));
+
+    desk.settle(found(&path(7))).await;
+    desk.settle(Input::Tick).await;
+    assert!(!book.is_tidy(), "a tick right behind a commit does not mean that there is time");
+    for _ in 0..2 {
+        desk.settle(Input::Tick).await;
+    }
+    assert!(book.is_tidy());
+    drop(desk);
+    reign.join().unwrap().unwrap();
+}
+
+#[test]
+fn what_was_brought_last_is_committed_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
+    let reign = thread::spawn(move || reign.run(inbox));
+    (0..100).for_each(|n| block_on(desk.bring(found(&path(n)))));
+    drop(desk);
+    reign.join().unwrap().unwrap();
+    let items: BTreeMap<StorePath, Item> = book.items(&(0..100).map(path).collect::<Vec<_>>()).unwrap();
+    assert_eq!(items.len(), 100);
+}
+
+#[test]
+fn what_is_being_written_is_read_when_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let mut reign = Reign::over(&book);
+    let mut batch = Batch::default();
+    reign.decide(found(&path(7)), None, &mut batch).unwrap();
+    let held = book.hold();
+    reign.put_down(batch).unwrap();
+    reign.core.state_mut().forget_finished([], [], [path(7)]);
+    assert!(reign.core.state().item(&path(7)).is_none());
+
+    let recalling = thread::spawn(move || reign.recall_for(&found(&path(7))).unwrap());
+    thread::sleep(Duration::from_millis(50));
+    drop(held);
+    let Some(Input::Recall { items, .. }) = recalling.join().unwrap() else { panic!("nothing was recalled") };
+    assert_eq!(items.len(), 1);
+}
+
+#[test]
+fn what_is_asked_is_answered_before_more_is_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
+    let held = book.hold();
+    let reign = thread::spawn(move || reign.run(inbox));
+    block_on(desk.bring(found(&path(1))));
+    let (asking, more) = (desk.clone(), desk.clone());
+    let knows = |reign: &Reign| [1, 2].map(|n| reign.book().items::<Vec<_>>([&path(n)]).unwrap().len());
+    let decided = |reign: &Reign| reign.core().state().item(&path(2)).is_some();
+    let asking = thread::spawn(move || block_on(asking.ask(move |reign| (knows(reign), decided(reign)))));
+    thread::sleep(Duration::from_millis(50));
+    block_on(more.bring(found(&path(2))));
+    thread::sleep(Duration::from_millis(50));
+    drop(held);
+    assert_eq!(asking.join().unwrap(), Some(([1, 0], false)));
+    drop((desk, more));
+    reign.join().unwrap().unwrap();
+}
