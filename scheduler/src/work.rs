@@ -67,7 +67,10 @@ impl Desk {
         let mut last: Option<oneshot::Receiver<()>> = None;
         for input in inputs {
             let (done, wait) = oneshot::channel();
-            self.bring_then(input, move |_| drop(done.send(()))).await;
+            let tell = move |_: &Outcome| {
+                let _ = done.send(());
+            };
+            self.bring_then(input, tell).await;
             if let Some(before) = last.replace(wait) {
                 let _ = before.await;
             }

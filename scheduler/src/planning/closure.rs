@@ -9,8 +9,9 @@ use drover_scheduler_core::closure::{Closure, DrvNo};
 use drover_scheduler_core::{Learned, PackSet};
 use drover_store::{Derivation, DrvPath, Named, Pack, PackError, PackId, PackWriter, Sha256, StoreDir, Verifier};
 use futures::{StreamExt, stream};
-use tokio::task::block_in_place;
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
+use super::packs::Packing;
 use super::{NotNow, packs};
 use crate::book::Book;
 
@@ -23,22 +24,35 @@ const PACKS_AHEAD: usize = 2;
 /// The most derivations of one closure.
 const MAX_CLOSURE: usize = 500_000;
 
-/// What a submission stands on.
+/// What a submission stands on. The names of its derivations are verified; their outputs may still be.
 pub(super) struct Ground {
     /// All derivations that it is made of.
     pub(super) closure: Closure,
-    /// Those that were not known before, or lie elsewhere now.
+    packing: Packing,
+    verification: Verification,
+    /// Known derivations that lie elsewhere now.
+    moved: Vec<(DrvPath, Sha256)>,
+}
+
+/// What comes to the book.
+pub(super) struct Lesson {
+    /// Derivations that were not known before, or lie elsewhere now.
     pub(super) learned: Vec<Learned>,
     /// The sets of packs that those name.
     pub(super) packed: Vec<PackSet>,
 }
 
-/// Derivations, and the hashes that others are verified by.
+/// Outputs are computed again by a thread of its own: others need not wait for it, as long as nothing leaves this process.
+enum Verification {
+    Running(JoinHandle<Result<Vec<(DrvPath, Sha256)>, NotNow>>),
+    Done(Vec<(DrvPath, Sha256)>),
+}
+
+/// Derivations, and what the book knew of some.
 #[derive(Default)]
 struct Found {
     closure: Closure,
     known: BTreeMap<DrvPath, Learned>,
-    fresh: BTreeMap<DrvPath, Sha256>,
     /// How many came that were not known.
     came: usize,
 }
@@ -55,7 +69,7 @@ impl Ground {
     pub(super) async fn fetch(bucket: &Bucket, book: &Book, submit: &Submit) -> Result<Self, NotNow> {
         let mut shelf = Shelf { bucket, book, packs: BTreeMap::new() };
         let mut found = Found::default();
-        let mut verifier = Verifier::new(&submit.store_dir);
+        let mut verifier = Verifier::new(submit.store_dir.clone());
         let unpacked = stream::iter(submit.packs.clone()).map(|id| tokio::spawn(unpack(bucket.clone(), id)));
         let mut unpacked = unpacked.buffered(PACKS_AHEAD);
         while let Some(unpacked) = unpacked.next().await {
@@ -64,9 +78,48 @@ impl Ground {
             let new = found.without_known(came, &shelf)?;
             block_in_place(|| found.read(&submit.store_dir, new, id, &mut verifier))?;
         }
-        block_in_place(|| found.verify(verifier, &shelf))?;
+        let verification = Verification::begin(verifier, &shelf)?;
         found.complete(submit, &mut shelf).await?;
-        found.pack(&submit.store_dir, &mut shelf).await
+        found.pack(verification, &mut shelf).await
+    }
+
+    /// The same, when all outputs are verified.
+    pub(super) async fn verified(self) -> Result<Self, NotNow> {
+        Ok(Self { verification: Verification::Done(self.verification.end().await?), ..self })
+    }
+
+    /// The closure, and what is to be learned of it, once all of it is verified.
+    pub(super) async fn lesson(self, store_dir: &StoreDir) -> Result<(Closure, Lesson), NotNow> {
+        let verified = self.verification.end().await?;
+        let learn = |(drv, modulo): (DrvPath, Sha256)| {
+            let no = self.closure.number(&drv)?;
+            let (pack, closure) = (self.closure.get(no)?.pack, self.packing.of(no));
+            Some(Learned { store_dir: store_dir.clone(), drv, pack, modulo, closure })
+        };
+        let learned: Vec<Learned> = verified.into_iter().chain(self.moved).filter_map(learn).collect();
+        let packed = self.packing.into_sets(&learned.iter().map(|learned| learned.closure).collect());
+        Ok((self.closure, Lesson { learned, packed }))
+    }
+}
+
+impl Verification {
+    fn begin(verifier: Verifier, shelf: &Shelf<'_>) -> Result<Self, NotNow> {
+        let known = shelf.known(verifier.lacking())?;
+        Ok(Self::Running(spawn_blocking(move || {
+            let (verified, faults) = verifier.finish(|path| known.get(path).map(|learned| learned.modulo));
+            match faults.first() {
+                Some(fault) => Err(NotNow::Never(fault.to_string())),
+                None => Ok(verified),
+            }
+        })))
+    }
+
+    /// What was verified, when all of it is.
+    async fn end(self) -> Result<Vec<(DrvPath, Sha256)>, NotNow> {
+        match self {
+            Self::Running(running) => running.await.map_err(|error| NotNow::Trouble(error.to_string()))?,
+            Self::Done(verified) => Ok(verified),
+        }
     }
 }
 
@@ -91,7 +144,7 @@ impl Found {
         store_dir: &StoreDir,
         came: BTreeMap<DrvPath, Bytes>,
         pack: PackId,
-        verifier: &mut Verifier<'_>,
+        verifier: &mut Verifier,
     ) -> Result<(), NotNow> {
         let (named, faults) = Named::read_all(store_dir, &came);
         drop(came);
@@ -103,17 +156,6 @@ impl Found {
             self.closure.add(&drv, &derivation, pack);
         }
         Ok(())
-    }
-
-    /// Verifies what is new.
-    fn verify(&mut self, verifier: Verifier<'_>, shelf: &Shelf<'_>) -> Result<(), NotNow> {
-        let known = shelf.known(verifier.lacking())?;
-        let (verified, faults) = verifier.finish(|path| known.get(path).map(|learned| learned.modulo));
-        self.fresh.extend(verified);
-        match faults.first() {
-            Some(fault) => Err(NotNow::Never(fault.to_string())),
-            None => Ok(()),
-        }
     }
 
     /// Adds what the roots and the new derivations stand on, level by level.
@@ -140,25 +182,19 @@ impl Found {
         Ok(())
     }
 
-    /// Notes in which packs the closure of each derivation lies, once they are few.
-    async fn pack(mut self, store_dir: &StoreDir, shelf: &mut Shelf<'_>) -> Result<Ground, NotNow> {
-        let mut packing = packs::packing(&self.closure);
+    /// Finds in which packs the closure of each derivation lies, once they are few.
+    async fn pack(mut self, mut verification: Verification, shelf: &mut Shelf<'_>) -> Result<Ground, NotNow> {
+        let (mut packing, mut moved) = (packs::packing(&self.closure), Vec::new());
         if packing.largest() > MAX_CLOSURE_PACKS {
+            verification = Verification::Done(verification.end().await?);
             shelf.repack(&mut self.closure).await?;
             packing = packs::packing(&self.closure);
-            self.fresh.extend(self.known.into_iter().map(|(drv, learned)| (drv, learned.modulo)));
+            moved = self.known.into_iter().map(|(drv, learned)| (drv, learned.modulo)).collect();
         }
         if packing.largest() > MAX_PACKS {
             return Err(NotNow::Never(format!("its closure fills {} packs; {MAX_PACKS} is the limit", packing.largest())));
         }
-        let learn = |(drv, modulo): (DrvPath, Sha256)| {
-            let no = self.closure.number(&drv)?;
-            let (pack, closure) = (self.closure.get(no)?.pack, packing.of(no));
-            Some(Learned { store_dir: store_dir.clone(), drv, pack, modulo, closure })
-        };
-        let learned: Vec<Learned> = self.fresh.into_iter().filter_map(learn).collect();
-        let packed = packing.into_sets(&learned.iter().map(|learned| learned.closure).collect());
-        Ok(Ground { closure: self.closure, learned, packed })
+        Ok(Ground { closure: self.closure, packing, verification, moved })
     }
 }
 

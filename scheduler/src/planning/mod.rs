@@ -23,12 +23,12 @@ use drover_scheduler_core::plan::{Evidence, How, Known, Plan, Planned, plan};
 use drover_scheduler_core::{Build, BuildState, Input, Submission, SubmissionState};
 use drover_store::{Family, StorePath};
 use tokio::sync::Semaphore;
-use tokio::task::block_in_place;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::book::{Book, BookError};
 use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
-use closure::Ground;
+use closure::{Ground, Lesson};
 
 /// Submissions that are planned at once.
 const AT_ONCE: usize = 2;
@@ -160,9 +160,9 @@ impl Planner {
             terms: submission.terms.clone(),
             submitted_at: submission.submitted_at,
         };
-        let Ground { closure, .. } = Ground::fetch(&self.bucket, &self.book, &submit).await?;
-        let available = self.available(&closure)?;
-        let mut builds = block_in_place(|| walk(&submit, &closure, &|path: &StorePath| available.contains(path)))?.builds;
+        let ground = Ground::fetch(&self.bucket, &self.book, &submit).await?.verified().await?;
+        let available = self.available(&ground.closure)?;
+        let mut builds = block_in_place(|| walk(&submit, &ground.closure, &|path: &StorePath| available.contains(path)))?.builds;
         builds.retain(|planned| planned.id != id);
         block_in_place(|| self.look_back(&submit, &mut builds))?;
         let planned = builds.len();
@@ -193,21 +193,27 @@ impl Planner {
 
     async fn plan(&self, submission: &Submission, submit: &Submit) -> Result<(), NotNow> {
         check(submit)?;
-        let Ground { closure, learned, packed } = Ground::fetch(&self.bucket, &self.book, submit).await?;
-        let available = self.available(&closure)?;
+        let mut ground = Ground::fetch(&self.bucket, &self.book, submit).await?;
+        let available = self.available(&ground.closure)?;
         let found = match &self.servers {
-            Some(servers) => elsewhere::look(servers, submit, &closure, &available).await?,
+            Some(servers) => {
+                ground = ground.verified().await?;
+                elsewhere::look(servers, submit, &ground.closure, &available).await?
+            }
             None => BTreeMap::new(),
         };
         let can_be_fetched = |path: &StorePath| available.contains(path) || found.contains_key(path);
-        let Plan { mut builds, sources } = block_in_place(|| walk(submit, &closure, &can_be_fetched))?;
+        let plan = block_in_place(|| walk(submit, &ground.closure, &can_be_fetched));
+        // A derivation that lies is told before what follows from it.
+        let (closure, Lesson { learned, packed }) = ground.lesson(&submit.store_dir).await?;
+        let Plan { mut builds, sources } = plan?;
         self.check_limit(submission, builds.len() as u64).await?;
         block_in_place(|| self.look_back(submit, &mut builds))?;
         let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
         let (planned, brought) = (builds.len(), sources.len());
-        // What it was planned from is not kept while it is entered.
-        drop((closure, available));
+        // What it was planned from is not kept while it is entered, nor waited for while it goes.
+        spawn_blocking(move || drop((closure, available)));
 
         let (submission_id, store_dir) = (submission.id, &submit.store_dir);
         let learned = pieces(learned, LEARNED_OF_COMMIT).map(|drvs| Input::Learn { packed: Vec::new(), drvs });

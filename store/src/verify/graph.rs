@@ -9,8 +9,8 @@ use crate::{Derivation, DrvPath, ModuloError, OutputName, Sha256, StoreDir};
 
 /// Verifies the outputs of derivations whose names are verified. They are added one by one, in any order, and little is kept
 /// of each: what its outputs follow from. They name each other by numbers.
-pub struct Verifier<'s> {
-    store: &'s StoreDir,
+pub struct Verifier {
+    store: StoreDir,
     paths: Vec<DrvPath>,
     numbers: HashMap<DrvPath, u32>,
     /// Those that were added, by number.
@@ -33,9 +33,9 @@ struct Input {
     wanted: u32,
 }
 
-impl<'s> Verifier<'s> {
+impl Verifier {
     /// Of derivations of this store directory.
-    pub fn new(store: &'s StoreDir) -> Self {
+    pub fn new(store: StoreDir) -> Self {
         let (paths, numbers, drvs) = (Vec::new(), HashMap::new(), Vec::new());
         Self { store, paths, numbers, drvs, wanted: Vec::new(), wanted_numbers: HashMap::new() }
     }
@@ -122,7 +122,7 @@ impl<'s> Verifier<'s> {
             };
             hash.map(|hash| (hash, &self.wanted[input.wanted as usize])).ok_or_else(|| ModuloError::MissingInput(path.clone()))
         };
-        let hashes = hashes_of(self.store, &self.paths[n], frame, || inputs.iter().map(lookup).collect())?;
+        let hashes = hashes_of(&self.store, &self.paths[n], frame, || inputs.iter().map(lookup).collect())?;
         for ((name, output), computed) in frame.outputs.iter().zip(hashes.outputs.into_values()) {
             if output.path != computed {
                 return Err(Fault::WrongOutput { name: name.clone(), said: output.path.clone(), computed });

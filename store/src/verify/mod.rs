@@ -151,7 +151,7 @@ pub fn verify_all(
     named: BTreeMap<DrvPath, Named>,
     known: impl Fn(&DrvPath) -> Option<Sha256>,
 ) -> (BTreeMap<DrvPath, Verified>, Vec<VerifyError>) {
-    let mut verifier = Verifier::new(store);
+    let mut verifier = Verifier::new(store.clone());
     let mut derivations: BTreeMap<DrvPath, Derivation> = BTreeMap::new();
     for (path, named) in named {
         derivations.insert(path.clone(), verifier.add(&path, named));
