@@ -19,7 +19,7 @@ use crate::book::Book;
 const MAX_PACK_BYTES: u64 = 64 << 20;
 /// When the closure of a derivation lies in more packs than this, it is packed anew: it came in many small submissions.
 const MAX_CLOSURE_PACKS: usize = 64;
-/// Packs that are fetched and unpacked while the one before them is read.
+/// Packs that are fetched and read at once, one of them while the one before is added to the closure.
 const PACKS_AHEAD: usize = 2;
 /// The most derivations of one closure.
 const MAX_CLOSURE: usize = 500_000;
@@ -70,13 +70,12 @@ impl Ground {
         let mut shelf = Shelf { bucket, book, packs: BTreeMap::new() };
         let mut found = Found::default();
         let mut verifier = Verifier::new(submit.store_dir.clone());
-        let unpacked = stream::iter(submit.packs.clone()).map(|id| tokio::spawn(unpack(bucket.clone(), id)));
-        let mut unpacked = unpacked.buffered(PACKS_AHEAD);
-        while let Some(unpacked) = unpacked.next().await {
-            let Unpacked { id, pack, came } = unpacked.map_err(|error| NotNow::Trouble(error.to_string()))??;
+        let read = |id| tokio::spawn(read(bucket.clone(), book.clone(), submit.store_dir.clone(), id));
+        let mut packs = stream::iter(submit.packs.clone()).map(read).buffered(PACKS_AHEAD);
+        while let Some(pack) = packs.next().await {
+            let ReadPack { id, pack, known, new } = pack.map_err(|error| NotNow::Trouble(error.to_string()))??;
             shelf.packs.insert(id, pack);
-            let new = found.without_known(came, &shelf)?;
-            block_in_place(|| found.read(&submit.store_dir, new, id, &mut verifier))?;
+            block_in_place(|| found.add(known, new, id, &mut verifier))?;
         }
         let verification = Verification::begin(verifier, &shelf)?;
         found.complete(submit, &mut shelf).await?;
@@ -124,38 +123,27 @@ impl Verification {
 }
 
 impl Found {
-    /// What of a pack was not known before; the rest need not be read.
-    fn without_known(&mut self, came: BTreeMap<DrvPath, Bytes>, shelf: &Shelf<'_>) -> Result<BTreeMap<DrvPath, Bytes>, NotNow> {
-        let known = shelf.known(came.keys())?;
-        let is_known =
-            |drv: &DrvPath| known.contains_key(drv) || self.closure.number(drv).is_some_and(|no| self.closure.get(no).is_some());
-        let new: BTreeMap<DrvPath, Bytes> = came.into_iter().filter(|(drv, _)| !is_known(drv)).collect();
-        self.known.extend(known);
-        self.came += new.len();
-        match self.known.len() + self.came > MAX_CLOSURE {
-            true => Err(NotNow::Never(format!("it brings more than {MAX_CLOSURE} derivations: that is the limit"))),
-            false => Ok(new),
-        }
-    }
-
-    /// Reads what is new, and keeps of it no more than is needed.
-    fn read(
+    /// Adds what a pack holds, and keeps of it no more than is needed.
+    fn add(
         &mut self,
-        store_dir: &StoreDir,
-        came: BTreeMap<DrvPath, Bytes>,
+        known: BTreeMap<DrvPath, Learned>,
+        new: BTreeMap<DrvPath, Named>,
         pack: PackId,
         verifier: &mut Verifier,
     ) -> Result<(), NotNow> {
-        let (named, faults) = Named::read_all(store_dir, &came);
-        drop(came);
-        if let Some(fault) = faults.first() {
-            return Err(NotNow::Never(fault.to_string()));
-        }
-        for (drv, named) in named {
+        self.known.extend(known);
+        for (drv, named) in new {
+            if self.closure.number(&drv).is_some_and(|no| self.closure.get(no).is_some()) {
+                continue;
+            }
             let derivation = verifier.add(&drv, named);
             self.closure.add(&drv, &derivation, pack);
+            self.came += 1;
         }
-        Ok(())
+        match self.known.len() + self.came > MAX_CLOSURE {
+            true => Err(NotNow::Never(format!("it brings more than {MAX_CLOSURE} derivations: that is the limit"))),
+            false => Ok(()),
+        }
     }
 
     /// Adds what the roots and the new derivations stand on, level by level.
@@ -250,19 +238,30 @@ impl Shelf<'_> {
     }
 }
 
-/// A pack, and all that it holds.
-struct Unpacked {
+/// A pack, and what it holds.
+struct ReadPack {
     id: PackId,
     pack: Pack,
-    came: BTreeMap<DrvPath, Bytes>,
+    /// What the book knows of it, which need not be read.
+    known: BTreeMap<DrvPath, Learned>,
+    /// The rest, of which the names are verified.
+    new: BTreeMap<DrvPath, Named>,
 }
 
-async fn unpack(bucket: Bucket, id: PackId) -> Result<Unpacked, NotNow> {
+async fn read(bucket: Bucket, book: Book, store_dir: StoreDir, id: PackId) -> Result<ReadPack, NotNow> {
     let pack = fetch_pack(&bucket, id).await?;
-    let entry = |entry: Result<(&DrvPath, Bytes), PackError>| entry.map(|(drv, aterm)| (drv.clone(), aterm));
-    let came: Result<_, PackError> = block_in_place(|| pack.iter().map(entry).collect());
-    let came = came.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
-    Ok(Unpacked { id, pack, came })
+    block_in_place(|| {
+        let entry = |entry: Result<(&DrvPath, Bytes), PackError>| entry.map(|(drv, aterm)| (drv.clone(), aterm));
+        let came: Result<BTreeMap<DrvPath, Bytes>, PackError> = pack.iter().map(entry).collect();
+        let mut came = came.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
+        let known = book.all_learned(came.keys())?;
+        came.retain(|drv, _| !known.contains_key(drv));
+        let (new, faults) = Named::read_all(&store_dir, &came);
+        match faults.first() {
+            Some(fault) => Err(NotNow::Never(fault.to_string())),
+            None => Ok(ReadPack { id, pack, known, new }),
+        }
+    })
 }
 
 async fn fetch_pack(bucket: &Bucket, id: PackId) -> Result<Pack, NotNow> {
