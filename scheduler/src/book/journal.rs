@@ -16,12 +16,14 @@ use serde_bytes::ByteBuf;
 
 use super::destinations::Destinations;
 use super::tables::JOURNAL;
-use super::{BookError, decode, encode};
+use super::{BookError, decode};
 
 /// So many rows are carried to their tables together.
 const CARRIED_TOGETHER: usize = 4096;
 /// Lines that one commit takes out at most, whose rows are in their tables.
 const LINES_PRUNED: usize = 64;
+/// What lines are put together in is kept from one to the next, up to so many bytes.
+const LINE_BYTES_KEPT: usize = 1 << 20;
 
 /// Which row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +75,8 @@ struct Progress {
     newest_line: u64,
     /// Whether the last commit wrote down what a start after a kill must know of the pages.
     spares_repair: bool,
+    /// Where lines are put together: some are large, and one comes soon after the other.
+    line: Vec<u8>,
 }
 
 /// The right to write, for as long as it is held.
@@ -134,10 +138,14 @@ impl Writing<'_> {
 
     /// Appends rows as a line of this number, and carries as many on to their tables: so the journal stays short.
     pub(super) fn append(&mut self, t: &WriteTransaction, line: u64, rows: &[(Key, Row)]) -> Result<(), BookError> {
+        let progress = &mut *self.progress;
         if !rows.is_empty() {
-            t.open_table(JOURNAL)?.insert(line, encode(&rows)?.as_slice())?;
+            progress.line.clear();
+            rmp_serde::encode::write_named(&mut progress.line, rows)?;
+            t.open_table(JOURNAL)?.insert(line, progress.line.as_slice())?;
+            progress.line.shrink_to(LINE_BYTES_KEPT);
         }
-        self.progress.newest_line = line;
+        progress.newest_line = line;
         self.carry(t, rows.len())
     }
 
