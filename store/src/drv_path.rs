@@ -13,6 +13,11 @@ use crate::text::serde_as_str;
 pub struct DrvPath(StorePath);
 
 impl DrvPath {
+    /// The same in memory of its own, see [`StorePath::apart`].
+    pub fn apart(&self) -> Self {
+        Self(self.0.apart())
+    }
+
     /// The store path.
     pub fn as_store_path(&self) -> &StorePath {
         &self.0

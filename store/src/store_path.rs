@@ -43,6 +43,11 @@ impl StorePath {
         Ok(Self(text.into()))
     }
 
+    /// The same in memory of its own: for who keeps one of very many that are read, and lets go of the others.
+    pub fn apart(&self) -> Self {
+        Self(self.as_str().into())
+    }
+
     /// `hash-name`
     pub fn as_str(&self) -> &str {
         &self.0

@@ -95,9 +95,9 @@ impl Closure {
         if let Some(no) = self.numbers.get(drv) {
             return *no;
         }
-        let no = DrvNo(self.drvs.len() as u32);
+        let (no, drv) = (DrvNo(self.drvs.len() as u32), drv.apart());
         self.drvs.push((drv.clone(), None));
-        self.numbers.insert(drv.clone(), no);
+        self.numbers.insert(drv, no);
         no
     }
 
@@ -116,9 +116,9 @@ impl Closure {
         if let Some(no) = self.path_numbers.get(path) {
             return *no;
         }
-        let no = PathNo(self.paths.len() as u32);
+        let (no, path) = (PathNo(self.paths.len() as u32), path.apart());
         self.paths.push(path.clone());
-        self.path_numbers.insert(path.clone(), no);
+        self.path_numbers.insert(path, no);
         no
     }
 

@@ -59,10 +59,10 @@ impl Verifier {
         if let Some(no) = self.numbers.get(path) {
             return *no;
         }
-        let no = self.paths.len() as u32;
+        let (no, path) = (self.paths.len() as u32, path.apart());
         self.paths.push(path.clone());
         self.drvs.push(None);
-        self.numbers.insert(path.clone(), no);
+        self.numbers.insert(path, no);
         no
     }
 
