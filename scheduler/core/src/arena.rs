@@ -13,6 +13,15 @@ impl<T> No<T> {
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// The number itself; there are less than half of what it could say.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn of_bits(bits: u32) -> Self {
+        Self(bits, PhantomData)
+    }
 }
 
 impl<T> Clone for No<T> {

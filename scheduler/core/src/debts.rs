@@ -28,8 +28,8 @@ impl State {
                 entry.awaiting.insert(id);
             }
         }
-        let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| &entry.dependents);
-        let dependents = dependents.filter_map(|no| self.builds.at(*no)).map(|node| node.weight.urgency);
+        let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| entry.dependents.iter());
+        let dependents = dependents.filter_map(|no| self.builds.at(no)).map(|node| node.weight.urgency);
         let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
         let urgency = dependents.chain(own).max().unwrap_or(0);
         let seq = self.owed.len() as u64 + self.next_seq;

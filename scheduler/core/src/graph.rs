@@ -169,7 +169,7 @@ impl State {
     }
 
     pub(crate) fn inputs_of_node(&self, node: &Node) -> Inputs {
-        match node.needs.inputs(&self.stores) {
+        match node.needs.inputs(self.offers_to(node).map(|(_, offers)| offers), &self.stores) {
             Inputs::AtHand(_) if !self.is_live(node.build.submission) => Inputs::Missing(node.needs.missing()),
             inputs => inputs,
         }
@@ -177,19 +177,20 @@ impl State {
 
     /// What the inputs of a finished build would make of it, were it open again.
     pub(crate) fn inputs_if_reopened(&self, build: &Build) -> Inputs {
-        let node = self.builds.get(&build.id);
-        node.map_or(Inputs::Missing(0), |node| self.needs_of(node).inputs(&self.stores))
+        let inputs = |node: &Node| self.needs_of(node).inputs(self.offers_to(node).map(|(_, offers)| offers), &self.stores);
+        self.builds.get(&build.id).map_or(Inputs::Missing(0), inputs)
     }
 
     /// What a build lacks of its inputs, counted anew.
     pub(crate) fn needs_of(&self, node: &Node) -> Needs {
         let mut needs = Needs::default();
-        for edge in &node.inputs {
-            if let Some(entry) = self.items.at(edge.item) {
-                needs.add(edge.item, &entry.offers);
-            }
-        }
+        self.offers_to(node).for_each(|(item, offers)| needs.add(item, offers));
         needs
+    }
+
+    /// What its inputs mean to a build.
+    fn offers_to(&self, node: &Node) -> impl Iterator<Item = (ItemNo, &Offers)> {
+        node.inputs.iter().filter_map(|edge| Some((edge.item, &self.items.at(edge.item)?.offers)))
     }
 
     /// The number of an item, which is wanted if it was not known.
@@ -270,11 +271,11 @@ impl State {
         let Some(entry) = self.items.at_mut(item).filter(|entry| entry.offers != now) else { return };
         let before = std::mem::replace(&mut entry.offers, now);
         let now = &entry.offers;
-        for dependent in &entry.dependents {
-            if let Some(node) = self.builds.at_mut(*dependent) {
+        for dependent in entry.dependents.iter() {
+            if let Some(node) = self.builds.at_mut(dependent) {
                 node.needs.replace(item, &before, now);
                 if node.may_turn() {
-                    affected.push(Affected::Build(*dependent));
+                    affected.push(Affected::Build(dependent));
                 }
             }
         }

@@ -57,7 +57,7 @@ pub enum Input {
     AddBuilds {
         /// Of which submission.
         submission: SubmissionId,
-        /// What is planned; what one needs comes before it.
+        /// What is planned, in any order.
         builds: Vec<Planned>,
     },
     /// All of it was entered: it lives from now on.

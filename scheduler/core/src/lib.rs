@@ -36,6 +36,7 @@ pub mod input;
 pub mod outcome;
 
 mod arena;
+mod roster;
 mod needs;
 mod links;
 mod debts;

@@ -17,6 +17,7 @@ use crate::durations::Package;
 use crate::item::Item;
 use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
+use crate::roster::Roster;
 use crate::time::Heard;
 use crate::weight::Weight;
 
@@ -86,7 +87,7 @@ pub(crate) struct Entry {
     /// How many of them are not over.
     open_makers: u32,
     /// Open builds that need it.
-    pub(crate) dependents: Vec<BuildNo>,
+    pub(crate) dependents: Roster<Node>,
     /// How many builds in memory need it, also finished ones: these may be opened again, and must then find it as it is.
     pub(crate) users: u32,
     /// Publications that wait for it.
@@ -96,7 +97,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(path: StorePath, item: Item) -> Self {
-        let (makers, dependents, awaiting, offers) = (Box::default(), Vec::new(), BTreeSet::new(), Offers::default());
+        let (makers, dependents, awaiting, offers) = (Box::default(), Roster::default(), BTreeSet::new(), Offers::default());
         let fingerprint = Fingerprint::of(&path);
         Self { path, fingerprint, item, makers, open_makers: 0, dependents, users: 0, awaiting, offers }
     }
@@ -329,28 +330,18 @@ pub(crate) fn link(builds: &mut Builds, items: &mut Items, no: BuildNo) {
     let Some(node) = builds.at_mut(no) else { return };
     for edge in &mut node.inputs {
         let Some(entry) = items.at_mut(edge.item) else { continue };
-        edge.at = entry.dependents.len() as u32;
-        entry.dependents.push(no);
+        edge.at = entry.dependents.add(no);
         node.needs.add(edge.item, &entry.offers);
     }
 }
 
-/// Makes its inputs count a build no more. The last dependent of each takes the place that is free.
+/// Makes its inputs count a build no more.
 pub(crate) fn unlink(builds: &mut Builds, items: &mut Items, no: BuildNo) {
     let Some(node) = builds.at_mut(no) else { return };
-    let edges = std::mem::take(&mut node.inputs);
     node.needs = Needs::default();
-    for edge in &edges {
-        let Some(entry) = items.at_mut(edge.item) else { continue };
-        entry.dependents.swap_remove(edge.at as usize);
-        if let Some(moved) = entry.dependents.get(edge.at as usize)
-            && let Some(other) = builds.at_mut(*moved)
-            && let Some(link) = other.inputs.iter_mut().find(|link| link.item == edge.item)
-        {
-            link.at = edge.at;
+    for edge in &node.inputs {
+        if let Some(entry) = items.at_mut(edge.item) {
+            entry.dependents.remove(edge.at);
         }
-    }
-    if let Some(node) = builds.at_mut(no) {
-        node.inputs = edges;
     }
 }

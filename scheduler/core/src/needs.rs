@@ -45,52 +45,20 @@ impl Offers {
     }
 }
 
-/// The inputs of a build that are not available.
+/// The inputs of a build that are not available. Which stores have them is looked at when all of them are somewhere, for most
+/// of the time a build waits for some that are nowhere.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     missing: u32,
-    /// Of most builds none is anywhere, or behind a failed build. What was needed once is needed again soon, and stays.
-    known: Option<Box<Known>>,
+    /// So many of them no store has.
+    nowhere: u32,
+    /// Of most builds none stands behind a failed build.
+    blocked: Option<Box<Blocked>>,
 }
 
-/// What is known of inputs that are not available.
+/// Inputs behind failed builds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Known {
-    blocked: Vec<(ItemNo, BuildId)>,
-    at: Vec<(StoreNo, u32)>,
-}
-
-impl Known {
-    fn add(&mut self, item: ItemNo, offers: &Offers) {
-        for store in offers.at() {
-            match self.at.iter_mut().find(|(known, _)| known == store) {
-                Some((_, count)) => *count += 1,
-                None => self.at.push((*store, 1)),
-            }
-        }
-        if let Some(by) = offers.blocked_by() {
-            self.blocked.push((item, by));
-        }
-    }
-
-    fn take(&mut self, item: ItemNo, offers: &Offers) {
-        for store in offers.at() {
-            if let Some(n) = self.at.iter().position(|(known, _)| known == store) {
-                self.at[n].1 -= 1;
-                if self.at[n].1 == 0 {
-                    self.at.swap_remove(n);
-                }
-            }
-        }
-        if offers.blocked_by().is_some() {
-            self.blocked.retain(|(other, _)| *other != item);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.blocked.is_empty() && self.at.is_empty()
-    }
-}
+struct Blocked(Vec<(ItemNo, BuildId)>);
 
 impl Needs {
     pub(crate) fn add(&mut self, item: ItemNo, offers: &Offers) {
@@ -98,8 +66,9 @@ impl Needs {
             return;
         }
         self.missing += 1;
-        if offers.short_of.is_some() {
-            self.known.get_or_insert_default().add(item, offers);
+        self.nowhere += u32::from(offers.at().is_empty());
+        if let Some(by) = offers.blocked_by() {
+            self.blocked.get_or_insert_default().0.push((item, by));
         }
     }
 
@@ -108,30 +77,21 @@ impl Needs {
             return;
         }
         self.missing -= 1;
-        if let Some(known) = self.known.as_mut().filter(|_| offers.short_of.is_some()) {
-            known.take(item, offers);
+        self.nowhere -= u32::from(offers.at().is_empty());
+        if offers.blocked_by().is_some()
+            && let Some(Blocked(blocked)) = self.blocked.as_deref_mut()
+        {
+            blocked.retain(|(other, _)| *other != item);
+            if blocked.is_empty() {
+                self.blocked = None;
+            }
         }
     }
 
     /// An input means something else now.
     pub(crate) fn replace(&mut self, item: ItemNo, before: &Offers, now: &Offers) {
-        if before.short_of.is_none() && now.available {
-            // What nobody had, or what was hidden by nothing, is simply one less.
-            self.missing -= u32::from(!before.available);
-            return;
-        }
         self.take(item, before);
         self.add(item, now);
-    }
-
-    fn blocked(&self) -> &[(ItemNo, BuildId)] {
-        self.known.as_ref().map_or(&[], |known| &known.blocked)
-    }
-
-    /// The stores that have all of them.
-    fn at_all(&self) -> impl Iterator<Item = StoreNo> {
-        let at = self.known.iter().flat_map(|known| &known.at);
-        at.filter(|(_, count)| *count == self.missing).map(|(store, _)| *store)
     }
 
     /// How many are not available.
@@ -139,31 +99,36 @@ impl Needs {
         self.missing
     }
 
-    /// Whether something keeps a build for good, or nothing keeps it everywhere.
+    /// Whether something keeps a build for good, or nothing may keep it everywhere.
     pub(crate) fn decide(&self) -> bool {
-        self.missing == 0 || !self.blocked().is_empty() || self.at_all().next().is_some()
+        self.nowhere == 0 || self.blocked.is_some()
     }
 
     /// All of it, in an order that does not tell in which it was added.
     pub(crate) fn sorted(&self) -> Self {
-        let mut known = self.known.clone().filter(|known| !known.is_empty());
-        if let Some(known) = &mut known {
-            known.blocked.sort_unstable();
-            known.at.sort_unstable();
+        let mut blocked = self.blocked.clone();
+        if let Some(Blocked(blocked)) = blocked.as_deref_mut() {
+            blocked.sort_unstable();
         }
-        Self { missing: self.missing, known }
+        Self { blocked, ..*self }
     }
 
-    /// What that means to the build.
-    pub(crate) fn inputs(&self, stores: &Stores) -> Inputs {
-        if let Some(by) = self.blocked().iter().map(|(_, by)| *by).min() {
+    /// What that means to the build, all of whose inputs offer this.
+    pub(crate) fn inputs<'a>(&self, offers: impl Iterator<Item = &'a Offers>, stores: &Stores) -> Inputs {
+        let blocked = self.blocked.iter().flat_map(|blocked| &blocked.0);
+        if let Some(by) = blocked.map(|(_, by)| *by).min() {
             return Inputs::BlockedBy(by);
         }
         if self.missing == 0 {
             return Inputs::AtHand(Place::Anywhere);
         }
-        let all: BTreeSet<StoreId> = self.at_all().filter_map(|no| stores.get(no)).collect();
-        if all.is_empty() { Inputs::Missing(self.missing) } else { Inputs::AtHand(Place::Stores(all)) }
+        let mut lacking = offers.filter(|offers| !offers.available).map(Offers::at);
+        let mut at_all = if self.nowhere == 0 { lacking.next().unwrap_or_default().to_vec() } else { Vec::new() };
+        while let Some(at) = lacking.next().filter(|_| !at_all.is_empty()) {
+            at_all.retain(|store| at.contains(store));
+        }
+        let at_all: BTreeSet<StoreId> = at_all.into_iter().filter_map(|no| stores.get(no)).collect();
+        if at_all.is_empty() { Inputs::Missing(self.missing) } else { Inputs::AtHand(Place::Stores(at_all)) }
     }
 }
 

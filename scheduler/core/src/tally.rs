@@ -3,6 +3,7 @@
 
 use crate::links::{BuildNo, Builds, Edge, ItemNo, Items};
 use crate::needs::Offers;
+use crate::roster::Roster;
 
 /// Links that are counted and not made.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ impl Tally {
         for (no, entry) in items.entries_mut().numbered_mut() {
             let (Count { users, dependents: count }, Told { start, .. }) = (self.count(no), told[no.index()]);
             entry.users = users;
-            entry.dependents = dependents[start..start + count as usize].to_vec();
+            entry.dependents = Roster::of(&dependents[start..start + count as usize]);
         }
     }
 

@@ -105,8 +105,8 @@ impl State {
 
     /// The open builds that need an item.
     pub(crate) fn dependents(&self, path: &StorePath) -> impl Iterator<Item = &Build> {
-        let dependents = self.items.get(path).into_iter().flat_map(|entry| &entry.dependents);
-        dependents.filter_map(|no| Some(&self.builds.at(*no)?.build))
+        let dependents = self.items.get(path).into_iter().flat_map(|entry| entry.dependents.iter());
+        dependents.filter_map(|no| Some(&self.builds.at(no)?.build))
     }
 
     /// How many builds of a client are in memory: all that are not finished.

@@ -42,7 +42,7 @@ impl State {
         let mut weight = Weight { urgency: node.build.priority, path_millis: node.expected_millis };
         let mut lives = Lives { state: self, known: None };
         let entries = node.products.iter().filter_map(|item| self.items.at(*item));
-        for dependent in entries.flat_map(|entry| &entry.dependents).filter_map(|no| self.builds.at(*no)) {
+        for dependent in entries.flat_map(|entry| entry.dependents.iter()).filter_map(|no| self.builds.at(no)) {
             weight.count(node.expected_millis, dependent.weight, || lives.does(dependent.build.submission));
         }
         Some(weight)
@@ -120,7 +120,7 @@ impl State {
             let Some(node) = self.builds.at(no) else { continue };
             let mut weight = Weight { urgency: node.build.priority, path_millis: node.expected_millis };
             let entries = node.products.iter().filter_map(|item| self.items.at(*item));
-            for dependent in entries.flat_map(|entry| &entry.dependents) {
+            for dependent in entries.flat_map(|entry| entry.dependents.iter()) {
                 match measured[dependent.index()] {
                     Some((dependent, lives)) => weight.count(node.expected_millis, dependent, || lives),
                     None => early.push(no),
