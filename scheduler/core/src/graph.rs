@@ -32,7 +32,8 @@ impl State {
             return Vec::new();
         }
         let inputs = inputs.iter().map(|path| Edge::to(self.enter_item(&build.recipe.store_dir, path))).collect();
-        let no = self.admit(build, inputs);
+        let package = Package::of(&build.recipe);
+        let no = self.admit(build, package, inputs);
         links::count(&mut self.builds, &mut self.items, no);
         self.link(no);
         self.weigh_entered(no);
@@ -40,7 +41,7 @@ impl State {
     }
 
     /// Enters a build that was not there. Nothing follows from it yet, and its inputs do not know it.
-    pub(crate) fn admit(&mut self, mut build: Build, inputs: Box<[Edge]>) -> BuildNo {
+    pub(crate) fn admit(&mut self, mut build: Build, package: Package, inputs: Box<[Edge]>) -> BuildNo {
         self.next_seq = self.next_seq.max(build.seq + 1);
         if let BuildState::Deferred { until, .. } = &build.state {
             self.deferred.insert((*until, build.id));
@@ -49,7 +50,7 @@ impl State {
             // It is queued when its inputs say so, not because a record does.
             build.state = BuildState::Waiting { missing: matches!(place, Place::Stores(_)) as u32 };
         }
-        let (submission, package) = (build.submission, self.package(&build));
+        let (submission, package) = (build.submission, self.shared(package));
         let expected_millis = self.durations.expected_millis(&package, &build.recipe);
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
         let client = self.client_of(submission);
@@ -82,9 +83,8 @@ impl State {
         no
     }
 
-    /// A build's package, kept once for all of its builds.
-    fn package(&self, build: &Build) -> Arc<Package> {
-        let package = Package::of(&build.recipe);
+    /// A package, kept once for all of its builds.
+    fn shared(&self, package: Package) -> Arc<Package> {
         let known = self.of_package.get_key_value(&package).map(|(known, _)| known.clone());
         known.unwrap_or_else(|| Arc::new(package))
     }

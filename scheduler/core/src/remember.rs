@@ -26,6 +26,16 @@ pub struct OpenBuild {
     pub build: Build,
     /// The places of its inputs in a list of paths, in the order of their names.
     pub inputs: Box<[u32]>,
+    /// What it is counted with. Whoever reads the build has its name at hand, and finds this out beside the thread that takes it.
+    package: Package,
+}
+
+impl OpenBuild {
+    /// A build, and the places of its inputs.
+    pub fn new(build: Build, inputs: Box<[u32]>) -> Self {
+        let package = Package::of(&build.recipe);
+        Self { build, inputs, package }
+    }
 }
 
 /// A path that open builds speak of by its place in a list.
@@ -58,11 +68,11 @@ impl State {
         };
         let mut spoken: Vec<Spoken> = paths.into_iter().map(remember_item).collect();
         let mut tally = Tally::default();
-        for OpenBuild { build, inputs } in builds {
+        for OpenBuild { build, inputs, package } in builds {
             let is_open = !build.state.is_over();
             let edge = |place: &u32| Some(tally.edge(self.speak(&build, spoken.get_mut(*place as usize)?), is_open));
             let inputs = inputs.iter().filter_map(edge).collect();
-            self.admit(build, inputs);
+            self.admit(build, package, inputs);
         }
         self.builds.put_in_order();
         tally.link(&mut self.builds, &mut self.items);

@@ -73,7 +73,7 @@ impl Open {
             made.row.store = store_dirs.shared(&made.row.store);
             let (build, needs) = made.build(|number| Ok(paths[place(number)?].clone()))?;
             let inputs = needs.iter().map(|number| Ok(place(number)? as u32)).collect::<Result<_, BookError>>()?;
-            Ok::<_, BookError>(OpenBuild { build, inputs })
+            Ok::<_, BookError>(OpenBuild::new(build, inputs))
         };
         while let Some(piece) = made.pop() {
             let piece = piece.into_iter().map(&mut build).collect::<Result<_, _>>()?;
@@ -197,7 +197,7 @@ mod tests {
 
         let open = book.open_builds().unwrap();
         let paths = open.paths().to_vec();
-        let named = |OpenBuild { build, inputs }: &OpenBuild| WholeBuild {
+        let named = |OpenBuild { build, inputs, .. }: &OpenBuild| WholeBuild {
             build: build.clone(),
             inputs: inputs.iter().map(|place| paths[*place as usize].clone()).collect(),
         };

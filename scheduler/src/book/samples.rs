@@ -65,7 +65,7 @@ pub(super) fn needing_nothing(build: Build) -> WholeBuild {
 
 /// The same, as it is taken back.
 pub(super) fn open_build(build: Build) -> OpenBuild {
-    OpenBuild { build, inputs: Default::default() }
+    OpenBuild::new(build, Default::default())
 }
 
 /// Commits changes of a state that they were applied to.

@@ -60,10 +60,8 @@ impl Book {
         let paths: BTreeSet<&StorePath> = builds.iter().flat_map(WholeBuild::paths).chain(of_owed).collect();
         let place =
             |path: &StorePath| paths.iter().position(|known| *known == path).expect("a path that a build speaks of") as u32;
-        let open = builds.iter().map(|WholeBuild { build, inputs }| {
-            let (build, inputs) = (build.clone(), inputs.iter().map(place).collect());
-            OpenBuild { build, inputs }
-        });
+        let open =
+            builds.iter().map(|WholeBuild { build, inputs }| OpenBuild::new(build.clone(), inputs.iter().map(place).collect()));
         let recorded = paths.iter().map(|path| ((*path).clone(), self.items.get(*path).cloned())).collect();
         state.remember(submissions, recorded, open, self.owed.values().cloned().collect());
         state.remember_cancelled(self.cancelled_ahead.clone());
