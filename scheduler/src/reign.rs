@@ -1,5 +1,5 @@
-//! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here. While one
-//! batch is committed, the next is decided about; nothing of it goes out, and nothing is answered, before it is committed.
+//! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here. While a
+//! long batch is committed, the next is decided about; nothing of it goes out, and nothing is answered, before it is committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,9 @@ use crate::work::{Question, Then, Work};
 
 /// Work that one commit takes, in pieces.
 const BATCH: usize = 512;
+
+/// What says so much takes long to write: meanwhile there is time to decide about what comes next.
+const LONG: usize = 2000;
 
 /// The state, in the hands of the one thread that may change it.
 pub(crate) struct Reign {
@@ -137,7 +140,7 @@ impl Reign {
         }
     }
 
-    /// Has a batch written; one that says nothing is done with at once.
+    /// Has a batch written, here if it says little: then it is sooner done than handed over. Of one that says nothing, nothing is.
     fn put_down(&mut self, mut batch: Batch) -> Result<(), BookError> {
         if !batch.says_something() {
             self.rest(batch.ticked)?;
@@ -154,8 +157,15 @@ impl Reign {
         batch.page.builds.extend(batch.recalled.builds.iter().filter(stays));
         let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
-        self.scribe.write(Sheet::of(record, changes, &batch.page, state)?);
-        self.writing = Some(batch);
+        let sheet = Sheet::of(record, changes, &batch.page, state)?;
+        if sheet.says() >= LONG {
+            self.scribe.write(sheet);
+            self.writing = Some(batch);
+            return Ok(());
+        }
+        self.scribe.write_now(sheet)?;
+        self.carry_out(&mut batch);
+        self.forget(batch);
         Ok(())
     }
 

@@ -17,6 +17,18 @@ fn found(path: &StorePath) -> Input {
     Input::Found { store_dir: StoreDir::nix(), found }
 }
 
+/// The same of so many that it takes long to write.
+fn found_among_many(path: &StorePath) -> Input {
+    let many = (0..LONG as u32).map(|n| {
+        let mut hash = [0; 20];
+        hash[..4].copy_from_slice(&n.to_be_bytes());
+        StorePath::from_parts(&hash, "other").unwrap()
+    });
+    let servers = BTreeSet::from(["https://elsewhere.example".to_owned()]);
+    let found = many.chain([path.clone()]).map(|path| (path, servers.clone())).collect();
+    Input::Found { store_dir: StoreDir::nix(), found }
+}
+
 #[tokio::test]
 async fn a_farm_at_rest_brings_what_it_committed_to_the_tables() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +66,7 @@ fn what_is_being_written_is_read_when_it_is_written() {
     let book = Book::open(folder.path()).unwrap();
     let mut reign = Reign::over(&book);
     let mut batch = Batch::default();
-    reign.decide(found(&path(7)), None, &mut batch).unwrap();
+    reign.decide(found_among_many(&path(7)), None, &mut batch).unwrap();
     let held = book.hold();
     reign.put_down(batch).unwrap();
     reign.core.state_mut().forget_finished([], [], [path(7)]);
@@ -74,7 +86,7 @@ fn what_is_asked_is_answered_before_more_is_decided() {
     let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
     let held = book.hold();
     let reign = thread::spawn(move || reign.run(inbox));
-    block_on(desk.bring(found(&path(1))));
+    block_on(desk.bring(found_among_many(&path(1))));
     let (asking, more) = (desk.clone(), desk.clone());
     let knows = |reign: &Reign| [1, 2].map(|n| reign.book().items::<Vec<_>>([&path(n)]).unwrap().len());
     let decided = |reign: &Reign| reign.core().state().item(&path(2)).is_some();

@@ -14,6 +14,7 @@ use crate::fresh::{Fresh, News};
 
 /// The way to it.
 pub(crate) struct Scribe {
+    pen: Pen,
     sheets: blocking::Sender<Sheet>,
     written: mpsc::UnboundedReceiver<Result<(), BookError>>,
     thread: Option<JoinHandle<()>>,
@@ -21,23 +22,43 @@ pub(crate) struct Scribe {
     was_waited_for: bool,
 }
 
+/// What it takes to write.
+#[derive(Clone)]
+struct Pen {
+    book: Book,
+    told: Arc<AtomicU64>,
+    fresh: Arc<Fresh>,
+}
+
+impl Pen {
+    fn write(&self, sheet: Sheet) -> Result<(), BookError> {
+        let (record, number) = self.book.commit(sheet, self.told.load(Ordering::Relaxed))?;
+        let Record { generation, wall, events, .. } = record;
+        self.fresh.put(News { number, generation, wall, events });
+        Ok(())
+    }
+}
+
 impl Scribe {
     /// `told` is the number of the last record that was told to the broker; what is committed goes to `fresh`, to be told.
     pub(crate) fn start(book: Book, told: Arc<AtomicU64>, fresh: Arc<Fresh>) -> std::io::Result<Self> {
         let (sheets, to_write) = blocking::channel();
         let (written, done) = mpsc::unbounded_channel();
+        let pen = Pen { book, told, fresh };
+        let held = pen.clone();
         let thread = thread::Builder::new().name("scribe".into()).spawn(move || {
             for sheet in to_write {
-                let committed = book.commit(sheet, told.load(Ordering::Relaxed));
-                let result = committed.map(|(Record { generation, wall, events, .. }, number)| {
-                    fresh.put(News { number, generation, wall, events });
-                });
-                if written.send(result).is_err() {
+                if written.send(held.write(sheet)).is_err() {
                     break;
                 }
             }
         })?;
-        Ok(Self { sheets, written: done, thread: Some(thread), was_waited_for: false })
+        Ok(Self { pen, sheets, written: done, thread: Some(thread), was_waited_for: false })
+    }
+
+    /// Writes at once, in the thread that asks for it.
+    pub(crate) fn write_now(&self, sheet: Sheet) -> Result<(), BookError> {
+        self.pen.write(sheet)
     }
 
     /// Begins to write. One is written at a time: what was given before is committed.

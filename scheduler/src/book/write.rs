@@ -101,6 +101,11 @@ impl Sheet {
         }
         Ok(Self { record, created, rows, submissions, failures, others })
     }
+
+    /// About how much it says, in rows.
+    pub(crate) fn says(&self) -> usize {
+        self.created.len() + self.rows.len() + self.others.len()
+    }
 }
 
 impl Verdict {
