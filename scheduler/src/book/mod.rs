@@ -15,6 +15,7 @@ mod paths;
 mod renumber;
 mod retention;
 mod rows;
+mod sheet;
 mod sieve;
 mod snapshot;
 mod store_dirs;
@@ -36,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use find::{Candidates, ids, is_about_everything};
 pub(crate) use load::Memory;
-pub(crate) use write::{Page, Sheet};
+pub(crate) use sheet::{Page, Sheet};
 
 use journal::Journal;
 use paths::Known;

@@ -1,19 +1,15 @@
-//! One commit: a record, and the rows that its changes touch. What they say is taken from the core first, so that it can go
-//! on while they are written.
+//! One commit: a sheet is written to the tables and the journal.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
-use drover_messages::cause::Blame;
-use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
-use drover_scheduler_core::{BuildEvent, Change, Package, State, Submission, WholeBuild};
-use drover_store::{DrvPath, StorePath};
+use drover_scheduler_core::{Change, Submission, WholeBuild};
 use redb::{ReadableTable, WriteTransaction};
 
 use super::journal::{Key, Row};
 use super::paths::Register;
+use super::sheet::{Sheet, Verdict};
 use super::tables::*;
-use super::{Book, BookError, Record, encode, index, made, rows};
+use super::{Book, BookError, Record, encode, index, made};
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
@@ -21,104 +17,6 @@ const RECORDS_KEPT: u64 = 10_000;
 const RECORDS_PRUNED: usize = 64;
 /// Rows that are carried to their tables in one commit that does nothing else: so few that others need not wait for long.
 const ROWS_TIDIED: usize = 512;
-
-/// What a commit touches.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
-    pub(crate) builds: BTreeSet<BuildId>,
-    /// Those of them that are new.
-    pub(super) created: BTreeSet<BuildId>,
-    pub(crate) items: BTreeSet<StorePath>,
-    pub(crate) submissions: BTreeSet<SubmissionId>,
-    pub(super) owed: BTreeSet<PublicationId>,
-    pub(super) packages: BTreeSet<Arc<Package>>,
-    pub(super) clients: BTreeSet<ClientId>,
-}
-
-impl Page {
-    /// What these changes touch.
-    pub(crate) fn of(changes: &[Change]) -> Self {
-        let mut page = Self::default();
-        for change in changes {
-            match change {
-                Change::Submission(submission) => drop(page.submissions.insert(submission.id)),
-                Change::BuildCreated(created) => {
-                    page.builds.insert(created.build.id);
-                    page.created.insert(created.build.id);
-                }
-                Change::Build { build, .. }
-                | Change::AttemptStarted { build, .. }
-                | Change::Attempt { build, .. }
-                | Change::Priority { build, .. }
-                | Change::Differs { build, .. }
-                | Change::Told { build, .. } => drop(page.builds.insert(*build)),
-                Change::Item { path, .. } | Change::Forgiven { path } => drop(page.items.insert(path.clone())),
-                Change::Owed(publication) => drop(page.owed.insert(publication.id)),
-                Change::Took { package, .. } => drop(page.packages.insert(package.clone())),
-                Change::Used { client, .. } => drop(page.clients.insert(*client)),
-                Change::OwedDone(id) => drop(page.owed.insert(*id)),
-                _ => {}
-            }
-        }
-        page
-    }
-}
-
-/// What one commit says, as the core had it when the last of it was decided.
-pub(crate) struct Sheet {
-    record: Record,
-    created: Vec<WholeBuild>,
-    rows: Vec<(Key, Row)>,
-    submissions: Vec<Submission>,
-    failures: Vec<Verdict>,
-    /// Of these some say more.
-    others: Vec<Change>,
-}
-
-/// What is known of a derivation now.
-struct Verdict {
-    drv: DrvPath,
-    /// The build that failed; none, where the same succeeded or is tried again.
-    failed: Option<BuildId>,
-}
-
-impl Sheet {
-    /// What is to be recorded of these changes, which touch that page.
-    pub(crate) fn of(record: Record, changes: Vec<Change>, page: &Page, state: &State) -> Result<Self, BookError> {
-        let rows = rows::of(page, state)?;
-        let submissions = page.submissions.iter().filter_map(|id| state.submission(*id)).cloned().collect();
-        let failures = changes.iter().filter_map(|change| Verdict::of(change, state)).collect();
-        let mut created = Vec::with_capacity(page.created.len());
-        let mut others = Vec::with_capacity(changes.len() - page.created.len());
-        for change in changes {
-            match change {
-                Change::BuildCreated(whole) => {
-                    let now = state.build(whole.build.id).cloned();
-                    created.extend(now.map(|build| WholeBuild { build, inputs: whole.inputs }));
-                }
-                other => others.push(other),
-            }
-        }
-        Ok(Self { record, created, rows, submissions, failures, others })
-    }
-
-    /// About how much it says, in rows.
-    pub(crate) fn says(&self) -> usize {
-        self.created.len() + self.rows.len() + self.others.len()
-    }
-}
-
-impl Verdict {
-    fn of(change: &Change, state: &State) -> Option<Self> {
-        let Change::Build { build, event } = change else { return None };
-        let failed = match event {
-            BuildEvent::Fail(_, cause) if cause.blame() == Blame::Derivation => Some(*build),
-            BuildEvent::Succeed(_) | BuildEvent::Retry(_) => None,
-            _ => return None,
-        };
-        Some(Self { drv: state.build(*build)?.recipe.drv.clone(), failed })
-    }
-}
 
 impl Book {
     /// Commits. `told` is the number of the last record that was told to the broker. Returns the record, and its number.

@@ -140,10 +140,7 @@ impl Found {
             self.closure.add(&drv, &derivation, pack);
             self.came += 1;
         }
-        match self.known.len() + self.came > MAX_CLOSURE {
-            true => Err(NotNow::Never(format!("it brings more than {MAX_CLOSURE} derivations: that is the limit"))),
-            false => Ok(()),
-        }
+        check_count(self.known.len() + self.came)
     }
 
     /// Adds what the roots and the new derivations stand on, level by level.
@@ -238,6 +235,13 @@ impl Shelf<'_> {
     }
 }
 
+fn check_count(derivations: usize) -> Result<(), NotNow> {
+    match derivations > MAX_CLOSURE {
+        true => Err(NotNow::Never(format!("it brings more than {MAX_CLOSURE} derivations: that is the limit"))),
+        false => Ok(()),
+    }
+}
+
 /// A pack, and what it holds.
 struct ReadPack {
     id: PackId,
@@ -254,6 +258,8 @@ async fn read(bucket: Bucket, book: Book, store_dir: StoreDir, id: PackId) -> Re
         let entry = |entry: Result<(&DrvPath, Bytes), PackError>| entry.map(|(drv, aterm)| (drv.clone(), aterm));
         let came: Result<BTreeMap<DrvPath, Bytes>, PackError> = pack.iter().map(entry).collect();
         let mut came = came.map_err(|error| NotNow::Never(format!("the pack {id}: {error}")))?;
+        // What is too much is not even read.
+        check_count(came.len())?;
         let known = book.all_learned(came.keys())?;
         came.retain(|drv, _| !known.contains_key(drv));
         let (new, faults) = Named::read_all(&store_dir, &came);

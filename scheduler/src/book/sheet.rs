@@ -1,0 +1,111 @@
+//! What a commit touches, and what it says: taken from the core, which can go on while that is written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use drover_messages::cause::Blame;
+use drover_messages::{BuildId, ClientId, PublicationId, SubmissionId};
+use drover_scheduler_core::{BuildEvent, Change, Package, State, Submission, WholeBuild};
+use drover_store::{DrvPath, StorePath};
+
+use super::journal::{Key, Row};
+use super::{BookError, Record, rows};
+
+/// What a commit touches.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) builds: BTreeSet<BuildId>,
+    /// Those of them that are new.
+    pub(super) created: BTreeSet<BuildId>,
+    pub(crate) items: BTreeSet<StorePath>,
+    pub(crate) submissions: BTreeSet<SubmissionId>,
+    pub(super) owed: BTreeSet<PublicationId>,
+    pub(super) packages: BTreeSet<Arc<Package>>,
+    pub(super) clients: BTreeSet<ClientId>,
+}
+
+impl Page {
+    /// What these changes touch.
+    pub(crate) fn of(changes: &[Change]) -> Self {
+        let mut page = Self::default();
+        for change in changes {
+            match change {
+                Change::Submission(submission) => drop(page.submissions.insert(submission.id)),
+                Change::BuildCreated(created) => {
+                    page.builds.insert(created.build.id);
+                    page.created.insert(created.build.id);
+                }
+                Change::Build { build, .. }
+                | Change::AttemptStarted { build, .. }
+                | Change::Attempt { build, .. }
+                | Change::Priority { build, .. }
+                | Change::Differs { build, .. }
+                | Change::Told { build, .. } => drop(page.builds.insert(*build)),
+                Change::Item { path, .. } | Change::Forgiven { path } => drop(page.items.insert(path.clone())),
+                Change::Owed(publication) => drop(page.owed.insert(publication.id)),
+                Change::Took { package, .. } => drop(page.packages.insert(package.clone())),
+                Change::Used { client, .. } => drop(page.clients.insert(*client)),
+                Change::OwedDone(id) => drop(page.owed.insert(*id)),
+                _ => {}
+            }
+        }
+        page
+    }
+}
+
+/// What one commit says, as the core had it when the last of it was decided.
+pub(crate) struct Sheet {
+    pub(super) record: Record,
+    pub(super) created: Vec<WholeBuild>,
+    /// What goes through the journal.
+    pub(super) rows: Vec<(Key, Row)>,
+    pub(super) submissions: Vec<Submission>,
+    pub(super) failures: Vec<Verdict>,
+    /// The other changes; some are written to tables of their own.
+    pub(super) others: Vec<Change>,
+}
+
+/// What is known of a derivation now.
+pub(super) struct Verdict {
+    pub(super) drv: DrvPath,
+    /// The build that failed; none, where the same succeeded or is tried again.
+    pub(super) failed: Option<BuildId>,
+}
+
+impl Sheet {
+    /// What is to be recorded of these changes, which touch that page.
+    pub(crate) fn of(record: Record, changes: Vec<Change>, page: &Page, state: &State) -> Result<Self, BookError> {
+        let rows = rows::of(page, state)?;
+        let submissions = page.submissions.iter().filter_map(|id| state.submission(*id)).cloned().collect();
+        let failures = changes.iter().filter_map(|change| Verdict::of(change, state)).collect();
+        let mut created = Vec::with_capacity(page.created.len());
+        let mut others = Vec::with_capacity(changes.len() - page.created.len());
+        for change in changes {
+            match change {
+                Change::BuildCreated(whole) => {
+                    let now = state.build(whole.build.id).cloned();
+                    created.extend(now.map(|build| WholeBuild { build, inputs: whole.inputs }));
+                }
+                other => others.push(other),
+            }
+        }
+        Ok(Self { record, created, rows, submissions, failures, others })
+    }
+
+    /// About how much there is to be written.
+    pub(crate) fn says(&self) -> usize {
+        self.created.len() + self.rows.len() + self.others.len()
+    }
+}
+
+impl Verdict {
+    fn of(change: &Change, state: &State) -> Option<Self> {
+        let Change::Build { build, event } = change else { return None };
+        let failed = match event {
+            BuildEvent::Fail(_, cause) if cause.blame() == Blame::Derivation => Some(*build),
+            BuildEvent::Succeed(_) | BuildEvent::Retry(_) => None,
+            _ => return None,
+        };
+        Some(Self { drv: state.build(*build)?.recipe.drv.clone(), failed })
+    }
+}
