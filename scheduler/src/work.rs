@@ -62,7 +62,8 @@ impl Desk {
         self.settle_all([input]).await;
     }
 
-    /// Brings one after the other, each when the one before it is being committed, and waits until all are.
+    /// Brings one after the other, with two on their way at once, and waits until all are committed: one can be decided about
+    /// while the one before it is written.
     pub(crate) async fn settle_all(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut last: Option<oneshot::Receiver<()>> = None;
         for input in inputs {
