@@ -1,17 +1,26 @@
 //! What the scheduler makes of reports that come twice, late, spoilt or in lies. The agents are the test's.
 
 use drover_bucket::Key;
-use drover_messages::Cause;
 use drover_messages::event::What;
 use drover_messages::query::StateName;
 use drover_messages::report::{Failed, Outcome, Times};
+use drover_messages::{Cause, SubmissionId};
 use drover_nats::{Filter, Subject, streams};
 use drover_store::StorePath;
 use drover_tests::{FakeAgent, Farm, Options, Recipe, until};
 
 /// A farm, an agent, and a recipe that was submitted.
-async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, drover_messages::SubmissionId)> {
-    let mut farm = Farm::without_stores(Options { lease_secs: 2, ..Options::default() }).await?;
+async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, SubmissionId)> {
+    asked_for_on(name, Options::default()).await
+}
+
+/// The same on a farm that gives an agent up soon.
+async fn asked_for_in_haste(name: &str) -> Option<(Farm, FakeAgent, Recipe, SubmissionId)> {
+    asked_for_on(name, Options { lease_secs: 2, ..Options::default() }).await
+}
+
+async fn asked_for_on(name: &str, options: Options) -> Option<(Farm, FakeAgent, Recipe, SubmissionId)> {
+    let mut farm = Farm::without_stores(options).await?;
     let agent = FakeAgent::join(&mut farm).await;
     let recipe = Recipe::new(name, &[]);
     let submission = farm.submit_recipes(&[&recipe]).await;
@@ -21,6 +30,16 @@ async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, drover_messag
 fn builder_failed() -> Outcome {
     let message = "exit code 1".into();
     Outcome::Failed(Failed { cause: Cause::BuilderFailed, message, times: Times::default(), log: None, kept: Vec::new() })
+}
+
+/// Builds what the agent is offered next, uploads it, waits until it is published, and gives the upload's key.
+async fn publish(farm: &Farm, agent: &mut FakeAgent, recipe: &Recipe, submission: SubmissionId) -> Key {
+    let offer = agent.offer().await;
+    agent.report(&offer, recipe.built()).await;
+    let (outcome, key) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
+    agent.report(&offer, outcome).await;
+    farm.until_available(submission).await;
+    key
 }
 
 fn is_about(what: &What, item: &StorePath) -> bool {
@@ -43,11 +62,7 @@ async fn a_report_that_is_delivered_twice_counts_once() {
     // Reports are taken in order: once this one has been read, so have those.
     let next = Recipe::new("after", &[]);
     let after = farm.submit_recipes(&[&next]).await;
-    let offer = agent.offer().await;
-    agent.report(&offer, next.built()).await;
-    let (outcome, _) = next.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
-    agent.report(&offer, outcome).await;
-    farm.until_available(after).await;
+    publish(&farm, &mut agent, &next, after).await;
 
     let audit = farm.audit(submission).await;
     audit.all_succeeded_once(1);
@@ -60,7 +75,7 @@ async fn a_report_that_is_delivered_twice_counts_once() {
 
 #[tokio::test]
 async fn a_failure_from_a_superseded_lease_is_ignored() {
-    let Some((mut farm, mut first, recipe, submission)) = asked_for("superseded").await else { return };
+    let Some((mut farm, mut first, recipe, submission)) = asked_for_in_haste("superseded").await else { return };
     let old = first.offer().await;
     first.fall_silent();
     let mut second = FakeAgent::join(&mut farm).await;
@@ -82,7 +97,7 @@ async fn a_failure_from_a_superseded_lease_is_ignored() {
 
 #[tokio::test]
 async fn a_late_success_of_an_earlier_attempt_wins() {
-    let Some((mut farm, mut first, recipe, submission)) = asked_for("late").await else { return };
+    let Some((mut farm, mut first, recipe, submission)) = asked_for_in_haste("late").await else { return };
     let old = first.offer().await;
     first.fall_silent();
     let mut second = FakeAgent::join(&mut farm).await;
@@ -103,18 +118,10 @@ async fn a_late_success_of_an_earlier_attempt_wins() {
 #[tokio::test]
 async fn uploads_go_when_they_are_published_and_those_under_way_stay() {
     let Some((farm, mut agent, first, submission)) = asked_for("first").await else { return };
-    let (second, third) = (Recipe::new("second", &[]), Recipe::new("third", &[]));
-    let mut published = Vec::new();
-    let mut asked = vec![(&first, submission)];
-    asked.push((&second, farm.submit_recipes(&[&second]).await));
-    for (recipe, submission) in asked {
-        let offer = agent.offer().await;
-        agent.report(&offer, recipe.built()).await;
-        let (outcome, key) = recipe.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
-        agent.report(&offer, outcome).await;
-        farm.until_available(submission).await;
-        published.push(key);
-    }
+    let [second, third] = ["second", "third"].map(|name| Recipe::new(name, &[]));
+    let first = publish(&farm, &mut agent, &first, submission).await;
+    let submission = farm.submit_recipes(&[&second]).await;
+    let published = [first, publish(&farm, &mut agent, &second, submission).await];
     farm.submit_recipes(&[&third]).await;
     let offer = agent.offer().await;
     let (_, under_way) = third.upload(&farm.bucket(), agent.id, offer.attempt, "words").await;
