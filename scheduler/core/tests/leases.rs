@@ -7,10 +7,10 @@ mod farm;
 
 use drover_messages::agent::{Held, Order, Phase};
 use drover_messages::offer::{Offer, OfferAnswer};
-use drover_messages::{AgentId, Generation};
+use drover_messages::{AgentId, AttemptId, Epoch, Generation};
 use drover_scheduler_core::input::Answer;
 use drover_scheduler_core::{Effect, Input, Limits, Outcome};
-use farm::{Farm, build, planned};
+use farm::{Farm, build, drv, planned};
 
 const LEASE_MILLIS: u64 = 60_000;
 
@@ -31,10 +31,12 @@ fn answer(farm: &mut Farm, agent: AgentId, offer: &Offer, answer: Answer) {
     farm.advance(Input::Answered { agent, build: offer.build, attempt: offer.attempt, answer });
 }
 
+fn held(offer: &Offer) -> Held {
+    Held { attempt: offer.attempt, build: offer.build, drv: offer.drv.clone(), epoch: offer.epoch, phase: Phase::Building }
+}
+
 fn holding(farm: &mut Farm, agent: AgentId, offer: &Offer, generation: u64) -> Outcome {
-    let held =
-        Held { attempt: offer.attempt, build: offer.build, drv: offer.drv.clone(), epoch: offer.epoch, phase: Phase::Building };
-    farm.beat_with(agent, |beat| (beat.held, beat.generation) = (vec![held], Generation(generation)))
+    farm.beat_with(agent, |beat| (beat.held, beat.generation) = (vec![held(offer)], Generation(generation)))
 }
 
 fn tick(farm: &mut Farm, millis: u64) -> Vec<AgentId> {
@@ -102,7 +104,7 @@ fn a_lease_ends_with_the_agent_and_goes_to_another_and_who_comes_back_goes_on_be
     assert_eq!(farm.state(build(1, "top")), "deferred");
     let other = farm.agent(2, 1);
     farm.later(2_000);
-    assert_eq!(farm.offers_with_agents().into_iter().map(|(agent, _)| agent).collect::<Vec<_>>(), [other]);
+    assert_eq!(farm.offered_to().into_iter().map(|(agent, _)| agent).collect::<Vec<_>>(), [other]);
     farm.agent(1, 1);
     assert_eq!(holding(&mut farm, agent, &offer, 1).verdicts, [], "the first of the two wins");
     farm.built(agent, &offer, 10);
@@ -127,6 +129,21 @@ fn what_the_scheduler_does_not_know_is_aborted_once_it_has_read_all_that_was_que
     farm.advance(Input::CaughtUp);
     let verdicts = holding(&mut farm, agent, &unknown, 1).verdicts;
     assert_eq!(verdicts.into_iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::Abort]);
+}
+
+#[test]
+fn of_two_earlier_attempts_of_a_build_that_an_agent_holds_both_go_on_and_one_has_the_lease() {
+    let mut farm = farm();
+    farm.submit(1, vec![planned(1, "top", &[], true)]);
+    let top = build(1, "top");
+    let of_old = |n: u64| {
+        let epoch = Epoch { generation: Generation(0), n };
+        Held { attempt: AttemptId::derived(top, epoch), build: top, drv: drv("top"), epoch, phase: Phase::Building }
+    };
+    farm.agent_with(1, 2, |hello| hello.beat.held = vec![of_old(1), of_old(2)]);
+    let leased = farm.core.state().build(top).unwrap();
+    assert_eq!(leased.attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), [1, 2].map(|n| of_old(n).attempt));
+    assert_eq!(leased.state.lease().unwrap().attempt, of_old(1).attempt);
 }
 
 #[test]

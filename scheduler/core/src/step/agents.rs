@@ -112,7 +112,10 @@ impl<'a> Step<'a> {
 
     /// Gives the lease to an attempt that is under way, unless another has it: then both go on, and the first wins.
     fn lease_again(&mut self, build: &Build, attempt: Attempt) {
-        if build.state.lease().is_none() {
+        // An agent may hold two of one build, by the word of two schedulers.
+        let gets_one =
+            |change: &Change| matches!(change, Change::Build { build: id, event: BuildEvent::Lease(_) } if *id == build.id);
+        if build.state.lease().is_none() && !self.out.changes.iter().any(gets_one) {
             let until = self.now.heard.plus_millis(self.limits.lease_millis);
             let lease = Lease { attempt: attempt.id, agent: attempt.agent, epoch: attempt.epoch, until };
             self.build_event(build.id, BuildEvent::Lease(lease));
