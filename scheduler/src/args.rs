@@ -57,6 +57,9 @@ pub struct Args {
     /// An agent that has not let go of what it was told to stop after so long gets no more
     #[arg(long, env = "DROVER_ABORT_SECS", default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub abort_secs: u64,
+    /// An agent saves up for a build that takes more of what it shares than is free, once the build has waited for so long
+    #[arg(long, env = "DROVER_SAVE_UP_SECS", default_value_t = 60, value_name = "SECONDS")]
+    pub save_up_secs: u64,
     /// How often agents beat
     #[arg(long, env = "DROVER_BEAT_SECS", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub beat_secs: u64,
@@ -75,6 +78,7 @@ impl Args {
             lease_millis: self.lease_secs * 1000,
             beat_every_millis: self.beat_secs * 1000,
             abort_millis: self.abort_secs * 1000,
+            save_up_after_millis: self.save_up_secs * 1000,
             builds_per_client: self.builds_per_client.unwrap_or(usual.builds_per_client),
             slots_per_client: self.slots_per_client.unwrap_or(usual.slots_per_client),
             downloads: self.download_tries,

@@ -226,6 +226,20 @@ pub enum Change {
         /// Since when.
         heard: Heard,
     },
+    /// A ready build takes more of what agents share than was free where there was room.
+    Short {
+        /// Which.
+        build: BuildId,
+        /// Since when.
+        heard: Heard,
+    },
+    /// An agent saves up for such a build, and for all that require the same; or none does.
+    SavesUp {
+        /// Which build.
+        build: BuildId,
+        /// Which agent.
+        agent: Option<AgentId>,
+    },
     /// Why an agent got an attempt.
     Placed {
         /// Which attempt.
@@ -285,6 +299,8 @@ impl Change {
                 | Paced { .. }
                 | Placed { .. }
                 | Kept { .. }
+                | Short { .. }
+                | SavesUp { .. }
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }

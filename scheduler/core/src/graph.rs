@@ -121,6 +121,7 @@ impl State {
             BuildState::Ready(place) => {
                 node.kept_since = None;
                 self.ready.remove(&node.requirement, place, rank);
+                self.savings.end(&node.requirement);
                 self.ageing.remove(&(due, id));
             }
             BuildState::Deferred { until, .. } => {

@@ -28,6 +28,7 @@ mod slots;
 mod crew;
 mod taker;
 mod objections;
+mod savings;
 mod score;
 pub mod breaker;
 

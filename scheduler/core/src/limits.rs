@@ -48,6 +48,8 @@ pub struct Limits {
     pub builds_per_client: u64,
     /// Leases of one client at once.
     pub slots_per_client: u32,
+    /// An agent saves up for a build that takes more of what it shares than is free, after the build has waited for so long.
+    pub save_up_after_millis: u64,
     /// So many failed downloads end a build as a failed download.
     pub downloads: u32,
     /// In which order ready builds get slots.
@@ -69,6 +71,7 @@ impl Default for Limits {
             losses: 5,
             builds_per_client: u64::MAX,
             slots_per_client: u32::MAX,
+            save_up_after_millis: 60_000,
             downloads: 4,
             order: Order::Full,
         }

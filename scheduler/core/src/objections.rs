@@ -7,7 +7,8 @@ use crate::build::{Build, BuildState, Place};
 use crate::crew::Crew;
 use crate::limits::Limits;
 use crate::links::Node;
-use crate::place::{Objection, Resources};
+use crate::place::Objection;
+use crate::savings::Shelf;
 use crate::slots::Slots;
 use crate::state::State;
 use crate::time::Heard;
@@ -20,7 +21,7 @@ impl State {
         let lasting = node.requirement.objection(agent);
         let of_agent = || self.objection_to_any(id, agent, now, limits);
         let here = || self.objection_here(build, agent);
-        let of_build = || self.objection_of(node, id, &self.free(agent));
+        let of_build = || self.objection_of(node, id, &self.shelf(id, agent));
         lasting.or_else(here).or_else(of_agent).or_else(of_build).or_else(|| self.slower(node, id, now, limits))
     }
 
@@ -63,12 +64,12 @@ impl State {
     }
 
     /// What speaks against this build on this agent, beyond what it requires of any.
-    pub(crate) fn objection_of(&self, node: &Node, id: AgentId, free: &Resources) -> Option<Objection> {
-        let build = &node.build;
-        let left = |name: &str| free.get(name).copied().unwrap_or(0);
-        if let Some((name, takes)) = node.requirement.takes().iter().find(|(name, takes)| left(name) < **takes) {
-            return Some(Objection::Taken { name: name.clone(), takes: *takes, free: left(name) });
-        }
+    pub(crate) fn objection_of(&self, node: &Node, id: AgentId, shelf: &Shelf<'_>) -> Option<Objection> {
+        shelf.objection(&node.requirement).or_else(|| self.objection_by_tries(&node.build, id))
+    }
+
+    /// What speaks against a build where it, or the same derivation, was tried.
+    pub(crate) fn objection_by_tries(&self, build: &Build, id: AgentId) -> Option<Objection> {
         if build.terms.apart && self.has_built_the_same(build, id) {
             return Some(Objection::Apart);
         }
@@ -81,19 +82,6 @@ impl State {
             BuildState::Ready(Place::Stores(stores)) if !stores.contains(&agent.hello.store) => Some(Objection::Inputs),
             _ => None,
         }
-    }
-
-    /// What is left of what the builds of an agent share.
-    pub(crate) fn free(&self, agent: &Agent) -> Resources {
-        let mut free = agent.hello.resources.clone();
-        if free.is_empty() {
-            return free;
-        }
-        let builds = agent.leases.values().filter_map(|held| self.builds.get(&held.build));
-        for (name, takes) in builds.flat_map(|node| node.requirement.takes()) {
-            free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
-        }
-        free
     }
 
     fn has_built_the_same(&self, build: &Build, agent: AgentId) -> bool {

@@ -80,6 +80,19 @@ pub enum Objection {
         takes: u64,
         /// What is free.
         free: u64,
+        /// Whether the agent saves up for it.
+        saved_up: bool,
+    },
+    /// It saves up what it shares for a build that takes more of it, and came before.
+    Saved {
+        /// Of what.
+        name: String,
+        /// What the build takes.
+        takes: u64,
+        /// What is free.
+        free: u64,
+        /// What the other takes.
+        kept: u64,
     },
 }
 
@@ -114,7 +127,13 @@ impl fmt::Display for Objection {
                 write!(f, "it is kept for a faster agent, free in about {free_in_secs} s, for much hangs on it")
             }
             Full { slots } => write!(f, "all of its {slots} slots are taken"),
-            Taken { name, takes, free } => write!(f, "the build takes {takes} of {name}, and {free} are free"),
+            Taken { name, takes, free, saved_up } => {
+                let saved_up = if *saved_up { ", which it saves up for it" } else { "" };
+                write!(f, "the build takes {takes} of {name}, and {free} are free{saved_up}")
+            }
+            Saved { name, takes, free, kept } => {
+                write!(f, "the build takes {takes} of {name}; {free} are free, and saved up for one before it that takes {kept}")
+            }
         }
     }
 }
@@ -134,9 +153,14 @@ impl Requirement {
         }
     }
 
-    /// What of the things that its builds share it takes.
+    /// What of the things that an agent's builds share it takes.
     pub(crate) fn takes(&self) -> &Resources {
         &self.takes
+    }
+
+    /// Whether both take of the same.
+    pub(crate) fn competes_with(&self, other: &Self) -> bool {
+        self != other && self.takes.keys().any(|name| other.takes.contains_key(name))
     }
 
     /// What speaks against an agent, whatever it does at the time.

@@ -101,26 +101,40 @@ impl Queue {
         let own = self.in_store.get(&agent.hello.store);
         let ranks = own.into_iter().chain([&self.anywhere]).flatten();
         let fitting = ranks.filter(|(requirement, _)| requirement.objection(agent).is_none());
-        Offered { classes: fitting.map(|(_, levels)| levels.iter().peekable()).collect(), lines: Vec::new(), last: 0 }
+        let classes = fitting.map(|(requirement, levels)| Class { requirement, levels: levels.iter().peekable() });
+        Offered { classes: classes.collect(), lines: Vec::new(), last: 0 }
     }
 }
 
 /// Builds for one agent, level by level.
 pub(crate) struct Offered<'a> {
-    classes: Vec<Peekable<btree_map::Iter<'a, Level, BTreeMap<ClientId, Line>>>>,
+    classes: Vec<Class<'a>>,
     /// Of the level that is under way.
     lines: Vec<Waiting<'a>>,
     /// Of which of them the last build was.
     last: usize,
 }
 
+/// What is left of those that require the same.
+struct Class<'a> {
+    requirement: &'a Requirement,
+    levels: Peekable<btree_map::Iter<'a, Level, BTreeMap<ClientId, Line>>>,
+}
+
 /// What is left of a line.
 struct Waiting<'a> {
+    requirement: &'a Requirement,
     client: ClientId,
     builds: Peekable<btree_set::Iter<'a, (u64, BuildId)>>,
 }
 
-impl Offered<'_> {
+impl<'a> Offered<'a> {
+    /// No more of those that require this.
+    pub(crate) fn leave(&mut self, requirement: &Requirement) {
+        self.classes.retain(|class| class.requirement != requirement);
+        self.lines.retain(|line| line.requirement != requirement);
+    }
+
     /// The next build. `share` says what a client uses, less first; nothing, if it may not have more.
     pub(crate) fn next(&mut self, share: impl Fn(ClientId) -> Option<u64>) -> Option<BuildId> {
         loop {
@@ -142,10 +156,14 @@ impl Offered<'_> {
     }
 
     fn enter_level(&mut self) -> Option<()> {
-        let level = self.classes.iter_mut().filter_map(|levels| levels.peek().map(|(level, _)| **level)).min()?;
-        let here = self.classes.iter_mut().filter_map(|levels| levels.next_if(|(next, _)| **next == level));
-        let lines = here.flat_map(|(_, clients)| clients);
-        self.lines = lines.map(|(client, line)| Waiting { client: *client, builds: line.iter().peekable() }).collect();
+        let level = self.classes.iter_mut().filter_map(|class| class.levels.peek().map(|(level, _)| **level)).min()?;
+        self.lines.clear();
+        for Class { requirement, levels } in &mut self.classes {
+            let lines = levels.next_if(|(next, _)| **next == level).into_iter().flat_map(|(_, clients)| clients);
+            let waiting =
+                |(client, line): (&ClientId, &'a Line)| Waiting { requirement, client: *client, builds: line.iter().peekable() };
+            self.lines.extend(lines.map(waiting));
+        }
         Some(())
     }
 }

@@ -42,7 +42,8 @@ impl Slots {
 }
 
 impl Held {
-    fn left_millis(&self, agent: &Agent, now: Heard) -> u64 {
+    /// What is left of it, in milliseconds, by what it was expected to take.
+    pub(crate) fn left_millis(&self, agent: &Agent, now: Heard) -> u64 {
         let takes = agent.pace.takes(self.expected_millis);
         let passed = self.since.map_or(takes / 2, |since| now.millis_since(since));
         takes.saturating_sub(passed).max(takes / OVERDUE_PART)

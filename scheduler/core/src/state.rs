@@ -23,6 +23,7 @@ use crate::owed::Publication;
 use crate::place::Requirement;
 use crate::queue::Queue;
 use crate::reach::Reach;
+use crate::savings::Savings;
 use crate::share::Shares;
 use crate::submission::{Submission, SubmissionState};
 use crate::time::Heard;
@@ -51,6 +52,7 @@ pub struct State {
     /// Agents that hold something by the records, and have not said hello since this time.
     pub(crate) unheard: BTreeMap<AgentId, Heard>,
     pub(crate) ready: Queue,
+    pub(crate) savings: Savings,
     pub(crate) order: Order,
     /// How many builds of each client there are.
     pub(crate) of_client: BTreeMap<ClientId, u64>,
@@ -248,6 +250,14 @@ impl State {
                 if let Some(node) = self.builds.get_mut(build) {
                     node.kept_since = node.kept_since.or(Some(*heard));
                 }
+            }
+            Change::Short { build, heard } => {
+                let node = self.builds.get(build);
+                node.into_iter().for_each(|node| self.savings.begin(node, *heard));
+            }
+            Change::SavesUp { build, agent } => {
+                let node = self.builds.get(build);
+                node.into_iter().for_each(|node| self.savings.save(&node.requirement, *agent));
             }
             Change::Placed { attempt, placement } => {
                 let agent = self.agents.get_mut(&placement.chosen.agent);

@@ -8,8 +8,9 @@ use drover_messages::holdings::Holdings;
 use crate::agent::Agent;
 use crate::limits::Limits;
 use crate::links::Node;
-use crate::place::Resources;
+use crate::place::{Objection, Requirement};
 use crate::queue::Offered;
+use crate::savings::Shelf;
 use crate::slots::Slots;
 use crate::state::State;
 use crate::time::Heard;
@@ -23,7 +24,9 @@ pub(crate) struct Taker<'a> {
     /// What its store has, where that is known.
     pub(crate) holdings: Option<&'a Holdings>,
     /// What is left of what its builds share.
-    pub(crate) free: Resources,
+    pub(crate) shelf: Shelf<'a>,
+    /// What it saves that up for. What comes before that may have it.
+    pub(crate) saves_for: Option<&'a Requirement>,
     /// What is ready that it may have; made when it looks.
     pub(crate) line: Option<Offered<'a>>,
     /// Builds that came up in its line and were passed over, in their order.
@@ -42,6 +45,26 @@ impl Taker<'_> {
         self.slots.as_ref().map_or(0, Slots::free_in_millis)
     }
 
+    /// Whether it has too little left for what requires this. No more of that comes up then; and if it saves up for it, what
+    /// comes after it gets nothing of what it saves.
+    pub(crate) fn lacks_for(&mut self, requirement: &Requirement) -> bool {
+        let objection = self.shelf.objection(requirement);
+        if let (Some(_), Some(line)) = (&objection, &mut self.line) {
+            line.leave(requirement);
+        }
+        let lacks = matches!(objection, Some(Objection::Taken { .. }));
+        if lacks && self.saves_for == Some(requirement) {
+            self.shelf.kept_for = self.saves_for;
+        }
+        lacks
+    }
+
+    /// It saves up for nothing more, and looks at everything again.
+    pub(crate) fn stop_saving(&mut self) {
+        (self.saves_for, self.shelf.kept_for, self.line) = (None, None, None);
+        self.passed.clear();
+    }
+
     /// It was given one more.
     pub(crate) fn give(&mut self, node: &Node, memory_mib: u64) {
         self.room = self.room.saturating_sub(1);
@@ -49,9 +72,7 @@ impl Taker<'_> {
         let takes = self.agent.pace.takes(node.expected_millis);
         self.slots.iter_mut().for_each(|slots| slots.begin(takes));
         self.memory_mib = self.memory_mib.map(|mib| mib.saturating_sub(memory_mib));
-        for (name, takes) in node.requirement.takes() {
-            self.free.entry(name.clone()).and_modify(|free| *free = free.saturating_sub(*takes));
-        }
+        self.shelf.take(&node.requirement);
     }
 }
 
@@ -61,12 +82,17 @@ impl State {
         let room = self.room(agent, now, limits);
         let taken = (agent.leases.len() + agent.stopping.len()) as u32;
         let is_full = taken >= agent.hello.max_parallel_builds;
-        (room > 0).then(|| Taker {
+        if room == 0 {
+            return None;
+        }
+        let mut shelf = self.shelf(id, agent);
+        Some(Taker {
             id,
             agent,
             room,
             holdings: self.holdings.get(&agent.hello.store),
-            free: self.free(agent),
+            saves_for: shelf.kept_for.take(),
+            shelf,
             line: None,
             passed: VecDeque::new(),
             taken,

@@ -72,7 +72,7 @@ fn fails_after(cause: &Cause) -> Option<u32> {
     let agents: Vec<_> = (1..=4).map(|n| farm.agent(n, 1)).collect();
     farm.submit(1, vec![planned(1, "top", &[], true)]);
     for n in 1..=MANY {
-        let offers = farm.offers_with_agents();
+        let offers = farm.offered_to();
         let (agent, offer) = offers.first().unwrap_or_else(|| panic!("{cause:?} {n}: it is not tried again"));
         assert!(agents.contains(agent));
         farm.failed(*agent, offer, cause.clone());
@@ -110,10 +110,10 @@ fn what_the_farm_failed_is_tried_by_another_agent_first_and_by_the_same_if_there
         farm.agent(1, 1);
         farm.agent(2, 1);
         farm.submit(1, vec![planned(1, "top", &[], true)]);
-        let (first, offer) = farm.offers_with_agents().remove(0);
+        let (first, offer) = farm.offered_to().remove(0);
         farm.failed(first, &offer, cause.clone());
         farm.later(A_WHILE);
-        let (second, offer) = farm.offers_with_agents().remove(0);
+        let (second, offer) = farm.offered_to().remove(0);
         assert_ne!(first, second, "{cause:?}");
         farm.failed(second, &offer, cause.clone());
         farm.later(A_WHILE);
@@ -129,7 +129,7 @@ fn delays_after_failures_of_the_farm_grow_to_their_bound_and_begin_anew_after_a_
         farm.submit(1, vec![planned(1, "top", &[], true)]);
         let mut delays = Vec::new();
         for _ in 0..MANY {
-            let (agent, offer) = farm.offers_with_agents().remove(0);
+            let (agent, offer) = farm.offered_to().remove(0);
             assert!(agents.contains(&agent));
             farm.failed(agent, &offer, cause.clone());
             let until = match farm.core.state().build(build(1, "top")).unwrap().state {
@@ -162,7 +162,7 @@ fn a_failure_of_the_farm_that_comes_late_changes_nothing() {
     farm.agent(1, 1);
     farm.agent(2, 1);
     farm.submit(1, vec![planned(1, "top", &[], true)]);
-    let (first, late) = farm.offers_with_agents().remove(0);
+    let (first, late) = farm.offered_to().remove(0);
     farm.failed(first, &late, Cause::DiskFull);
     farm.later(A_WHILE);
     farm.offers();

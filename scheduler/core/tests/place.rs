@@ -8,9 +8,10 @@ mod farm;
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::event::What;
+use drover_messages::offer::Offer;
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
-use drover_messages::{AttemptId, Cause, Epoch, Generation};
+use drover_messages::{AgentId, AttemptId, Cause, Epoch, Generation};
 use drover_scheduler_core::plan::{Evidence, Planned};
 use drover_scheduler_core::{Input, Limits};
 use drover_store::StoreDir;
@@ -59,6 +60,63 @@ fn what_is_shared_is_taken_and_given_back() {
     assert_eq!(farm.objection(build(1, "two"), agent), "the build takes 20 of mem, and 12 are free");
     farm.built(agent, &offers[0], 10);
     assert_eq!(farm.offered(), ["two"]);
+}
+
+/// An agent of three slots that share 32 of `mem`, a build that takes half of that and one that takes all, which has waited.
+fn short_of_memory() -> (Farm, AgentId, Offer) {
+    let mut farm = farm();
+    let agent = farm.agent_with(1, 3, |hello| hello.resources = BTreeMap::from([("mem".into(), 32)]));
+    farm.submit(1, vec![requiring(1, "small", &["mem:16"])]);
+    let [running] = &farm.offers()[..] else { panic!("one is offered") };
+    let running = running.clone();
+    farm.submit(2, vec![requiring(2, "large", &["mem:32"])]);
+    assert_eq!(farm.offered(), [""; 0]);
+    farm.later(61_000);
+    (farm, agent, running)
+}
+
+#[test]
+fn an_agent_saves_up_for_a_build_that_takes_much_and_says_so() {
+    let (mut farm, agent, running) = short_of_memory();
+    farm.submit(3, vec![requiring(3, "later", &["mem:16"]), planned(3, "plain", &[], true)]);
+    assert_eq!(farm.offered(), ["plain"]);
+    assert_eq!(farm.objection(build(2, "large"), agent), "the build takes 32 of mem, and 16 are free, which it saves up for it");
+    let kept = "the build takes 16 of mem; 16 are free, and saved up for one before it that takes 32";
+    assert_eq!(farm.objection(build(3, "later"), agent), kept);
+    farm.built(agent, &running, 10);
+    assert_eq!(farm.offered(), ["large"]);
+    assert_eq!(farm.objection(build(3, "later"), agent), "the build takes 16 of mem, and 0 are free");
+}
+
+#[test]
+fn what_is_saved_up_goes_to_what_comes_first_all_the_same() {
+    let (mut farm, agent, running) = short_of_memory();
+    farm.submit(3, vec![requiring(3, "urgent", &["mem:16"])]);
+    farm.wish(3, Wished::Priority(1), &[3], &[]);
+    let [urgent] = &farm.offers()[..] else { panic!("one is offered") };
+    assert_eq!(urgent.build, build(3, "urgent"));
+    farm.built(agent, &running, 10);
+    assert_eq!(farm.offered(), [""; 0]);
+    farm.built(agent, urgent, 10);
+    assert_eq!(farm.offered(), ["large"]);
+}
+
+#[test]
+fn another_agent_saves_up_where_the_one_that_did_takes_no_more_builds() {
+    let mut farm = farm();
+    let agents = [1, 2].map(|n| farm.agent_with(n, 3, |hello| hello.resources = BTreeMap::from([("mem".into(), 32)])));
+    farm.submit(1, vec![requiring(1, "one", &["mem:20"]), requiring(1, "two", &["mem:20"])]);
+    assert_eq!(farm.offered(), ["one", "two"]);
+    farm.submit(2, vec![requiring(2, "large", &["mem:32"])]);
+    assert_eq!(farm.offered(), [""; 0]);
+    farm.later(61_000);
+    let large = build(2, "large");
+    let (short, saves) =
+        ("the build takes 32 of mem, and 12 are free", "the build takes 32 of mem, and 12 are free, which it saves up for it");
+    assert_eq!(agents.map(|agent| farm.objection(large, agent)), [saves, short]);
+    farm.drain(agents[0], true);
+    farm.later(250);
+    assert_eq!(agents.map(|agent| farm.objection(large, agent)), ["it is drained", saves]);
 }
 
 #[test]

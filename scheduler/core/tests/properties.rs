@@ -109,7 +109,7 @@ impl Trial {
     }
 
     fn offer(&mut self) {
-        for (agent, offer) in self.farm.offers_with_agents() {
+        for (agent, offer) in self.farm.offered_to() {
             let answer = match self.dice.below(8) {
                 0 => Answer::NobodyThere,
                 1 => Answer::Silence,

@@ -5,6 +5,8 @@
 #[allow(dead_code)]
 mod farm;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use drover_messages::BuildId;
 use drover_messages::wish::Wished;
 use drover_scheduler_core::Limits;
@@ -39,4 +41,39 @@ fn hours_until_its_turn(urgent_a_minute: u128, priority: i32, most_hours: u128) 
 fn an_old_lowly_build_gets_its_turn_although_urgent_ones_come_without_end() {
     let hours = hours_until_its_turn(2, 3, 12).expect("it starves");
     assert!(hours >= 3, "the urgent ones go before it for a while: {hours}");
+}
+
+/// An agent of two slots that share 32 of `mem`, where every half minute a build ends that takes half of it, and two more are
+/// submitted. Gives the minutes until a build that takes all of it is offered.
+fn minutes_until_all_is_free(most_minutes: u128) -> Option<u128> {
+    let mut farm = Farm::with(Limits { offers_beyond_slots: 0, lease_millis: u64::MAX / 4, ..Limits::default() });
+    let agent = farm.agent_with(1, 2, |hello| hello.resources = BTreeMap::from([("mem".into(), 32)]));
+    let taking = |n: u128, name: &str, feature: &str| {
+        let mut planned = planned(n, name, &[], true);
+        planned.recipe.features = BTreeSet::from([feature.to_owned()]);
+        planned
+    };
+    farm.submit(1, vec![taking(1, "first", "mem:16")]);
+    let mut running = VecDeque::from(farm.offers());
+    farm.submit(2, vec![taking(2, "large", "mem:32")]);
+    for half_minute in 0..2 * most_minutes {
+        let n = 3 + half_minute;
+        farm.submit(n, ["one", "other"].map(|name| taking(n, &format!("{name}{half_minute}"), "mem:16")).to_vec());
+        farm.later(BUILD_MILLIS / 2);
+        running.extend(farm.offers());
+        if running.iter().any(|offer| offer.build == build(2, "large")) {
+            return Some(half_minute / 2);
+        }
+        if let Some(offer) = running.pop_front() {
+            farm.built(agent, &offer, BUILD_MILLIS);
+        }
+        running.extend(farm.offers());
+    }
+    None
+}
+
+#[test]
+fn a_build_that_takes_much_gets_its_turn_although_smaller_ones_take_each_part_that_comes_free() {
+    let minutes = minutes_until_all_is_free(12 * 60).expect("it starves");
+    assert!(minutes <= 5, "{minutes}");
 }

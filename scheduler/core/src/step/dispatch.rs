@@ -23,9 +23,12 @@ impl Step<'_> {
             return;
         }
         let mut untold = PLACEMENTS_TOLD;
-        let Matches { given, kept } = self.matches();
+        let Matches { given, kept, short } = self.matches();
         for build in kept {
             self.change(Change::Kept { build, heard: self.now.heard });
+        }
+        for build in short.into_values() {
+            self.change(Change::Short { build, heard: self.now.heard });
         }
         for (n, matched) in given.into_iter().enumerate() {
             let Match { agent, build, placement } = matched;

@@ -1,14 +1,16 @@
 //! What an agent that looks for work finds: the first build in its line that nothing speaks against; or one beside it, of
 //! which more is in its store; or, where it is not among the fastest, the first that delays nothing there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{BuildId, ClientId};
 
 use super::Step;
+use super::matching::Matches;
 use crate::crew::{Crew, Faster, Horizon};
 use crate::limits::Order;
 use crate::links::Node;
+use crate::place::Requirement;
 use crate::taker::Taker;
 
 /// Builds of one client that are as urgent, and of which an agent gets the one of which it has most, the oldest among equals.
@@ -17,13 +19,13 @@ const RIVALS: usize = 4;
 const LOOKED_BEYOND: usize = 16;
 
 impl<'a> Step<'a> {
-    /// The next build for an agent. Those that are kept for faster ones are named once.
+    /// The next build for an agent. Those that are kept for faster ones are named once, and those that are short of something.
     pub(super) fn find(
         &self,
         taker: &mut Taker<'a>,
         crew: &mut Crew<'a>,
         taken: &BTreeSet<BuildId>,
-        kept: &mut BTreeSet<BuildId>,
+        matches: &mut Matches<'a>,
         share: impl Fn(ClientId) -> Option<u64>,
     ) -> Option<&'a Node> {
         let (mut horizon, mut most) = (Horizon::new(), 0);
@@ -31,13 +33,13 @@ impl<'a> Step<'a> {
         let mut least: Option<(u64, usize)> = None;
         let mut n = 0;
         while n <= most || least.is_none() {
-            let Some(node) = self.nth(taker, n, taken, &share) else { break };
+            let Some(node) = self.nth(taker, n, taken, &mut matches.short, &share) else { break };
             let Some(faster) = self.kept_for(node, taker, crew) else { return self.take(taker, n, taken) };
             let Err(ends) = horizon.allows(node, taker.agent.pace, faster) else { return taker.passed.remove(n) };
             if n >= faster.slots {
                 least = least.min(Some((ends, n))).or(Some((ends, n)));
             } else if node.kept_since.is_none() {
-                kept.insert(node.build.id);
+                matches.kept.insert(node.build.id);
             }
             most = 2 * faster.slots + LOOKED_BEYOND;
             n += 1;
@@ -60,6 +62,7 @@ impl<'a> Step<'a> {
         taker: &mut Taker<'a>,
         n: usize,
         taken: &BTreeSet<BuildId>,
+        short: &mut BTreeMap<&'a Requirement, BuildId>,
         share: impl Fn(ClientId) -> Option<u64>,
     ) -> Option<&'a Node> {
         while let Some(node) = taker.passed.get(n) {
@@ -75,11 +78,14 @@ impl<'a> Step<'a> {
                 taker.passed.push_back(node);
                 return Some(node);
             }
+            if taker.lacks_for(&node.requirement) && !self.state.savings.knows(&node.requirement) {
+                short.entry(&node.requirement).or_insert(node.build.id);
+            }
         }
     }
 
     fn is_for(&self, node: &Node, taker: &Taker<'a>, taken: &BTreeSet<BuildId>) -> bool {
-        !taken.contains(&node.build.id) && self.state.objection_of(node, taker.id, &taker.free).is_none()
+        !taken.contains(&node.build.id) && self.state.objection_of(node, taker.id, &taker.shelf).is_none()
     }
 
     /// Takes the nth, or, if nothing was passed over before and its store lacks inputs of that, one beside it of which it has more.

@@ -11,6 +11,7 @@ use crate::build::Build;
 use crate::crew::Crew;
 use crate::limits::Order;
 use crate::links::Node;
+use crate::place::Requirement;
 use crate::taker::Taker;
 
 /// Agents whose scores are compared for one build.
@@ -29,6 +30,8 @@ pub(super) struct Matches<'a> {
     pub(super) given: Vec<Match<'a>>,
     /// Builds that are kept for faster agents from now on.
     pub(super) kept: BTreeSet<BuildId>,
+    /// Builds of which it is new that they take more than is free where there is room: the first of those that require the same.
+    pub(super) short: BTreeMap<&'a Requirement, BuildId>,
 }
 
 /// What clients have been given in this round of decisions.
@@ -91,8 +94,8 @@ impl<'s, 'a> Round<'s, 'a> {
     fn look(&mut self, n: usize) {
         loop {
             let share = |client| self.step.share(client, self.given.get(&client).copied().unwrap_or_default());
-            let (crew, taken, kept) = (&mut self.crew, &self.taken, &mut self.matches.kept);
-            let Some(node) = self.step.find(&mut self.takers[n], crew, taken, kept, share) else { return };
+            let (crew, taken, matches) = (&mut self.crew, &self.taken, &mut self.matches);
+            let Some(node) = self.step.find(&mut self.takers[n], crew, taken, matches, share) else { return };
             self.taken.insert(node.build.id);
             let chosen = self.give(node, n);
             if chosen == n {
@@ -108,16 +111,25 @@ impl<'s, 'a> Round<'s, 'a> {
         let before = self.turn(chosen);
         self.turns.remove(&before);
         self.takers[chosen].give(node, self.step.state.expected_mib(node));
+        self.end_saving(&node.requirement);
         let (leases, millis) = self.given.entry(node.client).or_default();
         (*leases, *millis) = (*leases + 1, *millis + node.expected_millis);
         self.matches.given.push(Match { agent: self.takers[chosen].id, build: &node.build, placement });
         chosen
     }
 
+    /// One has got what an agent saved up for: what that agent kept from others is to be had.
+    fn end_saving(&mut self, requirement: &Requirement) {
+        let saver = self.takers.iter().position(|taker| taker.saves_for == Some(requirement));
+        let Some(saver) = saver.filter(|_| !requirement.takes().is_empty()) else { return };
+        self.takers[saver].stop_saving();
+        self.queue(saver);
+    }
+
     /// The agent that this build costs least, with what speaks for it.
     fn place(&self, node: &Node, first: usize) -> (usize, Placement) {
         let others = if self.step.limits.order == Order::Full { CANDIDATES - 1 } else { 0 };
-        let next = self.turns.iter().map(|(.., n)| *n).filter(|n| self.step.may(node, &self.takers[*n]));
+        let next = self.turns.iter().map(|(.., n)| *n).filter(|n| *n != first && self.step.may(node, &self.takers[*n]));
         let fetch = self.step.state.fetch(node);
         let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
             .chain(next.take(others))
@@ -136,9 +148,10 @@ impl<'a> Step<'a> {
     }
 
     fn may(&self, node: &Node, taker: &Taker<'_>) -> bool {
-        node.requirement.objection(taker.agent).is_none()
+        taker.saves_for.is_none_or(|saved| !node.requirement.competes_with(saved))
+            && node.requirement.objection(taker.agent).is_none()
             && self.state.objection_here(&node.build, taker.agent).is_none()
-            && self.state.objection_of(node, taker.id, &taker.free).is_none()
+            && self.state.objection_of(node, taker.id, &taker.shelf).is_none()
     }
 
     /// What a client uses, with what it is just given; nothing, if it may not have more.

@@ -17,6 +17,14 @@ impl Step<'_> {
         self.offer_again();
         self.ask_again();
         self.age();
+        self.save_up();
+    }
+
+    /// Has one agent save up for each kind of build that was short of something for long.
+    fn save_up(&mut self) {
+        for (build, agent) in self.state.savers(self.now.heard, self.limits) {
+            self.change(Change::SavesUp { build, agent });
+        }
     }
 
     /// What has waited for long counts as more urgent.

@@ -231,16 +231,6 @@ impl Farm {
         offers.collect()
     }
 
-    /// The same, and to whom.
-    pub fn offers_with_agents(&mut self) -> Vec<(AgentId, Offer)> {
-        let effects = self.advance(Input::Dispatch).effects;
-        let offers = effects.into_iter().filter_map(|effect| match effect {
-            Effect::Offer { agent, offer } => Some((agent, *offer)),
-            _ => None,
-        });
-        offers.collect()
-    }
-
     /// An attempt succeeds, after so long.
     pub fn built(&mut self, agent: AgentId, offer: &Offer, millis: u64) {
         let out: OutputName = "out".parse().unwrap();

@@ -10,7 +10,7 @@ use drover_messages::{AgentId, AttemptId, Cause, Generation, ReportId, StoreId};
 use drover_scheduler_core::Recipe;
 use drover_store::{StoreDir, StorePath};
 
-use super::graph::{Derivation, SERVER, external, nar};
+use super::graph::{Derivation, MEM, SERVER, external, nar};
 use super::{Dice, Graph, id};
 
 /// Builds at once.
@@ -177,7 +177,7 @@ impl Machine {
             features: Vec::new(),
             max_parallel_builds: SLOTS as u32,
             mandatory_features: BTreeSet::new(),
-            resources: BTreeMap::new(),
+            resources: BTreeMap::from([("mem".to_owned(), MEM)]),
             tags: BTreeMap::new(),
             servers: self.servers(),
             beat: self.beat(),

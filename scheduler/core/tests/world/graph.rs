@@ -34,7 +34,10 @@ pub fn path(name: &str) -> StorePath {
 /// The server that has what nobody here builds.
 pub const SERVER: &str = "https://elsewhere.example";
 
-/// What it has.
+/// What each machine shares among its builds.
+pub const MEM: u64 = 32;
+
+/// What the server has.
 pub fn external() -> StorePath {
     path("external")
 }
@@ -61,7 +64,7 @@ impl Graph {
                 if layer == 0 {
                     inputs.insert(if n % 2 == 0 { external() } else { source() });
                 }
-                let recipe = recipe(&name);
+                let recipe = Recipe { features: takes(n), ..recipe(&name) };
                 outputs.extend(recipe.outputs.values().map(|product| product.path.clone()));
                 if dice.chance(broken_percent) {
                     graph.broken.insert(recipe.drv.clone());
@@ -170,6 +173,15 @@ pub fn nar() -> Nar {
 pub fn brought() -> SourceNar {
     let ca = ContentAddress::source(Sha256::of(b"source"));
     SourceNar { path: source(), ca, references: Vec::new(), nar: nar() }
+}
+
+/// Of what a machine shares, some builds take a part, and some all of it.
+fn takes(n: usize) -> BTreeSet<String> {
+    match n % 4 {
+        0 => [format!("mem:{MEM}")].into(),
+        1 => [format!("mem:{}", MEM / 2)].into(),
+        _ => BTreeSet::new(),
+    }
 }
 
 fn recipe(name: &str) -> Recipe {

@@ -81,7 +81,13 @@ pub fn id(n: u64) -> Uuid {
 
 impl World {
     pub fn new(seed: u64, graph: Graph, faults: Faults, agents: u64) -> Self {
-        let limits = Limits { lease_millis: 20_000, beat_every_millis: 1_000, ask_again_millis: 5_000, ..Limits::default() };
+        let limits = Limits {
+            lease_millis: 20_000,
+            beat_every_millis: 1_000,
+            ask_again_millis: 5_000,
+            save_up_after_millis: 1_000,
+            ..Limits::default()
+        };
         let machine = |n| (AgentId::from_uuid(id(1000 + n)), Machine::new(AgentId::from_uuid(id(1000 + n)), n));
         let mut first = Reign::begin(Book::default(), Generation(1), limits.clone());
         first.inbox.push(Input::CaughtUp.into());

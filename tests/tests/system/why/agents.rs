@@ -153,6 +153,24 @@ async fn a_build_that_takes_more_than_there_is_or_than_is_left_says_how_much() {
 }
 
 #[tokio::test]
+async fn an_agent_that_saves_up_for_a_build_says_so_to_that_and_to_the_next() {
+    let words = vec!["--save-up-secs", "1"];
+    let Some(mut farm) = Farm::without_stores(Options { words, ..Options::default() }).await else { return };
+    let roomy = |hello: &mut Hello| {
+        hello.max_parallel_builds = 4;
+        hello.resources = BTreeMap::from([("mem".into(), 16)]);
+    };
+    let mut agent = FakeAgent::join_as(&mut farm, roomy).await;
+    submit(&farm, &Recipe::requiring("small", &[], SYSTEM, "mem:8")).await;
+    agent.offer().await;
+    let large = submit(&farm, &Recipe::requiring("large", &[], SYSTEM, "mem:16")).await;
+    farm.until_objection(large, agent.id, "the build takes 16 of mem, and 8 are free, which it saves up for it").await;
+    let next = submit(&farm, &Recipe::requiring("next", &[], SYSTEM, "mem:8")).await;
+    let saved = "the build takes 8 of mem; 8 are free, and saved up for one before it that takes 16";
+    farm.until_objection(next, agent.id, saved).await;
+}
+
+#[tokio::test]
 async fn a_build_that_is_to_go_elsewhere_than_the_one_before_says_where_that_was() {
     let Some(mut farm) = farm().await else { return };
     let mut agent = FakeAgent::join(&mut farm).await;
