@@ -261,6 +261,11 @@ pub enum Change {
         /// When; nothing if the question was lost.
         heard: Option<Heard>,
     },
+    /// It was looked how urgent publications are by now.
+    DebtsWeighed {
+        /// When.
+        heard: Heard,
+    },
     /// Everything that was queued before this start has been read.
     CaughtUp,
 }
@@ -304,6 +309,7 @@ impl Change {
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }
+                | DebtsWeighed { .. }
                 | CaughtUp
         )
     }

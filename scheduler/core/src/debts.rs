@@ -1,8 +1,10 @@
 //! Publications that are owed: which of them may be asked for now, most urgent first. Derived, as the graph is.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use drover_messages::PublicationId;
+use drover_store::StorePath;
 
 use crate::links::ItemNo;
 use crate::owed::Publication;
@@ -28,13 +30,48 @@ impl State {
                 entry.awaiting.insert(id);
             }
         }
-        let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| entry.dependents.iter());
-        let dependents = dependents.filter_map(|no| self.builds.at(no)).map(|node| node.weight.urgency);
-        let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
-        let urgency = dependents.chain(own).max().unwrap_or(0);
+        let urgency = self.urgency_of_debt(&publication);
         let seq = self.owed.len() as u64 + self.next_seq;
         self.owed.insert(id, Owed { publication, seq, urgency, missing_references, asked: None });
         self.queue_debt(id);
+    }
+
+    /// As urgent as its build, or the most urgent of those that need it.
+    fn urgency_of_debt(&self, publication: &Publication) -> i32 {
+        let dependents = self.items.get(&publication.path).into_iter().flat_map(|entry| entry.dependents.iter());
+        let dependents = dependents.filter_map(|no| self.builds.at(no)).map(|node| node.weight.urgency);
+        let own = publication.attempt().and_then(|(build, _)| self.urgency(build));
+        dependents.chain(own).max().unwrap_or(0)
+    }
+
+    /// Finds out anew how urgent publications are: with what each refers to, which has to be published before it.
+    pub(crate) fn weigh_debts(&mut self, now: Heard) {
+        self.debts_weighed = now;
+        let mut urgencies: BTreeMap<PublicationId, i32> =
+            self.owed.iter().map(|(id, owed)| (*id, self.urgency_of_debt(&owed.publication))).collect();
+        let mut of_path: BTreeMap<&StorePath, Vec<PublicationId>> = BTreeMap::new();
+        for (id, Owed { publication, .. }) in &self.owed {
+            of_path.entry(&publication.path).or_default().push(*id);
+        }
+        let mut waiting: Vec<PublicationId> =
+            self.owed.iter().filter(|(_, owed)| owed.missing_references > 0).map(|(id, _)| *id).collect();
+        while let Some(id) = waiting.pop() {
+            let (Some(owed), Some(urgency)) = (self.owed.get(&id), urgencies.get(&id).copied()) else { continue };
+            let first = owed.publication.references.iter().filter_map(|path| of_path.get(path)).flatten();
+            for before in first {
+                if let Some(known) = urgencies.get_mut(before).filter(|known| **known < urgency) {
+                    *known = urgency;
+                    waiting.push(*before);
+                }
+            }
+        }
+        for (id, urgency) in urgencies {
+            let Some(owed) = self.owed.get_mut(&id).filter(|owed| owed.urgency != urgency) else { continue };
+            let (before, seq) = (std::mem::replace(&mut owed.urgency, urgency), owed.seq);
+            if self.askable.remove(&(Reverse(before), seq, id)) {
+                self.askable.insert((Reverse(urgency), seq, id));
+            }
+        }
     }
 
     /// Makes a publication askable, if nothing speaks against it.

@@ -8,6 +8,9 @@ pub(crate) const AGE_STEP_MILLIS: u64 = 60 * 60 * 1000;
 /// So much more urgent a build gets at most.
 pub(crate) const AGE_BONUS_MAX: i32 = 1_000_000;
 
+/// How often it is looked how urgent the publications are that wait to be asked for: there may be very many.
+pub(crate) const DEBTS_WEIGHED_EVERY_MILLIS: u64 = 10_000;
+
 /// Wishes that are known when they come again; those of earlier processes are recorded.
 pub(crate) const WISHES_REMEMBERED: usize = 10_000;
 

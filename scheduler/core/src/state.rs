@@ -45,6 +45,8 @@ pub struct State {
     pub(crate) owed: BTreeMap<PublicationId, Owed>,
     pub(crate) askable: BTreeSet<(std::cmp::Reverse<i32>, u64, PublicationId)>,
     pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
+    /// When it was looked last how urgent publications are.
+    pub(crate) debts_weighed: Heard,
     pub(crate) deferred: BTreeSet<(Heard, BuildId)>,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
     /// The builds in memory that each agent has tried.
@@ -283,6 +285,7 @@ impl State {
                 let changed = self.reach.lose(*agent);
                 return self.items_changed(changed);
             }
+            Change::DebtsWeighed { heard } => self.weigh_debts(*heard),
             Change::CaughtUp => self.caught_up = true,
             _ => {}
         }

@@ -6,19 +6,21 @@
 mod farm;
 
 use drover_messages::offer::Offer;
-use drover_messages::publish::{Origin, Publish};
+use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::report::{Outcome, Report, Uploaded, UploadedOutput};
 use drover_messages::request::Nar;
+use drover_messages::wish::Wished;
 use drover_messages::{AgentId, ReportId};
-use drover_scheduler_core::{Effect, Input};
+use drover_scheduler_core::{Effect, Input, Limits};
 use drover_store::{OutputName, Sha256};
-use farm::{Farm, path, planned, uuid};
+use farm::{Farm, build, path, planned, uuid};
 
-fn uploaded(agent: AgentId, offer: &Offer) -> Input {
+fn uploaded(agent: AgentId, offer: &Offer, references: &[&str]) -> Input {
     let hash = Sha256::of(b"nar");
     let nar = Nar { key: "incoming/x".into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size: 1 };
+    let references = references.iter().map(|name| path(name)).collect();
     let path = path(offer.drv.name_without_drv());
-    let outputs = vec![UploadedOutput { name: OutputName::OUT, path, references: Vec::new(), nar }];
+    let outputs = vec![UploadedOutput { name: OutputName::OUT, path, references, nar }];
     let Offer { attempt, build, epoch, .. } = *offer;
     let outcome = Outcome::Uploaded(Uploaded { outputs, upload_micros: 0 });
     let report = Report { report: ReportId::from_uuid(uuid(9)), attempt, build, epoch, outcome };
@@ -40,8 +42,8 @@ fn an_output_is_asked_for_with_all_that_it_could_refer_to_though_no_record_says_
     farm.built(agent, &below, 1_000);
     let top = farm.offers().remove(0);
     farm.built(agent, &top, 1_000);
-    farm.advance(uploaded(agent, &below));
-    farm.advance(uploaded(agent, &top));
+    farm.advance(uploaded(agent, &below, &[]));
+    farm.advance(uploaded(agent, &top, &[]));
     let asked = asked(&mut farm);
     assert_eq!(asked.len(), 2);
     for publish in asked {
@@ -51,4 +53,42 @@ fn an_output_is_asked_for_with_all_that_it_could_refer_to_though_no_record_says_
         let recorded = farm.core.state().publication(publish.publication).unwrap();
         assert!(matches!(&recorded.origin, Origin::Output { candidates, .. } if candidates.is_empty()));
     }
+}
+
+/// An output is built and uploaded.
+fn bring(farm: &mut Farm, agent: AgentId, offer: &Offer, references: &[&str]) {
+    farm.built(agent, offer, 1_000);
+    farm.advance(uploaded(agent, offer, references));
+}
+
+/// Publishes what is asked for, one after the other, and gives what it was.
+fn publish_all(farm: &mut Farm) -> Vec<String> {
+    let mut published = Vec::new();
+    while let [publish] = &asked(farm)[..] {
+        published.push(publish.path.name().to_owned());
+        farm.advance(Input::Published(Done { publication: publish.publication, verdict: PublishVerdict::Published }));
+    }
+    published
+}
+
+#[test]
+fn what_has_become_urgent_is_published_first_with_what_it_refers_to() {
+    let mut farm = Farm::with(Limits { asked_at_once: 1, ..Limits::default() });
+    farm.advance(Input::CaughtUp);
+    let agent = farm.agent(1, 5);
+    farm.submit(1, ["first", "second"].map(|name| planned(1, name, &[], true)).into());
+    farm.offers().iter().for_each(|offer| bring(&mut farm, agent, offer, &[]));
+    farm.submit(2, vec![planned(2, "below", &[], false), planned(2, "top", &["below"], true)]);
+    let [Effect::Ask { publish: first, .. }, Effect::Offer { offer: below, .. }] = &farm.advance(Input::Dispatch).effects[..]
+    else {
+        panic!("one is asked for, and one offered")
+    };
+    bring(&mut farm, agent, below, &[]);
+    let top = farm.offers().remove(0);
+    bring(&mut farm, agent, &top, &["below"]);
+    farm.wish(2, Wished::Priority(1), &[], &[build(2, "top")]);
+    farm.later(10_000);
+    farm.advance(Input::Published(Done { publication: first.publication, verdict: PublishVerdict::Published }));
+    let published: Vec<String> = [first.path.name().to_owned()].into_iter().chain(publish_all(&mut farm)).collect();
+    assert_eq!(published, ["first", "below", "top", "second"]);
 }

@@ -5,7 +5,7 @@ use drover_messages::AgentId;
 use super::Step;
 use crate::build::BuildEvent;
 use crate::change::Change;
-use crate::limits::{AGE_BONUS_MAX, AGE_STEP_MILLIS};
+use crate::limits::{AGE_BONUS_MAX, AGE_STEP_MILLIS, DEBTS_WEIGHED_EVERY_MILLIS};
 use crate::outcome::Effect;
 use crate::time::Heard;
 
@@ -18,6 +18,15 @@ impl Step<'_> {
         self.ask_again();
         self.age();
         self.save_up();
+        self.weigh_debts();
+    }
+
+    /// More publications wait than may be asked for: what they are for may have become more urgent since they were owed.
+    fn weigh_debts(&mut self) {
+        let is_due = self.now.heard.millis_since(self.state.debts_weighed) >= DEBTS_WEIGHED_EVERY_MILLIS;
+        if is_due && self.state.askable.len() > self.limits.asked_at_once {
+            self.change(Change::DebtsWeighed { heard: self.now.heard });
+        }
     }
 
     /// Has one agent save up for each kind of build that was short of something for long.

@@ -156,7 +156,7 @@ impl<'a> Step<'a> {
         }
         let of_submissions = wanted.submissions.iter().flat_map(|id| self.state.builds_of(*id));
         let all: BTreeSet<BuildId> =
-            of_submissions.chain(named.iter().copied()).filter(|build| !build.state.is_over()).map(|build| build.id).collect();
+            of_submissions.chain(named.iter().copied()).filter(|build| self.may_be_urgent(build)).map(|build| build.id).collect();
         for build in &all {
             self.change(Change::Priority { build: *build, priority });
         }
@@ -164,6 +164,12 @@ impl<'a> Step<'a> {
             0 => Err("nothing of it is unfinished".into()),
             builds => Ok(builds),
         }
+    }
+
+    /// Whether something of a build is still to come: the build, or its publication.
+    fn may_be_urgent(&self, build: &Build) -> bool {
+        let is_to_be_published = || matches!(build.state, BuildState::Succeeded { .. }) && !self.state.is_all_available(build);
+        !build.state.is_over() || is_to_be_published()
     }
 }
 

@@ -84,6 +84,7 @@ impl World {
         let limits = Limits {
             lease_millis: 20_000,
             beat_every_millis: 1_000,
+            asked_at_once: 4,
             ask_again_millis: 5_000,
             save_up_after_millis: 1_000,
             ..Limits::default()
