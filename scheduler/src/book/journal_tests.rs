@@ -21,7 +21,7 @@ fn says(text: &str) -> Row {
 
 fn append(book: &Book, line: u64, rows: Vec<(Key, Row)>) {
     let mut writing = book.journal.begin();
-    let transaction = writing.transaction(&book.database).unwrap();
+    let transaction = writing.transaction(&book.database, false).unwrap();
     writing.append(&transaction, line, &rows).unwrap();
     transaction.commit().unwrap();
     writing.committed(rows, false);
@@ -132,8 +132,11 @@ fn a_farm_at_rest_starts_without_repair_after_a_kill() {
     for n in 1..3 {
         append(&book, n, vec![(key(1), says("a"))]);
         assert!(needs_repair(folder.path()));
-        (0..4).for_each(|_| book.tidy().unwrap());
-        assert!(!needs_repair(folder.path()));
+        // Whether or not there is more to be carried.
+        for _ in 0..4 {
+            book.tidy().unwrap();
+            assert!(!needs_repair(folder.path()));
+        }
     }
     book.forget_before(drover_messages::Timestamp(0)).unwrap();
     assert!(needs_repair(folder.path()));

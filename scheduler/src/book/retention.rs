@@ -24,7 +24,7 @@ impl Book {
         let gone_from_broker = Timestamp::now().0.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
         let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
         let mut writing = self.journal.begin();
-        let transaction = writing.transaction(&self.database)?;
+        let transaction = writing.transaction(&self.database, false)?;
         let forgotten = [
             forget_builds(&transaction, &writing, old)?,
             forget_submissions(&transaction, older)?,

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use drover_scheduler_core::{Change, Submission, WholeBuild};
+use drover_scheduler_core::{Change, Submission, SubmissionState, WholeBuild};
 use redb::{ReadableTable, WriteTransaction};
 
 use super::journal::{Key, Row};
@@ -23,7 +23,9 @@ impl Book {
     pub(crate) fn commit(&self, sheet: Sheet, told: u64) -> Result<(Record, u64), BookError> {
         let Sheet { record, created, mut rows, submissions, failures, others } = sheet;
         let mut writing = self.journal.begin();
-        let transaction = writing.transaction(&self.database)?;
+        // Behind a submission there may be nothing more for long, and very many builds to start with.
+        let spares_repair = submissions.iter().any(|submission| matches!(submission.state, SubmissionState::Live { .. }));
+        let transaction = writing.transaction(&self.database, spares_repair)?;
         rows.extend(self.write_created(&transaction, &created)?);
         write_wishes(&transaction, &others)?;
         write_failures(&transaction, &record, &failures)?;
@@ -38,14 +40,14 @@ impl Book {
         Ok((record, number))
     }
 
-    /// While there is nothing else to be committed: carries rows of the journal to their tables, and then leaves the database
-    /// so that it opens at once, also after a kill.
+    /// While there is nothing else to be committed: leaves the database so that it opens at once, also after a kill, and carries
+    /// rows of the journal to their tables.
     pub(crate) fn tidy(&self) -> Result<(), BookError> {
         let mut writing = self.journal.begin();
-        if !writing.has_rows() {
-            return writing.spare_repair(&self.database);
+        if writing.is_tidy() {
+            return Ok(());
         }
-        let transaction = writing.transaction(&self.database)?;
+        let transaction = writing.transaction(&self.database, true)?;
         writing.carry(&transaction, ROWS_TIDIED)?;
         transaction.commit()?;
         writing.committed(Vec::new(), true);
