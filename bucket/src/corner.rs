@@ -8,7 +8,7 @@ use drover_messages::{AgentId, AttemptId, ClientId, SubmissionId};
 use crate::{Key, KeyError};
 
 /// One owner's part of `incoming/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Corner {
     /// What an agent uploads for an attempt.
     Attempt(AgentId, AttemptId),
@@ -24,6 +24,14 @@ impl Corner {
             return Ok(key);
         }
         Err(KeyError::OutsideCorner { key: text.into(), corner: self.to_string() })
+    }
+
+    /// Where all corners of its owner lie.
+    pub(crate) fn side(&self) -> String {
+        match self {
+            Self::Attempt(owner, _) => format!("incoming/{owner}"),
+            Self::Submission(owner, _) => format!("incoming/{owner}"),
+        }
     }
 
     /// The corner that a key lies in.

@@ -1,65 +1,63 @@
-//! Corners of attempts go away, as many of one agent's as there are in one listing: stores ask money for each.
+//! Corners go away, as many of one owner's as there are in one listing: stores ask money for each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 
-use drover_messages::{AgentId, AttemptId, Timestamp};
+use drover_messages::Timestamp;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
 use crate::bucket::bounded;
-use crate::{Bucket, BucketError, Corner, Key};
+use crate::{Bucket, BucketError, Corner};
 
 impl Bucket {
-    /// Deletes all that an agent uploaded in these attempts, and nothing else. What fails half-way can be done again.
-    pub async fn delete_attempts(&self, agent: AgentId, attempts: BTreeSet<AttemptId>) -> Result<(), BucketError> {
-        let name = match attempts.first() {
-            None => return Ok(()),
-            Some(only) if attempts.len() == 1 => Corner::Attempt(agent, *only).to_string(),
-            // One listing for all, though it names what the agent is uploading now as well.
-            Some(_) => corners_of(agent),
-        };
+    /// Deletes all that lies in these corners, and nothing else. What fails half-way can be done again.
+    pub async fn delete_corners(&self, corners: BTreeSet<Corner>) -> Result<(), BucketError> {
+        let mut by_owner: BTreeMap<String, BTreeSet<Corner>> = BTreeMap::new();
+        for corner in corners {
+            by_owner.entry(corner.side()).or_default().insert(corner);
+        }
+        for (side, corners) in by_owner {
+            let name = match corners.first() {
+                Some(only) if corners.len() == 1 => only.to_string(),
+                // One listing for all, though it names what the owner is uploading now as well.
+                _ => side,
+            };
+            self.delete_below(&name, corners).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_below(&self, name: &str, corners: BTreeSet<Corner>) -> Result<(), BucketError> {
         let bucket = self.clone();
-        let keys = self.store.list(Some(&self.path(&name))).map_ok(|object| object.location);
-        let doomed = keys.try_filter(move |key| ready(bucket.attempt_at(key).is_some_and(|at| attempts.contains(&at))));
+        let keys = self.store.list(Some(&self.path(name))).map_ok(|object| object.location);
+        let doomed = keys.try_filter(move |key| ready(bucket.corner_at(key).is_some_and(|corner| corners.contains(&corner))));
         let deleted = self.store.delete_stream(doomed.boxed());
         // It may be gone already.
         let deleted = deleted.filter(|done| ready(!matches!(done, Err(object_store::Error::NotFound { .. }))));
-        bounded(&name, deleted.try_for_each(|_| ready(Ok(())))).await
+        bounded(name, deleted.try_for_each(|_| ready(Ok(())))).await
     }
 
-    /// Attempts of an agent that uploaded something before `moment` by the store's clock, and have it there still: the first
-    /// so many that are found.
-    pub async fn attempts_before(
-        &self,
-        agent: AgentId,
-        moment: Timestamp,
-        most: usize,
-    ) -> Result<BTreeSet<AttemptId>, BucketError> {
-        let name = corners_of(agent);
-        let mut objects = self.store.list(Some(&self.path(&name)));
+    /// Corners in which something lies that was uploaded before `moment` by the store's clock: the first so many that are
+    /// found.
+    pub async fn corners_before(&self, moment: Timestamp, most: usize) -> Result<BTreeSet<Corner>, BucketError> {
+        let name = "incoming";
+        let mut objects = self.store.list(Some(&self.path(name)));
         let found = async {
-            let mut attempts = BTreeSet::new();
-            while attempts.len() < most
+            let mut corners = BTreeSet::new();
+            while corners.len() < most
                 && let Some(object) = objects.try_next().await?
             {
                 let uploaded = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or_default();
-                attempts.extend(self.attempt_at(&object.location).filter(|_| uploaded < moment.0));
+                corners.extend(self.corner_at(&object.location).filter(|_| uploaded < moment.0));
             }
-            Ok(attempts)
+            Ok(corners)
         };
-        bounded(&name, found).await
+        bounded(name, found).await
     }
 
-    /// The attempt that an object was uploaded in. What a user uploads is of none, even where the user is an agent, too.
-    fn attempt_at(&self, location: &Path) -> Option<AttemptId> {
-        match self.key_at(location)? {
-            Key::OutputIncoming { attempt, .. } => Some(attempt),
-            _ => None,
-        }
+    /// The corner that an object lies in.
+    fn corner_at(&self, location: &Path) -> Option<Corner> {
+        Corner::of(&self.key_at(location)?)
     }
-}
-
-fn corners_of(agent: AgentId) -> String {
-    format!("incoming/{agent}")
 }

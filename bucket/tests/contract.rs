@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use bytes::Bytes;
-use drover_bucket::{Bucket, BucketError, HashPart, Key, PART_BYTES, Put};
+use drover_bucket::{Bucket, BucketError, Corner, HashPart, Key, PART_BYTES, Put};
 use drover_messages::{AgentId, AttemptId, ClientId, Generation, SubmissionId, Timestamp};
 use drover_store::{Sha256, StoreDir};
 use futures::TryStreamExt;
@@ -158,23 +158,29 @@ async fn a_part_of_an_object_can_be_read() {
     .await;
 }
 
+/// What a user uploaded, who may go by an agent's id.
+fn source(client: AgentId, submission: SubmissionId) -> Key {
+    Key::SourceIncoming { client: ClientId::from_uuid(client.uuid()), submission, item: item() }
+}
+
 #[tokio::test]
-async fn attempts_go_away_as_a_whole_and_alone() {
+async fn corners_go_away_as_a_whole_and_alone() {
     everywhere(|bucket| async move {
-        let (agent, other) = (AgentId::new(), AgentId::new());
-        let settled = BTreeSet::from([AttemptId::new(), AttemptId::new(), AttemptId::new()]);
-        let under_way = [output(agent, AttemptId::new(), 0), output(other, *settled.first().unwrap(), 0)];
-        // A user may go by the agent's id.
-        let source =
-            Key::SourceIncoming { client: ClientId::from_uuid(agent.uuid()), submission: SubmissionId::new(), item: item() };
-        let kept = under_way.into_iter().chain([source]).collect::<Vec<_>>();
-        for of_whom in [settled.clone(), settled.iter().copied().take(1).collect(), BTreeSet::new()] {
-            let gone: Vec<Key> = of_whom.iter().flat_map(|attempt| (0..3).map(|n| output(agent, *attempt, n))).collect();
+        let (one, other) = (AgentId::new(), AgentId::new());
+        let settled = [AttemptId::new(), AttemptId::new(), AttemptId::new()];
+        let (done, under_way) = (SubmissionId::new(), SubmissionId::new());
+        let kept = [output(one, AttemptId::new(), 0), output(other, settled[0], 0), source(one, under_way), source(other, done)];
+        let attempts = settled.map(|attempt| Corner::Attempt(one, attempt));
+        let submission = Corner::Submission(ClientId::from_uuid(one.uuid()), done);
+        for corners in [&attempts[..], &attempts[..1], &[submission], &[attempts[0], submission], &[]] {
+            let lies_in_one = |key: &Key| corners.contains(&Corner::of(key).unwrap());
+            let all = settled.iter().flat_map(|attempt| (0..3).map(|n| output(one, *attempt, n))).chain([source(one, done)]);
+            let gone: Vec<Key> = all.filter(lies_in_one).collect();
             for key in kept.iter().chain(&gone) {
                 bucket.put(key, "bytes".into()).await.unwrap();
             }
             for _ in 0..2 {
-                bucket.delete_attempts(agent, of_whom.clone()).await.unwrap();
+                bucket.delete_corners(corners.iter().copied().collect()).await.unwrap();
             }
             for key in &gone {
                 assert!(!bucket.exists(key).await.unwrap(), "{key}");
@@ -188,21 +194,19 @@ async fn attempts_go_away_as_a_whole_and_alone() {
 }
 
 #[tokio::test]
-async fn attempts_are_found_by_what_they_uploaded_before_a_moment() {
+async fn corners_are_found_by_what_was_uploaded_before_a_moment() {
     everywhere(|bucket| async move {
-        let (agent, attempts) = (AgentId::new(), BTreeSet::from([AttemptId::new(), AttemptId::new()]));
-        for attempt in &attempts {
-            bucket.put_once(&output(agent, *attempt, 0), "bytes".into()).await.unwrap();
+        let keys = [output(AgentId::new(), AttemptId::new(), 0), source(AgentId::new(), SubmissionId::new())];
+        let corners: BTreeSet<Corner> = keys.iter().filter_map(Corner::of).collect();
+        for key in &keys {
+            bucket.put_once(key, "bytes".into()).await.unwrap();
         }
-        let source =
-            Key::SourceIncoming { client: ClientId::from_uuid(agent.uuid()), submission: SubmissionId::new(), item: item() };
-        bucket.put_once(&source, "a user's".into()).await.unwrap();
-        bucket.put_once(&output(AgentId::new(), AttemptId::new(), 0), "another's".into()).await.unwrap();
+        bucket.put_once(&narinfo(), "no upload".into()).await.unwrap();
         // Clocks differ, but not by that much.
         let (an_hour_ago, in_an_hour) = (Timestamp(Timestamp::now().0 - 3_600_000), Timestamp(Timestamp::now().0 + 3_600_000));
-        assert_eq!(bucket.attempts_before(agent, in_an_hour, 9).await.unwrap(), attempts);
-        assert_eq!(bucket.attempts_before(agent, in_an_hour, 1).await.unwrap().len(), 1);
-        assert_eq!(bucket.attempts_before(agent, an_hour_ago, 9).await.unwrap(), BTreeSet::new());
+        assert_eq!(bucket.corners_before(in_an_hour, 9).await.unwrap(), corners);
+        assert_eq!(bucket.corners_before(in_an_hour, 1).await.unwrap().len(), 1);
+        assert_eq!(bucket.corners_before(an_hour_ago, 9).await.unwrap(), BTreeSet::new());
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use drover_bucket::{Bucket, Key};
+use drover_bucket::{Bucket, Corner, Key};
 use drover_messages::{AgentId, AttemptId};
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
@@ -69,12 +69,13 @@ async fn all_attempts_of_an_agent_go_away_with_one_listing_and_one_deletion() {
     let store = Arc::new(CountingStore::default());
     let bucket = Bucket::of_store(store.clone());
     let (agent, item) = (AgentId::new(), "0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy".parse().unwrap());
-    let attempts: BTreeSet<AttemptId> = (0..500).map(|_| AttemptId::new()).collect();
-    for attempt in &attempts {
-        let key = Key::OutputIncoming { agent, attempt: *attempt, upload: 0, item };
+    let mut corners = BTreeSet::new();
+    for _ in 0..500 {
+        let key = Key::OutputIncoming { agent, attempt: AttemptId::new(), upload: 0, item };
         bucket.put_once(&key, "bytes".into()).await.unwrap();
+        corners.extend(Corner::of(&key));
     }
-    bucket.delete_attempts(agent, attempts).await.unwrap();
+    bucket.delete_corners(corners).await.unwrap();
     let counted = [&store.listings, &store.deletions].map(|count| count.load(Ordering::Relaxed));
     assert_eq!(counted, [1, 1]);
 }

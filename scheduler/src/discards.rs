@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use drover_bucket::Bucket;
+use drover_bucket::{Bucket, Corner};
 use drover_messages::{AgentId, AttemptId};
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
@@ -59,9 +59,10 @@ fn gathered(first: Settled, waiting: &mut mpsc::Receiver<Settled>) -> ByAgent {
     by_agent
 }
 
-pub(crate) async fn discard(bucket: &Bucket, agent: AgentId, attempts: BTreeSet<AttemptId>) {
+async fn discard(bucket: &Bucket, agent: AgentId, attempts: BTreeSet<AttemptId>) {
     let count = attempts.len();
-    if let Err(error) = bucket.delete_attempts(agent, attempts).await {
+    let corners = attempts.into_iter().map(|attempt| Corner::Attempt(agent, attempt)).collect();
+    if let Err(error) = bucket.delete_corners(corners).await {
         tracing::debug!(%agent, count, %error, "uploads that are not needed any more could not be thrown away yet");
     }
 }
