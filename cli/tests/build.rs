@@ -5,6 +5,7 @@
 
 mod ground;
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use drover_messages::query::{StateName, SubmissionAnswer};
 use drover_messages::request::{Mode, Submit};
 use drover_store::Pack;
 use ground::{Ground, live, store_dir, words};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test]
 async fn what_the_farm_lacks_is_in_the_bucket_before_the_request_and_the_ids_are_told() {
@@ -109,16 +111,18 @@ async fn waiting_outlives_a_broker_that_loses_everything() {
     let (id, password, bucket) = (ground.client.to_string(), ground.dir.path().join("password"), ground.bucket_url());
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_drover"));
     command.args(["build", &drv, "--wait", "--nats-url", &url, "--login", &id, "--bucket", &bucket]);
-    let waiting = command.arg("--login-password-file").arg(password).env_remove("DROVER_FARM").kill_on_drop(true).output();
-    let waiting = tokio::spawn(waiting);
-    while ground.submitted.lock().unwrap().is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    command.arg("--login-password-file").arg(password).env_remove("DROVER_FARM").kill_on_drop(true);
+    let mut waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It says so when the broker has taken the request: until then it would try again.
+    let mut out = BufReader::new(waiting.stdout.take().unwrap()).lines();
+    assert!(out.next_line().await.unwrap().unwrap().starts_with("submission "));
+    ground.came(1).await;
     ground.server.kill();
     ground.server.wipe();
     ground.server.run();
     done.store(true, std::sync::atomic::Ordering::Relaxed);
-    let output = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it ends in time").unwrap().unwrap();
+    let output = waiting.wait_with_output();
+    let output = tokio::time::timeout(Duration::from_secs(60), output).await.expect("it ends in time").unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", words(&output).1);
 }
 
