@@ -1,12 +1,12 @@
 //! What an agent that looks for work finds: the first build in its line that nothing speaks against; or one beside it, of
 //! which more is in its store; or, where it is not among the fastest, the first that delays nothing there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use drover_messages::{BuildId, ClientId};
 
 use super::Step;
-use super::matching::Matches;
+use super::matching::{Matches, Taken};
 use crate::crew::{Crew, Faster, Horizon};
 use crate::limits::Order;
 use crate::links::Node;
@@ -24,7 +24,7 @@ impl<'a> Step<'a> {
         &self,
         taker: &mut Taker<'a>,
         crew: &mut Crew<'a>,
-        taken: &BTreeSet<BuildId>,
+        taken: &Taken,
         matches: &mut Matches<'a>,
         share: impl Fn(ClientId) -> Option<u64>,
     ) -> Option<&'a Node> {
@@ -61,7 +61,7 @@ impl<'a> Step<'a> {
         &self,
         taker: &mut Taker<'a>,
         n: usize,
-        taken: &BTreeSet<BuildId>,
+        taken: &Taken,
         short: &mut BTreeMap<&'a Requirement, BuildId>,
         share: impl Fn(ClientId) -> Option<u64>,
     ) -> Option<&'a Node> {
@@ -73,7 +73,12 @@ impl<'a> Step<'a> {
         }
         loop {
             let line = taker.line.get_or_insert_with(|| self.state.ready.for_agent(taker.agent));
-            let node = self.state.builds.get(&line.next(&share)?)?;
+            // The first ones are taken by those who looked before.
+            let build = line.next(&share)?;
+            if taken.contains(&build) {
+                continue;
+            }
+            let node = self.state.builds.get(&build)?;
             if self.is_for(node, taker, taken) {
                 taker.passed.push_back(node);
                 return Some(node);
@@ -84,12 +89,12 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn is_for(&self, node: &Node, taker: &Taker<'a>, taken: &BTreeSet<BuildId>) -> bool {
+    fn is_for(&self, node: &Node, taker: &Taker<'a>, taken: &Taken) -> bool {
         !taken.contains(&node.build.id) && self.state.objection_of(node, taker.id, &taker.shelf).is_none()
     }
 
     /// Takes the nth, or, if nothing was passed over before and its store lacks inputs of that, one beside it of which it has more.
-    fn take(&self, taker: &mut Taker<'a>, n: usize, taken: &BTreeSet<BuildId>) -> Option<&'a Node> {
+    fn take(&self, taker: &mut Taker<'a>, n: usize, taken: &Taken) -> Option<&'a Node> {
         let first = taker.passed.get(n).copied()?;
         let is_last = n + 1 == taker.passed.len();
         let holdings = taker.holdings;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::placement::{Candidate, Placement};
 use drover_messages::{AgentId, BuildId, ClientId};
+use hashbrown::HashSet;
 
 use super::Step;
 use crate::build::Build;
@@ -34,6 +35,9 @@ pub(super) struct Matches<'a> {
     pub(super) short: BTreeMap<&'a Requirement, BuildId>,
 }
 
+/// Builds that were given away in this round of decisions.
+pub(super) type Taken = HashSet<BuildId>;
+
 /// What clients have been given in this round of decisions.
 type Given = BTreeMap<ClientId, (u32, u64)>;
 
@@ -47,7 +51,7 @@ pub(super) struct Round<'s, 'a> {
     takers: Vec<Taker<'a>>,
     /// Those that have room, and may find something.
     turns: BTreeSet<Turn>,
-    pub(super) taken: BTreeSet<BuildId>,
+    pub(super) taken: Taken,
     given: Given,
     pub(super) matches: Matches<'a>,
 }
@@ -73,7 +77,7 @@ impl<'s, 'a> Round<'s, 'a> {
         let crew = Crew::of(state, now, step.limits);
         let takers = crew.members.iter().filter_map(|(id, agent)| state.taker(*id, agent, now, step.limits));
         let (takers, turns): (Vec<Taker<'a>>, _) = (takers.collect(), BTreeSet::new());
-        let (taken, given, matches) = (BTreeSet::new(), Given::new(), Matches::default());
+        let (taken, given, matches) = (Taken::new(), Given::new(), Matches::default());
         let mut round = Self { step, crew, takers, turns, taken, given, matches };
         (0..round.takers.len()).for_each(|n| round.queue(n));
         round
