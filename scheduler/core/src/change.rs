@@ -261,6 +261,11 @@ pub enum Change {
         /// When; nothing if the question was lost.
         heard: Option<Heard>,
     },
+    /// References of a publication are missing: until it is asked for again, others may be.
+    PutOff {
+        /// Which.
+        publication: PublicationId,
+    },
     /// It was looked how urgent publications are by now.
     DebtsWeighed {
         /// When.
@@ -309,6 +314,7 @@ impl Change {
                 | Offered { .. }
                 | Accepted { .. }
                 | Asked { .. }
+                | PutOff { .. }
                 | DebtsWeighed { .. }
                 | CaughtUp
         )

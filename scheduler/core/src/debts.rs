@@ -100,6 +100,7 @@ impl State {
         let Some(owed) = self.owed.get_mut(&id) else { return };
         if let Some(before) = std::mem::replace(&mut owed.asked, at) {
             self.asked.remove(&(before, id));
+            self.put_off.remove(&id);
         }
         self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
         match at {
@@ -108,6 +109,19 @@ impl State {
             }
             None => self.queue_debt(id),
         }
+    }
+
+    /// The pool lacks what a publication that was asked for refers to.
+    pub(crate) fn put_off(&mut self, id: PublicationId) {
+        if self.owed.get(&id).is_some_and(|owed| owed.asked.is_some()) {
+            self.put_off.insert(id);
+        }
+    }
+
+    /// How many publications more may be asked for. Those that are put off are many where one item is lost that many refer to,
+    /// and that one must not wait for them.
+    pub(crate) fn may_be_asked(&self, at_once: usize) -> usize {
+        at_once.saturating_sub(self.asked.len() - self.put_off.len())
     }
 
     /// Counts again what keeps the publications that wait for an item.

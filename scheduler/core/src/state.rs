@@ -45,6 +45,8 @@ pub struct State {
     pub(crate) owed: BTreeMap<PublicationId, Owed>,
     pub(crate) askable: BTreeSet<(std::cmp::Reverse<i32>, u64, PublicationId)>,
     pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
+    /// Those of them that lack references, by the pool's word: they take no room from others.
+    pub(crate) put_off: BTreeSet<PublicationId>,
     /// When it was looked last how urgent publications are.
     pub(crate) debts_weighed: Heard,
     pub(crate) deferred: BTreeSet<(Heard, BuildId)>,
@@ -285,6 +287,7 @@ impl State {
                 let changed = self.reach.lose(*agent);
                 return self.items_changed(changed);
             }
+            Change::PutOff { publication } => self.put_off(*publication),
             Change::DebtsWeighed { heard } => self.weigh_debts(*heard),
             Change::CaughtUp => self.caught_up = true,
             _ => {}

@@ -92,3 +92,23 @@ fn what_has_become_urgent_is_published_first_with_what_it_refers_to() {
     let published: Vec<String> = [first.path.name().to_owned()].into_iter().chain(publish_all(&mut farm)).collect();
     assert_eq!(published, ["first", "below", "top", "second"]);
 }
+
+#[test]
+fn what_waits_for_lost_references_takes_no_room_from_what_brings_them() {
+    let mut farm = Farm::with(Limits { asked_at_once: 1, ..Limits::default() });
+    farm.advance(Input::CaughtUp);
+    let agent = farm.agent(1, 5);
+    farm.submit(1, ["needy", "other"].map(|name| planned(1, name, &[], true)).into());
+    farm.offers().iter().for_each(|offer| bring(&mut farm, agent, offer, &[]));
+    let [needy] = &asked(&mut farm)[..] else { panic!("one is asked for") };
+    assert!(asked(&mut farm).is_empty());
+    let verdict = PublishVerdict::ReferencesMissing { missing: vec![path("lost")] };
+    farm.advance(Input::Published(Done { publication: needy.publication, verdict }));
+    let [other] = &asked(&mut farm)[..] else { panic!("the other is asked for") };
+    assert_ne!(other.path, needy.path);
+    farm.advance(Input::Published(Done { publication: other.publication, verdict: PublishVerdict::Published }));
+    assert!(asked(&mut farm).is_empty(), "not at once again");
+    farm.later(60_000);
+    let again = asked(&mut farm);
+    assert_eq!(again.iter().map(|publish| &publish.path).collect::<Vec<_>>(), [&needy.path]);
+}

@@ -30,6 +30,8 @@ impl State {
             }
         }
         same("what may be asked for", &self.askable, &askable)?;
+        let put_off = self.put_off.iter().all(|id| self.owed.get(id).is_some_and(|owed| owed.asked.is_some()));
+        same("whether all that is put off was asked for", &put_off, &true)?;
         same("what was asked for", &self.asked, &asked)
     }
 }

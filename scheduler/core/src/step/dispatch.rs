@@ -80,7 +80,7 @@ impl Step<'_> {
 
     /// Asks for publications, the most urgent first, so many at once.
     fn ask(&mut self) {
-        let room = self.limits.asked_at_once.saturating_sub(self.state.asked.len());
+        let room = self.state.may_be_asked(self.limits.asked_at_once);
         for (urgency, _, id) in self.state.askable.iter().take(room) {
             let Some(owed) = self.state.owed.get(id) else { continue };
             let mut publication = owed.publication.clone();

@@ -29,6 +29,7 @@ impl<'a> Step<'a> {
             PublishVerdict::Refused { why } => self.refused(publication, why),
             PublishVerdict::NarMissing => self.nar_missing(publication),
             PublishVerdict::ReferencesMissing { missing } => {
+                self.change(Change::PutOff { publication: publication.id });
                 self.effect(Effect::Confirm { store_dir: publication.store_dir.clone(), paths: missing });
             }
         }
