@@ -38,9 +38,13 @@ impl Bucket {
         bounded(name, deleted.try_for_each(|_| ready(Ok(())))).await
     }
 
-    /// Corners in which something lies that was uploaded before `moment` by the store's clock: the first so many that are
-    /// found.
-    pub async fn corners_before(&self, moment: Timestamp, most: usize) -> Result<BTreeSet<Corner>, BucketError> {
+    /// Corners in which something lies that was uploaded before the `moment` of such a corner, by the store's clock: the first so
+    /// many that are found.
+    pub async fn corners_before(
+        &self,
+        moment: impl Fn(&Corner) -> Timestamp,
+        most: usize,
+    ) -> Result<BTreeSet<Corner>, BucketError> {
         let name = "incoming";
         let mut objects = self.store.list(Some(&self.path(name)));
         let found = async {
@@ -49,7 +53,7 @@ impl Bucket {
                 && let Some(object) = objects.try_next().await?
             {
                 let uploaded = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or_default();
-                corners.extend(self.corner_at(&object.location).filter(|_| uploaded < moment.0));
+                corners.extend(self.corner_at(&object.location).filter(|corner| uploaded < moment(corner).0));
             }
             Ok(corners)
         };

@@ -36,6 +36,8 @@ const GAVE_UP: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>";
 const MIB: i64 = 1 << 20;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the broker keeps requests: a scheduler that starts from an old copy of its state reads them again.
+pub const REQUESTS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Within this time a message id is stored once. It saves work; nothing depends on it.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(2 * 60);
 /// Events are sent again from the scheduler's cursor, in bulk, after a restart.
@@ -126,7 +128,7 @@ pub(crate) fn is_of_earlier_reign(name: &str, plan: &ConsumerPlan) -> bool {
 }
 
 fn requests() -> StreamPlan {
-    let plan = limits(REQ, "what users ask for", vec![Filter::Requests, Filter::AdminRequests], 7 * DAY, 128 * MIB);
+    let plan = limits(REQ, "what users ask for", vec![Filter::Requests, Filter::AdminRequests], REQUESTS_KEPT, 128 * MIB);
     StreamPlan { consumers: vec![scheduler("takes up requests")], ..plan }
 }
 

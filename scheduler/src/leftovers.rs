@@ -2,63 +2,52 @@
 //! whose discard was lost, and the sources of submissions.
 //!
 //! Whoever knows an attempt still may ask for its uploads, so those stay. Were others thrown away too early, as by a scheduler
-//! that started from an old copy of its state, it would cost their agents another upload. The sources of a submission stay while
-//! it is planned and until they are published. Of one that nobody has heard of, more may be under way.
+//! that started from an old copy of its state, it would cost their agents another upload. Of a submission such a scheduler reads
+//! the request again, as long as the broker keeps it, and needs all that was uploaded for it: nobody would bring that again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_bucket::{Bucket, Corner};
 use drover_messages::{AttemptId, SubmissionId, Timestamp};
+use drover_nats::streams::REQUESTS_KEPT;
 use drover_scheduler_core::{Publication, State, SubmissionState};
 
-use crate::book::{Book, BookError};
 use crate::work::Desk;
 
 /// How often the corners are looked at: one listing. Not at the start, when not everything has been heard.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
-const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
-/// The age, in milliseconds, at which uploads are looked at.
-const OLD_MILLIS: u64 = DAY_MILLIS;
-/// The age, in milliseconds, at which those for a submission go of which nothing was heard.
-const UNHEARD_MILLIS: u64 = 7 * DAY_MILLIS;
+/// The age at which uploads are looked at. It is also how much later than its uploads a request may come.
+const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Corners that are looked at in one turn; the others come next time.
 const MOST: usize = 10_000;
 
 /// Looks, for ever.
-pub(crate) async fn look(bucket: Bucket, book: Book, desk: Desk) -> anyhow::Result<()> {
+pub(crate) async fn look(bucket: Bucket, desk: Desk) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        clear(&bucket, &book, &desk, Timestamp::now()).await?;
+        clear(&bucket, &desk, Timestamp::now()).await;
     }
 }
 
 /// Throws away what nobody will ask for.
-async fn clear(bucket: &Bucket, book: &Book, desk: &Desk, now: Timestamp) -> Result<(), BookError> {
-    let old = match bucket.corners_before(before(now, OLD_MILLIS), MOST).await {
-        Ok(old) => old,
-        Err(error) => {
-            tracing::debug!(%error, "cannot see what is left of uploads");
-            return Ok(());
-        }
+async fn clear(bucket: &Bucket, desk: &Desk, now: Timestamp) {
+    let moment = |corner: &Corner| match corner {
+        Corner::Attempt(..) => before(now, OLD),
+        Corner::Submission(..) => before(now, REQUESTS_KEPT + OLD),
     };
-    let Some(unwanted) = desk.ask(move |reign| unwanted(reign.core().state(), old)).await else { return Ok(()) };
-    let mut left = BTreeSet::new();
-    for corner in unwanted {
-        let is_over = match corner {
-            Corner::Attempt(..) => true,
-            Corner::Submission(_, id) => book.submission(id)?.is_some() || begun(id) < before(now, UNHEARD_MILLIS),
-        };
-        left.extend(is_over.then_some(corner));
+    let old = match bucket.corners_before(moment, MOST).await {
+        Ok(old) => old,
+        Err(error) => return tracing::debug!(%error, "cannot see what is left of uploads"),
+    };
+    let Some(unwanted) = desk.ask(move |reign| unwanted(reign.core().state(), old)).await else { return };
+    if unwanted.is_empty() {
+        return;
     }
-    if left.is_empty() {
-        return Ok(());
-    }
-    tracing::info!(corners = left.len(), "uploads that nobody will ask for are thrown away");
-    if let Err(error) = bucket.delete_corners(left).await {
+    tracing::info!(corners = unwanted.len(), "uploads that nobody will ask for are thrown away");
+    if let Err(error) = bucket.delete_corners(unwanted).await {
         tracing::debug!(%error, "uploads that nobody will ask for could not be thrown away yet");
     }
-    Ok(())
 }
 
 /// Without those of attempts of open builds, and of submissions that are planned or have something to be published.
@@ -76,14 +65,8 @@ fn unwanted(state: &State, mut corners: BTreeSet<Corner>) -> BTreeSet<Corner> {
     corners
 }
 
-fn before(now: Timestamp, millis: u64) -> Timestamp {
-    Timestamp(now.0.saturating_sub(millis))
-}
-
-/// When a submission was begun, by its user's clock.
-fn begun(id: SubmissionId) -> Timestamp {
-    let (secs, nanos) = id.uuid().get_timestamp().map_or((0, 0), |timestamp| timestamp.to_unix());
-    Timestamp(secs.saturating_mul(1000) + u64::from(nanos / 1_000_000))
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    Timestamp(now.0.saturating_sub(age.as_millis() as u64))
 }
 
 #[cfg(test)]
@@ -94,24 +77,15 @@ mod tests {
     use drover_messages::{AgentId, ClientId, Epoch, Generation, PublicationId, StoreId};
     use drover_scheduler_core::{Attempt, Build, BuildState, Core, Input, Limits, Now, Submission};
     use drover_store::{ContentAddress, Sha256};
-    use uuid::Uuid;
 
     use super::*;
     use crate::book::samples;
     use crate::reign::Reign;
 
-    const HOUR_MILLIS: u64 = 60 * 60 * 1000;
+    const HOUR: Duration = Duration::from_secs(60 * 60);
 
     fn item() -> HashPart {
         "0c1hhvxzlhvdgv4qaz8a6aifgsfsgdiy".parse().unwrap()
-    }
-
-    /// What a client uploads for a submission that it begins so long before now.
-    fn source(age_millis: u64) -> Key {
-        let (client, begun) = (ClientId::new(), before(Timestamp::now(), age_millis).0);
-        let submission = SubmissionId::from_uuid(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, begun / 1000, 0)));
-        assert_eq!(super::begun(submission).0, begun / 1000 * 1000);
-        Key::SourceIncoming { client, submission, item: item() }
     }
 
     #[tokio::test]
@@ -120,32 +94,24 @@ mod tests {
         let epoch = Epoch { generation: Generation(1), n: 1 };
         let attempts = vec![Attempt::begin(open, agent, StoreId::from("store".to_owned()), epoch)];
         let build = Build { attempts, ..samples::of(1, "open-1", BuildState::Waiting { missing: 1 }) };
-        let taken_up = samples::submission(101, ClientId::new());
-        let (_folder, book) = samples::open(std::slice::from_ref(&build), std::slice::from_ref(&taken_up));
+        let (_folder, book) = samples::open(std::slice::from_ref(&build), &[samples::submission(101, ClientId::new())]);
         let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
         let reign = std::thread::spawn(move || reign.run(inbox));
 
         let output = |attempt| Key::OutputIncoming { agent, attempt, upload: 0, item: item() };
-        let published = Key::SourceIncoming { client: taken_up.client, submission: taken_up.id, item: item() };
-        let unheard_by_then = UNHEARD_MILLIS - OLD_MILLIS;
-        let gone = [output(over), published, source(unheard_by_then + HOUR_MILLIS)];
-        let stay = [output(open), source(unheard_by_then - HOUR_MILLIS)];
+        let source = Key::SourceIncoming { client: ClientId::new(), submission: SubmissionId::new(), item: item() };
+        let (open, over) = (output(open), output(over));
         let bucket = Bucket::open("memory://").unwrap();
-        for key in gone.iter().chain(&stay) {
+        for key in [&open, &over, &source] {
             bucket.put_once(key, "bytes".into()).await.unwrap();
         }
-        let now = Timestamp::now().0;
-        clear(&bucket, &book, &desk, Timestamp(now + OLD_MILLIS - HOUR_MILLIS)).await.unwrap();
-        for key in gone.iter().chain(&stay) {
-            assert!(bucket.exists(key).await.unwrap(), "{key} was not uploaded a day ago");
-        }
-        // Of the store's clock a day has passed; those that begin a submission have one of their own.
-        clear(&bucket, &book, &desk, Timestamp(now + OLD_MILLIS + 1000)).await.unwrap();
-        for key in &stay {
-            assert!(bucket.exists(key).await.unwrap(), "{key}");
-        }
-        for key in &gone {
-            assert!(!bucket.exists(key).await.unwrap(), "{key}");
+        // The broker may bring the request of a source again until it is as old as that, and the request is younger.
+        let stages = [(OLD - HOUR, true, true), (REQUESTS_KEPT + HOUR, false, true), (REQUESTS_KEPT + OLD + HOUR, false, false)];
+        for (age, over_stays, source_stays) in stages {
+            clear(&bucket, &desk, Timestamp(Timestamp::now().0 + age.as_millis() as u64)).await;
+            assert!(bucket.exists(&open).await.unwrap(), "its build is open");
+            assert_eq!(bucket.exists(&over).await.unwrap(), over_stays, "{age:?}");
+            assert_eq!(bucket.exists(&source).await.unwrap(), source_stays, "{age:?}");
         }
         drop(desk);
         reign.join().unwrap().unwrap();

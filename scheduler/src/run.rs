@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     tasks.spawn(effects::carry_out(hands, effects));
     tasks.spawn(discards::throw_away(bucket.clone(), discarded));
-    tasks.spawn(leftovers::look(bucket.clone(), book.clone(), desk.clone()));
+    tasks.spawn(leftovers::look(bucket.clone(), desk.clone()));
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh, telling::identity(&declared)));
     tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
