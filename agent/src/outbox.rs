@@ -1,4 +1,5 @@
-//! Reports on their way to the stream RES: one after the other, each until the broker has it.
+//! Reports on their way to the stream RES: one after the other, each until the broker has it. Those that wait meanwhile go
+//! together.
 //!
 //! A report that the broker has may be lost with the broker's disk; the scheduler then asks for it again. What a report
 //! says is not known here.
@@ -7,10 +8,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drover_messages::report::Report;
-use drover_messages::{AgentId, AttemptId};
-use drover_nats::{Bus, NatsError, Subject};
+use drover_messages::{AgentId, AttemptId, ReportId};
+use drover_nats::{Bus, Lot, MAX_TOGETHER, NatsError, Subject};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use crate::backoff::Backoff;
 
@@ -38,21 +38,27 @@ impl Outbox {
 
     /// Sends what is pushed, for ever.
     pub async fn send_all(&self, bus: &Bus, agent: AgentId) {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut together) = (Backoff::default(), MAX_TOGETHER);
         loop {
-            let Some(report) = self.first() else {
+            let reports = self.first(together);
+            let Some(first) = reports.first() else {
                 self.more.notified().await;
                 continue;
             };
-            match send(bus, agent, &report).await {
-                Ok(()) => {
-                    self.sent(&report);
-                    backoff = Backoff::default();
+            let (build, attempt) = (first.build, first.attempt);
+            match send(bus, agent, reports).await {
+                Ok(sent) => {
+                    self.sent(&sent);
+                    (backoff, together) = (Backoff::default(), MAX_TOGETHER);
                 }
                 Err(error) => {
-                    tracing::warn!(build = %report.build, attempt = %report.attempt, %error, "a report waits");
+                    tracing::warn!(%build, %attempt, %error, "a report waits");
                     if matches!(error, NatsError::Refused { .. }) {
-                        self.let_others_pass(report.attempt);
+                        // Which of several it is, shows when each goes by itself.
+                        if together == 1 {
+                            self.let_others_pass(attempt);
+                        }
+                        together = 1;
                     }
                     backoff.wait().await;
                 }
@@ -60,12 +66,12 @@ impl Outbox {
         }
     }
 
-    fn first(&self) -> Option<Report> {
-        self.queue().front().cloned()
+    fn first(&self, most: usize) -> Vec<Report> {
+        self.queue().iter().take(most).cloned().collect()
     }
 
-    fn sent(&self, report: &Report) {
-        self.queue().retain(|waiting| waiting.report != report.report);
+    fn sent(&self, reports: &[ReportId]) {
+        self.queue().retain(|waiting| !reports.contains(&waiting.report));
     }
 
     /// The broker does not like a report: those of its attempt go behind all others, in their order.
@@ -81,16 +87,21 @@ impl Outbox {
     }
 }
 
-/// Under a message id of its own each time: inside its window the broker would drop what it thinks it has.
-async fn send(bus: &Bus, agent: AgentId, report: &Report) -> Result<(), NatsError> {
-    let subject = Subject::Report { agent, build: report.build };
-    bus.publish(&subject, report, &Uuid::now_v7().to_string()).await.map(drop)
+/// Sends as many of them as can go together, and says which.
+async fn send(bus: &Bus, agent: AgentId, reports: Vec<Report>) -> Result<Vec<ReportId>, NatsError> {
+    let mut ids: Vec<ReportId> = reports.iter().map(|report| report.report).collect();
+    let reports: Vec<_> = reports.into_iter().map(|report| (Subject::Report { agent, build: report.build }, report)).collect();
+    if let Some(lot) = Lot::first_of(&reports) {
+        ids.truncate(lot.len());
+        bus.send(lot).await?.await?;
+    }
+    Ok(ids)
 }
 
 #[cfg(test)]
 mod tests {
     use drover_messages::report::{Failed, Outcome, Times};
-    use drover_messages::{BuildId, Cause, Epoch, Generation, ReportId};
+    use drover_messages::{BuildId, Cause, Epoch, Generation};
 
     use super::*;
 
@@ -118,7 +129,7 @@ mod tests {
             outbox.push(report);
         }
         assert_eq!(waiting(&outbox), [one.report, two.report]);
-        outbox.sent(&one);
+        outbox.sent(&[one.report]);
         outbox.push(&one);
         assert_eq!(waiting(&outbox), [two.report, one.report]);
     }
@@ -141,6 +152,6 @@ mod tests {
         let one = report(AttemptId::new());
         outbox.push(&one);
         outbox.withdraw(one.attempt);
-        assert_eq!(outbox.first(), None);
+        assert_eq!(outbox.first(1), []);
     }
 }

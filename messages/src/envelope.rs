@@ -81,24 +81,38 @@ struct Incoming<M> {
 ///
 /// # Panics
 /// Never for the messages of this crate: their maps have string keys and their sizes are known.
-#[allow(clippy::expect_used)]
 pub fn encode<M: Message>(message: &M) -> Bytes {
-    let envelope = Outgoing { v: M::VERSION, kind: M::KIND, body: message };
-    let mut bytes = Vec::with_capacity(USUAL_MESSAGE_BYTES);
-    rmp_serde::encode::write_named(&mut bytes, &envelope).expect("messages are plain data");
-    bytes.into()
+    write(M::VERSION, M::KIND, message)
 }
 
 /// Reads a message, whose kind and version must fit.
 pub fn decode<M: Message>(bytes: &[u8], format: Format) -> Result<M, DecodeError> {
+    read_body(bytes, format, M::KIND, M::VERSION)
+}
+
+/// Writes an envelope.
+#[allow(clippy::expect_used)]
+pub(crate) fn write<B: Serialize>(v: u16, kind: &str, body: &B) -> Bytes {
+    let mut bytes = Vec::with_capacity(USUAL_MESSAGE_BYTES);
+    rmp_serde::encode::write_named(&mut bytes, &Outgoing { v, kind, body }).expect("messages are plain data");
+    bytes.into()
+}
+
+/// Reads what is in an envelope, of this kind and at most this version.
+pub(crate) fn read_body<B: DeserializeOwned>(
+    bytes: &[u8],
+    format: Format,
+    kind: &'static str,
+    max: u16,
+) -> Result<B, DecodeError> {
     let head: Head = read(bytes, format)?;
-    if head.kind != M::KIND {
-        return Err(DecodeError::Kind { expected: M::KIND, got: head.kind });
+    if head.kind != kind {
+        return Err(DecodeError::Kind { expected: kind, got: head.kind });
     }
-    if head.v > M::VERSION {
-        return Err(DecodeError::Version { kind: M::KIND, got: head.v, max: M::VERSION });
+    if head.v > max {
+        return Err(DecodeError::Version { kind, got: head.v, max });
     }
-    Ok(read::<Incoming<M>>(bytes, format)?.body)
+    Ok(read::<Incoming<B>>(bytes, format)?.body)
 }
 
 /// Any message as JSON, for people: `{"v":…,"kind":…,"body":…}`. Bytes that only a machine reads are shown as hex.

@@ -7,6 +7,7 @@ pub mod ids;
 pub mod time;
 
 pub mod envelope;
+pub mod bundle;
 mod readable;
 
 pub mod cause;

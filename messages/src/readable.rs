@@ -8,12 +8,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::envelope::{DecodeError, Format, Message, decode};
-use crate::{admin, agent, event, offer, publish, query, report, request, substitutes, why, wish};
+use crate::{admin, agent, bundle, event, offer, publish, query, report, request, substitutes, why, wish};
 
 macro_rules! kinds {
     ($kind:expr, $bytes:expr; $($message:ty),+ $(,)?) => {
         match $kind {
             $(<$message>::KIND => shown::<$message>($bytes),)+
+            bundle::KIND => bundle::to_json($bytes),
             _ => unknown($bytes),
         }
     };

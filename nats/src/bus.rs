@@ -112,11 +112,10 @@ impl Bus {
     ) -> Result<Acknowledgement, NatsError> {
         let message =
             PublishMessage::build().payload(encode(message)).headers(header::of(message, Format::MessagePack)).message_id(id);
-        self.send_to_stream(subject, message).await
+        self.send_to_stream(subject.to_string(), message).await
     }
 
-    pub(crate) async fn send_to_stream(&self, subject: &Subject, message: PublishMessage) -> Result<Acknowledgement, NatsError> {
-        let subject = subject.to_string();
+    pub(crate) async fn send_to_stream(&self, subject: String, message: PublishMessage) -> Result<Acknowledgement, NatsError> {
         let sent = async {
             self.up().await;
             self.jetstream.send_publish(subject.clone(), message).await

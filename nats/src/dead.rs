@@ -109,7 +109,7 @@ impl Bus {
             _ => self.as_it_was(&dead.stream, dead.number).await?,
         };
         let subject = checked(&dead.stream, &subject)?;
-        self.send_to_stream(&subject, message.message_id(Uuid::now_v7().to_string())).await?.await?;
+        self.send_to_stream(subject.to_string(), message.message_id(Uuid::now_v7().to_string())).await?.await?;
         self.throw_away(sequence).await
     }
 

@@ -3,10 +3,13 @@
 use std::any::Any;
 
 use async_nats::{HeaderMap, HeaderName};
-use drover_messages::{Format, Message};
+use drover_messages::{Format, Message, bundle};
 
 pub(crate) const CONTENT_TYPE: &str = "Content-Type";
 pub(crate) const KIND: &str = "Kind";
+/// Of what kind the messages in a bundle are, and how many.
+pub(crate) const OF: &str = "Of";
+const COUNT: &str = "Count";
 /// Why a message was set aside.
 pub(crate) const REASON: &str = "Reason";
 /// Where a message that was set aside came from.
@@ -27,11 +30,24 @@ const MAX_WORDS_BYTES: usize = 1024;
 pub(crate) fn of<M: Message + Any>(message: &M, format: Format) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(HeaderName::from_static(CONTENT_TYPE), if format == Format::Json { JSON } else { MESSAGE_PACK });
-    headers.insert(HeaderName::from_static(KIND), format!("{}/{}", M::KIND, M::VERSION));
+    headers.insert(HeaderName::from_static(KIND), kind::<M>());
     for (name, value) in crate::labels::of(message) {
         headers.insert(HeaderName::from_static(name), words(value));
     }
     headers
+}
+
+pub(crate) fn of_bundle<M: Message>(count: usize) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static(CONTENT_TYPE), MESSAGE_PACK);
+    headers.insert(HeaderName::from_static(KIND), bundle::KIND);
+    headers.insert(HeaderName::from_static(OF), kind::<M>());
+    headers.insert(HeaderName::from_static(COUNT), count.to_string());
+    headers
+}
+
+fn kind<M: Message>() -> String {
+    format!("{}/{}", M::KIND, M::VERSION)
 }
 
 /// How the body is written: JSON where the header says so.

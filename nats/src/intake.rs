@@ -25,8 +25,8 @@ const COMPLAIN_EVERY: usize = 30;
 pub struct Intake {
     source: Source,
     state: State,
-    /// Delivered before the consumer was opened again; thrown away they would come back a minute later only.
-    left: VecDeque<Delivery>,
+    /// What came in one bundle, or was delivered before the consumer was opened again; thrown away that would come back later only.
+    waiting: VecDeque<Delivery>,
 }
 
 /// Which consumer, and how.
@@ -61,23 +61,19 @@ impl Intake {
     /// a half of it may wait in this process, and time runs for them: ask for no more than is done soon.
     pub fn open(bus: &Bus, stream: &str, consumer: &str, window: usize) -> Self {
         let source = Source { bus: bus.clone(), stream: stream.into(), consumer: consumer.into(), window: window.max(1) };
-        Self { state: source.clone().opening(), source, left: VecDeque::new() }
+        Self { state: source.clone().opening(), source, waiting: VecDeque::new() }
     }
 
     /// The next message. Nothing is lost when this is dropped before it is done.
     pub async fn next(&mut self) -> Delivery {
         loop {
-            if let Some(delivery) = self.left.pop_front() {
+            if let Some(delivery) = self.waiting.pop_front() {
                 return delivery;
             }
             match &mut self.state {
                 State::Opening(opening) => self.state = State::Open(Box::new(opening.await)),
                 State::Open(messages) => match messages.next().await {
-                    Some(Ok(message)) => {
-                        if let Some(delivery) = Delivery::new(&self.source.bus, message) {
-                            return delivery;
-                        }
-                    }
+                    Some(Ok(message)) => self.waiting.extend(Delivery::unpack(&self.source.bus, message)),
                     Some(Err(error)) => self.reopen(&error.to_string()),
                     None => self.reopen("it ended"),
                 },
@@ -101,7 +97,7 @@ impl Intake {
         if let State::Open(messages) = &mut self.state {
             // Further errors say no more than the first; the bound is for a stream that only errs.
             for message in (0..2 * self.source.window).map_while(|_| messages.next().now_or_never().flatten()) {
-                self.left.extend(message.ok().and_then(|message| Delivery::new(&self.source.bus, message)));
+                self.waiting.extend(message.into_iter().flat_map(|message| Delivery::unpack(&self.source.bus, message)));
             }
         }
         tracing::debug!(stream = self.source.stream, consumer = self.source.consumer, why, "opening the consumer again");

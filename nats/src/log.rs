@@ -77,7 +77,7 @@ async fn send_all(bus: Bus, subject: Subject, mut chunks: mpsc::Receiver<LogChun
     let mut unacked: FuturesUnordered<Acknowledgement> = FuturesUnordered::new();
     while let Some(chunk) = chunks.recv().await {
         let offset = chunk.offset;
-        match bus.send_to_stream(&subject, chunk.into_message()).await {
+        match bus.send_to_stream(subject.to_string(), chunk.into_message()).await {
             Ok(ack) => unacked.push(ack),
             Err(error) => tracing::debug!(%subject, offset, %error, "a piece of a live log is lost"),
         }

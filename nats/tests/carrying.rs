@@ -10,6 +10,7 @@ use drover_messages::agent::{Beat, BeatAnswer};
 use drover_messages::publish::Done;
 use drover_messages::query::{Agents, AskAgents};
 use drover_messages::{AttemptId, BuildId, Generation, PublicationId};
+use drover_nats::permissions::Who;
 use drover_nats::service::{About, Asked, Service};
 use drover_nats::streams::{LOGS, OWED, RES, SCHEDULER};
 use drover_nats::testing::NatsServer;
@@ -19,7 +20,7 @@ use drover_nats::{Bus, Filter, Intake, LogChunk, Query, RequestError, Subject, U
 async fn what_cannot_be_decoded_goes_to_dead_with_the_reason_and_stops_nothing() {
     let Some(mut server) = NatsServer::start() else { return };
     let bus = scheduler(&mut server).await;
-    let raw = raw(&mut server).await;
+    let raw = raw(&mut server, Who::Scheduler).await;
     let (subject, message) = done(PublicationId::new());
     let raw = async_nats::jetstream::new(raw);
     for (subject, payload) in [(subject.to_string(), "not msgpack"), ("done.publish.not-a-uuid".into(), "who knows")] {
@@ -150,7 +151,7 @@ async fn a_person_may_ask_in_json_and_is_answered_in_json() {
     let Some(mut server) = NatsServer::start() else { return };
     let bus = scheduler(&mut server).await;
     serve(&bus).await;
-    let raw = raw(&mut server).await;
+    let raw = raw(&mut server, Who::Scheduler).await;
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Content-Type", "application/json");
     let body = r#"{"v":1,"kind":"ask-agents","body":{}}"#;
@@ -166,7 +167,7 @@ async fn the_service_tells_of_itself() {
     let Some(mut server) = NatsServer::start() else { return };
     let bus = scheduler(&mut server).await;
     serve(&bus).await;
-    let raw = raw(&mut server).await;
+    let raw = raw(&mut server, Who::Scheduler).await;
     let info = raw.request("$SRV.INFO.drover-scheduler", "".into()).await.unwrap();
     let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
     assert_eq!((info["name"].as_str(), info["description"].as_str()), (Some("drover-scheduler"), Some("answers")));
@@ -248,11 +249,4 @@ async fn events_reach_a_subscription_with_words_for_people() {
     assert_eq!(incoming.header("Kind"), Some("done/1"));
     assert_eq!(incoming.header("Verdict"), Some("published"));
     assert_eq!(incoming.header("Nats-Msg-Id"), Some("1"));
-}
-
-/// A connection without our care, with an administrator's eye and a scheduler's hand.
-async fn raw(server: &mut NatsServer) -> async_nats::Client {
-    let login = server.login(drover_nats::permissions::Who::Scheduler).await;
-    let options = async_nats::ConnectOptions::with_user_and_password(login.user, login.password);
-    options.connect(login.url).await.unwrap()
 }

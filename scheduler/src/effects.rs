@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use drover_bucket::{Bucket, Key};
 use drover_messages::agent::Abort;
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::publish::{Origin, Publish};
-use drover_messages::{AgentId, Generation};
-use drover_nats::{Bus, RequestError, Subject, Urgency};
+use drover_messages::{AgentId, PublicationId};
+use drover_nats::{Bus, Lot, RequestError, Subject, Urgency};
 use drover_scheduler_core::input::Answer;
-use drover_scheduler_core::{Effect, Input, PackSet};
+use drover_scheduler_core::{Effect, Input, LARGE_NAR_BYTES, PackSet};
 use drover_store::{DrvPath, Family, NarInfo, StoreDir, StorePath};
 use tokio::sync::mpsc;
 
@@ -27,6 +26,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The largest narinfo, in bytes.
 const MAX_NARINFO_BYTES: u64 = 1 << 20;
 
+/// Publications that one message asks for, so that the work is spread among all workers.
+const ASKED_TOGETHER: usize = 16;
+
+/// Something that the pool `publish` is to be asked, and where.
+type Question = (Subject, Publish);
+
 /// The packs that derivations and all they stand on are in.
 type Closures = BTreeMap<DrvPath, Arc<PackSet>>;
 
@@ -39,23 +44,25 @@ pub(crate) struct Hands {
     pub(crate) servers: Option<Servers>,
     pub(crate) planner: Planner,
     pub(crate) discards: Discards,
-    pub(crate) generation: Generation,
 }
 
 /// Carries out what is sent, for ever: each time what one commit has brought.
 pub(crate) async fn carry_out(hands: Hands, mut effects: mpsc::UnboundedReceiver<Vec<Effect>>) -> anyhow::Result<()> {
-    let asker = Asker { bus: hands.bus.clone(), desk: hands.desk.clone(), generation: hands.generation, asked: Arc::default() };
+    let asker = Asker { bus: hands.bus.clone(), desk: hands.desk.clone() };
     while let Some(together) = effects.recv().await {
         let closures = hands.book.closures(together.iter().filter_map(rests_on))?;
+        let mut questions = Vec::new();
         for effect in together {
-            hands.carry_out(effect, &closures, &asker).await?;
+            questions.extend(hands.carry_out(effect, &closures)?);
         }
+        asker.ask(questions).await;
     }
     std::future::pending().await
 }
 
 impl Hands {
-    async fn carry_out(&self, effect: Effect, closures: &Closures, asker: &Asker) -> anyhow::Result<()> {
+    /// Carries out an effect, but for what is to be asked of the pool `publish`: that goes together.
+    fn carry_out(&self, effect: Effect, closures: &Closures) -> anyhow::Result<Option<Question>> {
         let packs = rests_on(&effect).and_then(|drv| closures.get(&drv)).map(|set| set.iter().collect()).unwrap_or_default();
         match effect {
             Effect::Offer { agent, mut offer } => {
@@ -65,7 +72,8 @@ impl Hands {
             Effect::Abort { agent, abort } => drop(tokio::spawn(tell_abort(self.bus.clone(), agent, abort))),
             Effect::Ask { urgency, mut publish } => {
                 publish.closure = packs;
-                asker.ask(urgency, *publish).await;
+                let subject = Subject::Publish { urgency: urgency_of(urgency), publication: publish.publication };
+                return Ok(Some((subject, *publish)));
             }
             Effect::Confirm { store_dir, paths } => {
                 drop(tokio::spawn(confirm(self.bucket.clone(), self.desk.clone(), self.servers.clone(), store_dir, paths)));
@@ -74,7 +82,7 @@ impl Hands {
             Effect::Replan { build } => drop(tokio::spawn(self.planner.clone().replan(build))),
             Effect::Abdicate(higher) => anyhow::bail!("an agent has seen a scheduler of generation {higher}: this one is over"),
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -97,33 +105,45 @@ async fn make_offer(bus: Bus, desk: Desk, agent: AgentId, offer: Offer) {
     desk.bring(Input::Answered { agent, build, attempt, answer }).await;
 }
 
-/// Asks the pool `publish`. Each question has a message id of its own: one that is asked again must be delivered again.
+/// Asks the pool `publish`.
 struct Asker {
     bus: Bus,
     desk: Desk,
-    generation: Generation,
-    asked: Arc<AtomicU64>,
 }
 
 impl Asker {
-    async fn ask(&self, urgency: i32, publish: Publish) {
-        let publication = publish.publication;
-        let n = self.asked.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{publication}.{}.{n}", self.generation);
-        let subject = Subject::Publish { urgency: urgency_of(urgency), publication };
-        let started = self.bus.start_publish(&subject, &publish, &id).await;
+    async fn ask(&self, questions: Vec<Question>) {
+        for alike in questions.chunk_by(|(_, one), (_, next)| is_small(one) && is_small(next)) {
+            for mut few in alike.chunks(ASKED_TOGETHER) {
+                while let Some(lot) = Lot::first_of(few) {
+                    let (asked, rest) = few.split_at(lot.len());
+                    self.send(lot, asked.iter().map(|(_, publish)| publish.publication).collect()).await;
+                    few = rest;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, lot: Lot, publications: Vec<PublicationId>) {
+        let started = self.bus.send(lot).await;
         let desk = self.desk.clone();
         tokio::spawn(async move {
             let asked = match started {
                 Ok(acknowledgement) => acknowledgement.await.map(|_| ()),
                 Err(error) => Err(error),
             };
-            if let Err(error) = asked {
+            let Err(error) = asked else { return };
+            for publication in publications {
                 tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again");
                 desk.bring(Input::NotAsked(publication)).await;
             }
         });
     }
+}
+
+/// What is soon done, whoever does it, is given to one worker with others.
+fn is_small(publish: &Publish) -> bool {
+    publish.nar.file_size <= LARGE_NAR_BYTES
 }
 
 /// Priorities as the subject shows them: 128 is usual, 0 most urgent.

@@ -63,7 +63,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         servers,
         planner: planner.clone(),
         discards,
-        generation,
     };
     tasks.spawn(effects::carry_out(hands, effects));
     tasks.spawn(discards::throw_away(bucket.clone(), discarded));

@@ -28,6 +28,7 @@ mod recipes;
 mod publisher;
 
 mod fence;
+mod verdicts;
 mod pool;
 
 pub use available::{Available, MAX_REMEMBERED};

@@ -1,5 +1,5 @@
-//! Requests from the broker, several at once, and the word on each back to it. The word is with the broker before the
-//! request is acknowledged: a worker that dies between the two leaves it to be done again.
+//! Requests from the broker, several at once, and the word on each back to it ([`super::verdicts`]). The word is with the
+//! broker before the request is acknowledged: a worker that dies between the two leaves it to be done again.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use drover_messages::publish::{Done, Publish, PublishVerdict};
 use drover_nats::streams::{ACK_WAIT, OWED, PUBLISH};
-use drover_nats::{Bus, Delivery, Intake, NatsError, Subject};
+use drover_nats::{Bus, Delivery, Intake};
 use drover_store::StoreDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
-use uuid::Uuid;
 
+use super::verdicts::{Untold, Verdicts};
 use super::{Fence, PublishError, Publisher};
 
 /// How long a request waits that the farm could not serve, in seconds.
@@ -45,8 +45,8 @@ pub struct Pool {
 enum Trouble {
     #[error(transparent)]
     Publish(#[from] PublishError),
-    #[error("the verdict could not be told: {0}")]
-    Nats(#[from] NatsError),
+    #[error(transparent)]
+    Untold(#[from] Untold),
 }
 
 /// Serves requests until `shutdown`, then ends what was begun.
@@ -58,6 +58,7 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
     let introducing = tokio::spawn(introduce(pool.clone()));
     let (afterwards, wishes) = mpsc::channel(MAX_WAITING_CLOSURES);
     let serving = tokio::spawn(serve_derivations(pool.clone(), wishes));
+    let verdicts = Verdicts::start(pool.bus.clone());
     tokio::pin!(shutdown);
     loop {
         let next = async {
@@ -68,7 +69,7 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
             (slot, delivery) = next => {
                 // The semaphore is never closed.
                 let Ok(slot) = slot else { return };
-                tokio::spawn(serve(pool.clone(), delivery, afterwards.clone(), slot));
+                tokio::spawn(serve(pool.clone(), delivery, verdicts.clone(), afterwards.clone(), slot));
             }
             () = &mut shutdown => break,
         }
@@ -111,13 +112,19 @@ async fn serve_derivations(pool: Arc<Pool>, mut wishes: mpsc::Receiver<Publish>)
     }
 }
 
-async fn serve(pool: Arc<Pool>, delivery: Delivery, afterwards: mpsc::Sender<Publish>, _slot: OwnedSemaphorePermit) {
+async fn serve(
+    pool: Arc<Pool>,
+    delivery: Delivery,
+    verdicts: Verdicts,
+    afterwards: mpsc::Sender<Publish>,
+    _slot: OwnedSemaphorePermit,
+) {
     let Some((request, delivery)) = delivery.decode_or_set_aside::<Publish>().await else { return };
     if !pool.fence.admits(request.generation) {
         tracing::warn!(publication = %request.publication, generation = %request.generation, "asked by a superseded scheduler");
         return delivery.ack().await;
     }
-    match keep_alive(&delivery, settle(&pool, &request)).await {
+    match keep_alive(&delivery, settle(&pool, &verdicts, &request)).await {
         Ok(verdict) => {
             delivery.ack().await;
             let is_served = matches!(verdict, PublishVerdict::Published | PublishVerdict::AlreadyThere);
@@ -136,14 +143,10 @@ async fn serve(pool: Arc<Pool>, delivery: Delivery, afterwards: mpsc::Sender<Pub
 }
 
 /// Comes to a verdict, and makes it known.
-async fn settle(pool: &Pool, request: &Publish) -> Result<PublishVerdict, Trouble> {
+async fn settle(pool: &Pool, verdicts: &Verdicts, request: &Publish) -> Result<PublishVerdict, Trouble> {
     let verdict = pool.publisher.publish(request).await?;
     tracing::info!(path = %request.path, publication = %request.publication, ?verdict, "publication settled");
-    let publication = request.publication;
-    let subject = Subject::Done { pool: drover_nats::Pool::publish(), publication };
-    // Not the publication's own id: whoever asks again must be answered again.
-    let id = Uuid::now_v7().to_string();
-    pool.bus.publish(&subject, &Done { publication, verdict: verdict.clone() }, &id).await?;
+    verdicts.tell(Done { publication: request.publication, verdict: verdict.clone() }).await?;
     Ok(verdict)
 }
 

@@ -61,3 +61,11 @@ pub fn times(bus: &Bus) -> u64 {
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
+
+/// A connection that knows nothing of Drover, with somebody's login.
+pub async fn raw(server: &mut NatsServer, who: Who) -> async_nats::Client {
+    let login = server.login(who).await;
+    let inbox = format!("_INBOX_{}", login.user);
+    let options = async_nats::ConnectOptions::with_user_and_password(login.user, login.password).custom_inbox_prefix(inbox);
+    options.connect(login.url).await.unwrap()
+}

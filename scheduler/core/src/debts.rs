@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use drover_messages::PublicationId;
 use drover_store::StorePath;
 
+use crate::limits::Limits;
 use crate::links::ItemNo;
 use crate::owed::Publication;
 use crate::state::{Owed, State};
@@ -101,11 +102,15 @@ impl State {
         if let Some(before) = std::mem::replace(&mut owed.asked, at) {
             self.asked.remove(&(before, id));
             self.put_off.remove(&id);
+            self.large_asked.remove(&id);
         }
         self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
         match at {
             Some(at) => {
                 self.asked.insert((at, id));
+                if owed.publication.is_large() {
+                    self.large_asked.insert(id);
+                }
             }
             None => self.queue_debt(id),
         }
@@ -115,13 +120,21 @@ impl State {
     pub(crate) fn put_off(&mut self, id: PublicationId) {
         if self.owed.get(&id).is_some_and(|owed| owed.asked.is_some()) {
             self.put_off.insert(id);
+            self.large_asked.remove(&id);
         }
     }
 
-    /// How many publications more may be asked for. Those that are put off are many where one item is lost that many refer to,
-    /// and that one must not wait for them.
-    pub(crate) fn may_be_asked(&self, at_once: usize) -> usize {
-        at_once.saturating_sub(self.asked.len() - self.put_off.len())
+    /// The publications to be asked for next, the most urgent first. Of large ones there are few at once, so that what becomes
+    /// urgent meanwhile does not wait for long. Those that are put off take no room: they are many where one item is lost that
+    /// many refer to, and that one must not wait for them.
+    pub(crate) fn next_debts(&self, limits: &Limits) -> impl Iterator<Item = &Owed> {
+        let room = limits.asked_at_once.saturating_sub(self.asked.len() - self.put_off.len());
+        let mut room_for_large = limits.large_asked_at_once.saturating_sub(self.large_asked.len());
+        self.askable.iter().take(room).filter_map(|(.., id)| self.owed.get(id)).take_while(move |owed| {
+            let fits = !owed.publication.is_large() || room_for_large > 0;
+            room_for_large = room_for_large.saturating_sub(usize::from(owed.publication.is_large()));
+            fits
+        })
     }
 
     /// Counts again what keeps the publications that wait for an item.

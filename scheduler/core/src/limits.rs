@@ -37,6 +37,8 @@ pub struct Limits {
     pub offer_again_millis: u64,
     /// Publications that may be asked for at once.
     pub asked_at_once: usize,
+    /// Of these, large ones.
+    pub large_asked_at_once: usize,
     /// A publication without a word is asked for again after so long.
     pub ask_again_millis: u64,
     /// The first delay after a failure of the farm; it doubles each time.
@@ -66,7 +68,8 @@ impl Default for Limits {
             beat_every_millis: 10_000,
             offers_beyond_slots: 1,
             offer_again_millis: 5_000,
-            asked_at_once: 64,
+            asked_at_once: 512,
+            large_asked_at_once: 64,
             ask_again_millis: 60_000,
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,

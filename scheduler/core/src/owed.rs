@@ -6,6 +6,9 @@ use drover_messages::{AttemptId, BuildId, PublicationId, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
+/// What has more bytes in the bucket takes a worker long enough to be counted, and asked for, by itself.
+pub const LARGE_NAR_BYTES: u64 = 1 << 20;
+
 /// A publication that is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
@@ -24,6 +27,11 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// Whether it takes a worker long.
+    pub fn is_large(&self) -> bool {
+        self.nar.file_size > LARGE_NAR_BYTES
+    }
+
     /// The attempt whose output it is, and its build.
     pub fn attempt(&self) -> Option<(BuildId, AttemptId)> {
         match &self.origin {

@@ -47,6 +47,8 @@ pub struct State {
     pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
     /// Those of them that lack references, by the pool's word: they take no room from others.
     pub(crate) put_off: BTreeSet<PublicationId>,
+    /// Those of them that are large, and not put off.
+    pub(crate) large_asked: BTreeSet<PublicationId>,
     /// When it was looked last how urgent publications are.
     pub(crate) debts_weighed: Heard,
     pub(crate) deferred: BTreeSet<(Heard, BuildId)>,

@@ -11,13 +11,15 @@ use drover_messages::report::{Outcome, Report, Uploaded, UploadedOutput};
 use drover_messages::request::Nar;
 use drover_messages::wish::Wished;
 use drover_messages::{AgentId, ReportId};
-use drover_scheduler_core::{Effect, Input, Limits};
+use drover_scheduler_core::{Effect, Input, LARGE_NAR_BYTES, Limits};
 use drover_store::{OutputName, Sha256};
 use farm::{Farm, build, path, planned, uuid};
 
+/// What has the word in its name is large.
 fn uploaded(agent: AgentId, offer: &Offer, references: &[&str]) -> Input {
     let hash = Sha256::of(b"nar");
-    let nar = Nar { key: "incoming/x".into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size: 1 };
+    let file_size = if offer.drv.name_without_drv().contains("large") { LARGE_NAR_BYTES + 1 } else { 1 };
+    let nar = Nar { key: "incoming/x".into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size };
     let references = references.iter().map(|name| path(name)).collect();
     let path = path(offer.drv.name_without_drv());
     let outputs = vec![UploadedOutput { name: OutputName::OUT, path, references, nar }];
@@ -73,7 +75,7 @@ fn publish_all(farm: &mut Farm) -> Vec<String> {
 
 #[test]
 fn what_has_become_urgent_is_published_first_with_what_it_refers_to() {
-    let mut farm = Farm::with(Limits { asked_at_once: 1, ..Limits::default() });
+    let mut farm = Farm::with(Limits { asked_at_once: 1, large_asked_at_once: 1, ..Limits::default() });
     farm.advance(Input::CaughtUp);
     let agent = farm.agent(1, 5);
     farm.submit(1, ["first", "second"].map(|name| planned(1, name, &[], true)).into());
@@ -111,4 +113,22 @@ fn what_waits_for_lost_references_takes_no_room_from_what_brings_them() {
     farm.later(60_000);
     let again = asked(&mut farm);
     assert_eq!(again.iter().map(|publish| &publish.path).collect::<Vec<_>>(), [&needy.path]);
+}
+
+#[test]
+fn of_large_ones_there_are_few_at_once() {
+    let mut farm = Farm::with(Limits { asked_at_once: 4, large_asked_at_once: 1, ..Limits::default() });
+    farm.advance(Input::CaughtUp);
+    let agent = farm.agent(1, 5);
+    let names = ["1-small", "2-large", "3-large", "4-small"];
+    farm.submit(1, names.map(|name| planned(1, name, &[], true)).into());
+    let mut offers = farm.offers();
+    offers.sort_by(|one, other| one.drv.name_without_drv().cmp(other.drv.name_without_drv()));
+    offers.iter().for_each(|offer| bring(&mut farm, agent, offer, &[]));
+    let asked_now = |farm: &mut Farm| asked(farm).into_iter().map(|publish| (publish.path.name().to_owned(), publish)).unzip();
+    let (first, publishes): (Vec<String>, Vec<Publish>) = asked_now(&mut farm);
+    assert_eq!(first, names[..2]);
+    farm.advance(Input::Published(Done { publication: publishes[1].publication, verdict: PublishVerdict::Published }));
+    let (second, _): (Vec<String>, Vec<Publish>) = asked_now(&mut farm);
+    assert_eq!(second, names[2..]);
 }

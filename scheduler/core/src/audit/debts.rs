@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use drover_messages::PublicationId;
+
 use super::{Discrepancy, same};
 use crate::state::State;
 
@@ -32,6 +34,10 @@ impl State {
         same("what may be asked for", &self.askable, &askable)?;
         let put_off = self.put_off.iter().all(|id| self.owed.get(id).is_some_and(|owed| owed.asked.is_some()));
         same("whether all that is put off was asked for", &put_off, &true)?;
+        let is_large = |id: &&PublicationId| self.owed.get(id).is_some_and(|owed| owed.publication.is_large());
+        let large_asked =
+            asked.iter().map(|(_, id)| id).filter(|id| !self.put_off.contains(id)).filter(is_large).copied().collect();
+        same("what is large of it", &self.large_asked, &large_asked)?;
         same("what was asked for", &self.asked, &asked)
     }
 }

@@ -80,18 +80,16 @@ impl Step<'_> {
 
     /// Asks for publications, the most urgent first, so many at once.
     fn ask(&mut self) {
-        let room = self.state.may_be_asked(self.limits.asked_at_once);
-        for (urgency, _, id) in self.state.askable.iter().take(room) {
-            let Some(owed) = self.state.owed.get(id) else { continue };
+        for owed in self.state.next_debts(self.limits) {
             let mut publication = owed.publication.clone();
             self.name_candidates(&mut publication.origin);
             let is_elsewhere = |path: &&StorePath| self.state.item(path).is_some_and(|state| state.servers().is_some());
             let elsewhere = publication.references.iter().filter(is_elsewhere).cloned().collect();
-            self.out.changes.push(Change::Asked { publication: *id, heard: Some(self.now.heard) });
+            self.out.changes.push(Change::Asked { publication: publication.id, heard: Some(self.now.heard) });
             self.out.effects.push(Effect::Ask {
-                urgency: urgency.0,
+                urgency: owed.urgency,
                 publish: Box::new(Publish {
-                    publication: *id,
+                    publication: publication.id,
                     generation: self.state.generation,
                     store_dir: publication.store_dir,
                     path: publication.path,

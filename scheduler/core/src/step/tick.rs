@@ -24,7 +24,7 @@ impl Step<'_> {
     /// More publications wait than may be asked for: what they are for may have become more urgent since they were owed.
     fn weigh_debts(&mut self) {
         let is_due = self.now.heard.millis_since(self.state.debts_weighed) >= DEBTS_WEIGHED_EVERY_MILLIS;
-        if is_due && self.state.askable.len() > self.limits.asked_at_once {
+        if is_due && self.state.askable.len() > self.limits.large_asked_at_once {
             self.change(Change::DebtsWeighed { heard: self.now.heard });
         }
     }

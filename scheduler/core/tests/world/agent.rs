@@ -10,7 +10,7 @@ use drover_messages::{AgentId, AttemptId, Cause, Generation, ReportId, StoreId};
 use drover_scheduler_core::Recipe;
 use drover_store::{StoreDir, StorePath};
 
-use super::graph::{Derivation, MEM, SERVER, external, nar};
+use super::graph::{Derivation, MEM, SERVER, external, nar_of};
 use super::{Dice, Graph, id};
 
 /// Builds at once.
@@ -250,7 +250,7 @@ fn uploaded(held: &mut Try, Derivation { recipe, inputs }: &Derivation) -> Outco
         name: name.clone(),
         path: product.path.clone(),
         references: inputs.iter().cloned().collect(),
-        nar: nar(),
+        nar: nar_of(&product.path),
     };
     Outcome::Uploaded(Uploaded { outputs: recipe.outputs.iter().map(output).collect(), upload_micros: 0 })
 }

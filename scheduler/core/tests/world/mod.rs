@@ -85,6 +85,7 @@ impl World {
             lease_millis: 20_000,
             beat_every_millis: 1_000,
             asked_at_once: 4,
+            large_asked_at_once: 2,
             ask_again_millis: 5_000,
             save_up_after_millis: 1_000,
             ..Limits::default()

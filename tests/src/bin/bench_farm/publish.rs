@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use drover_messages::publish::{Done, Publish, PublishVerdict};
-use drover_nats::{Bus, Delivery, Intake, Subject, streams};
+use drover_nats::{Bus, Delivery, Intake, Lot, NatsError, Subject, streams};
 use futures::future::join_all;
-use uuid::Uuid;
 
 use crate::children::{self, Seat, Tally};
 
@@ -30,7 +29,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let publishing = tokio::spawn(async move {
         loop {
             let batch = intake.next_batch(AT_ONCE).await;
-            join_all(batch.into_iter().map(|delivery| publish(&bus, delivery))).await;
+            publish(&bus, batch).await;
         }
     });
     children::say_ready();
@@ -39,13 +38,26 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     children::say(&Tally::default())
 }
 
-async fn publish(bus: &Bus, delivery: Delivery) {
-    let Some((request, delivery)) = delivery.decode_or_set_aside::<Publish>().await else { return };
-    let publication = request.publication;
-    let subject = Subject::Done { pool: drover_nats::Pool::publish(), publication };
-    let done = Done { publication, verdict: PublishVerdict::Published };
-    // Without the broker's word it is not done, and comes again.
-    if bus.publish(&subject, &done, &Uuid::now_v7().to_string()).await.is_ok() {
-        delivery.ack().await;
+async fn publish(bus: &Bus, batch: Vec<Delivery>) {
+    let (mut dones, mut deliveries) = (Vec::new(), Vec::new());
+    for delivery in batch {
+        let Some((request, delivery)) = delivery.decode_or_set_aside::<Publish>().await else { continue };
+        let publication = request.publication;
+        let subject = Subject::Done { pool: drover_nats::Pool::publish(), publication };
+        dones.push((subject, Done { publication, verdict: PublishVerdict::Published }));
+        deliveries.push(delivery);
     }
+    let (mut dones, mut deliveries) = (dones.as_slice(), deliveries.into_iter());
+    while let Some(lot) = Lot::first_of(dones) {
+        let len = lot.len();
+        dones = &dones[len..];
+        // Without the broker's word it is not done, and comes again.
+        let is_told = send(bus, lot).await.is_ok();
+        let settled = deliveries.by_ref().take(len).filter(|_| is_told);
+        join_all(settled.map(Delivery::ack)).await;
+    }
+}
+
+async fn send(bus: &Bus, lot: Lot) -> Result<(), NatsError> {
+    bus.send(lot).await?.await.map(drop)
 }

@@ -10,8 +10,9 @@ use drover_messages::agent::{Abort, BeatAnswer, Hello, Phase};
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::report::{Built, Outcome, Report, Times, Uploaded, UploadedOutput};
 use drover_messages::{AgentId, ReportId, StoreId};
-use drover_nats::{Bus, Filter, NatsError, Subject};
+use drover_nats::{Bus, Filter, Lot, MAX_TOGETHER, NatsError, Subject};
 use drover_store::StorePath;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::bench::Bench;
@@ -45,25 +46,29 @@ struct Hand {
     bus: Bus,
     crib: Arc<Crib>,
     bench: Arc<Mutex<Bench>>,
+    reports: mpsc::UnboundedSender<(Subject, Report)>,
 }
 
 impl Agent {
     /// Connects, says hello, and works. With a `pace` it ends one build each so often, first after the second.
     pub async fn join(seat: &Seat, slots: u32, crib: Arc<Crib>, pace: Option<(Duration, Duration)>) -> anyhow::Result<Self> {
         let bus = Bus::connect(&seat.login()).await?;
-        let hand = Hand { id: seat.user.parse()?, bus, crib, bench: Arc::default() };
+        let (reports, to_send) = mpsc::unbounded_channel();
+        let sending = tokio::spawn(send_all(bus.clone(), to_send));
+        let hand = Hand { id: seat.user.parse()?, bus, crib, bench: Arc::default(), reports };
         let mut offers = hand.bus.subscribe(&Filter::WorkOf(hand.id)).await?;
         let mut orders = hand.bus.subscribe(&Filter::OrdersOf(hand.id)).await?;
         let at_once = pace.is_none();
         let (accepting, obeying, beating) = (hand.clone(), hand.clone(), hand.clone());
         let mut tasks = vec![
+            sending,
             tokio::spawn(async move {
                 while let Some(incoming) = offers.next().await {
                     let Ok(offer) = incoming.decode::<Offer>() else { continue };
                     let is_new = accepting.bench().take(&offer);
                     let _ = incoming.respond(&OfferAnswer::Accepted).await;
                     match (is_new, at_once) {
-                        (true, true) => accepting.finish(offer).await,
+                        (true, true) => accepting.finish(offer),
                         (true, false) => accepting.bench().waiting.push_back(offer),
                         (false, _) => {}
                     }
@@ -126,7 +131,7 @@ impl Hand {
         };
         let answer: BeatAnswer = self.bus.request(&Subject::Hello { agent: self.id }, &hello, ANSWER_WITHIN).await?;
         ensure!(!answer.hello, "the scheduler does not take a hello");
-        self.obey(&answer).await;
+        self.obey(&answer);
         Ok(Duration::from_millis(answer.beat_every_millis))
     }
 
@@ -144,14 +149,14 @@ impl Hand {
     async fn ask_beat(&self) -> anyhow::Result<BeatAnswer> {
         let beat = self.bench().beat();
         let answer: BeatAnswer = self.bus.request(&Subject::Beat { agent: self.id }, &beat, ANSWER_WITHIN).await?;
-        self.obey(&answer).await;
+        self.obey(&answer);
         Ok(answer)
     }
 
-    async fn obey(&self, answer: &BeatAnswer) {
+    fn obey(&self, answer: &BeatAnswer) {
         let again = self.bench().obey(answer);
         for offer in again {
-            self.finish(offer).await;
+            self.finish(offer);
         }
     }
 
@@ -167,12 +172,12 @@ impl Hand {
             let due = began + every * ended;
             ended += 1;
             let Some(offer) = self.bench().end_one(slots, due) else { continue };
-            self.finish(offer).await;
+            self.finish(offer);
         }
     }
 
     /// Reports an attempt built, and uploaded, and does not wait for the broker.
-    async fn finish(&self, offer: Offer) {
+    fn finish(&self, offer: Offer) {
         let Some(outputs) = self.crib.outputs.get(&offer.drv).cloned() else { return };
         let times = Times { build_micros: BUILD_MICROS, ..Times::default() };
         let built = Built { outputs: outputs.clone(), already_valid: false, times, log: None };
@@ -184,22 +189,26 @@ impl Hand {
         let uploaded = Uploaded { outputs: outputs.into_iter().map(output).collect(), upload_micros: 0 };
         for (outcome, phase) in [(Outcome::Built(built), Phase::Built), (Outcome::Uploaded(uploaded), Phase::Uploaded)] {
             self.bench().advance(offer.attempt, phase);
-            if let Err(error) = self.report(&offer, outcome).await {
+            let Offer { attempt, build, epoch, .. } = offer;
+            let report = Report { report: ReportId::new(), attempt, build, epoch, outcome };
+            let _ = self.reports.send((Subject::Report { agent: self.id, build }, report));
+        }
+    }
+}
+
+/// Sends reports as agents do: one lot after the other, and what comes meanwhile goes together.
+async fn send_all(bus: Bus, mut reports: mpsc::UnboundedReceiver<(Subject, Report)>) {
+    let mut waiting = Vec::new();
+    while reports.recv_many(&mut waiting, MAX_TOGETHER).await > 0 {
+        while let Some(lot) = Lot::first_of(&waiting) {
+            waiting.drain(..lot.len());
+            if let Err(error) = send(&bus, lot).await {
                 eprintln!("a report was not heard: {error}");
             }
         }
     }
+}
 
-    async fn report(&self, offer: &Offer, outcome: Outcome) -> Result<(), NatsError> {
-        let Offer { attempt, build, epoch, .. } = *offer;
-        let report = Report { report: ReportId::new(), attempt, build, epoch, outcome };
-        let subject = Subject::Report { agent: self.id, build };
-        let acknowledgement = self.bus.start_publish(&subject, &report, &report.report.to_string()).await?;
-        tokio::spawn(async move {
-            if let Err(error) = acknowledgement.await {
-                eprintln!("a report was not acknowledged: {error}");
-            }
-        });
-        Ok(())
-    }
+async fn send(bus: &Bus, lot: Lot) -> Result<(), NatsError> {
+    bus.send(lot).await?.await.map(drop)
 }
