@@ -21,7 +21,6 @@ pub(crate) const GAP: &str = "Gap";
 /// The micro service protocol's own way to say that a request failed.
 pub(crate) const SERVICE_ERROR: &str = "Nats-Service-Error";
 
-const MESSAGE_PACK: &str = "application/msgpack";
 pub(crate) const JSON: &str = "application/json";
 
 /// The longest value, in bytes, of a header that carries words.
@@ -29,7 +28,9 @@ const MAX_WORDS_BYTES: usize = 1024;
 
 pub(crate) fn of<M: Message + Any>(message: &M, format: Format) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static(CONTENT_TYPE), if format == Format::Json { JSON } else { MESSAGE_PACK });
+    if format == Format::Json {
+        headers.insert(HeaderName::from_static(CONTENT_TYPE), JSON);
+    }
     headers.insert(HeaderName::from_static(KIND), kind::<M>());
     for (name, value) in crate::labels::of(message) {
         headers.insert(HeaderName::from_static(name), words(value));
@@ -39,7 +40,6 @@ pub(crate) fn of<M: Message + Any>(message: &M, format: Format) -> HeaderMap {
 
 pub(crate) fn of_bundle<M: Message>(count: usize) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static(CONTENT_TYPE), MESSAGE_PACK);
     headers.insert(HeaderName::from_static(KIND), bundle::KIND);
     headers.insert(HeaderName::from_static(OF), kind::<M>());
     headers.insert(HeaderName::from_static(COUNT), count.to_string());
@@ -50,7 +50,7 @@ fn kind<M: Message>() -> String {
     format!("{}/{}", M::KIND, M::VERSION)
 }
 
-/// How the body is written: JSON where the header says so.
+/// How the body is written: JSON where the header says so, MessagePack where it says nothing.
 pub(crate) fn format(headers: &HeaderMap) -> Format {
     let json = headers.iter().any(|(name, values)| {
         AsRef::<str>::as_ref(name).eq_ignore_ascii_case(CONTENT_TYPE)
