@@ -35,6 +35,8 @@ mod intake;
 pub use intake::Intake;
 mod delivery;
 pub use delivery::Delivery;
+mod in_turn;
+pub use in_turn::Addressed;
 mod lot;
 pub use lot::{Lot, MAX_TOGETHER};
 pub mod service;

@@ -1,12 +1,16 @@
 //! Events, cut from the records by a cursor of their own. Told twice, an event has the same id.
+//!
+//! What was committed just now was never told, and goes out in turn, with one acknowledgement for many events. What is read from
+//! the book may be there in part, by an earlier start or a try that failed: each event of that is acknowledged by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use drover_nats::{Acknowledgement, Bus, Declared, NatsError, Subject, streams};
+use drover_messages::event::Event;
+use drover_nats::{Acknowledgement, Addressed, Bus, Declared, NatsError, Subject, streams};
 
-use crate::book::{Book, BookError};
+use crate::book::Book;
 use crate::fresh::{Fresh, News};
 
 /// Records that are told together.
@@ -26,12 +30,17 @@ pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, fresh: Arc<
     }
     loop {
         let from = told.load(Ordering::Relaxed);
-        let news = news_after(from, &book, &fresh)?;
+        let (news, is_new) = match fresh.after(from, RECORDS) {
+            Some(news) => (news, true),
+            None => (book.news_after(from, RECORDS)?, false),
+        };
         let Some(last) = news.last().map(|news| news.number) else {
             fresh.committed().await;
             continue;
         };
-        match tell_all(&bus, news).await {
+        let events: Vec<_> = news.into_iter().flat_map(News::into_events).map(addressed).collect();
+        let told_all = if is_new { bus.publish_in_turn(&events).await } else { tell_each(&bus, &events).await };
+        match told_all {
             // A stream that was lost meanwhile has put the cursor back: it stays there.
             Ok(()) => drop(told.compare_exchange(from, last, Ordering::Relaxed, Ordering::Relaxed)),
             Err(error) => {
@@ -42,17 +51,15 @@ pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, fresh: Arc<
     }
 }
 
-fn news_after(number: u64, book: &Book, fresh: &Fresh) -> Result<Vec<News>, BookError> {
-    match fresh.after(number, RECORDS) {
-        Some(news) => Ok(news),
-        None => book.news_after(number, RECORDS),
-    }
+fn addressed(event: Event) -> Addressed<Event> {
+    let id = event.id.to_string();
+    (Subject::of_event(&event), event, id)
 }
 
-async fn tell_all(bus: &Bus, news: Vec<News>) -> Result<(), NatsError> {
-    let mut acknowledgements: Vec<Acknowledgement> = Vec::new();
-    for event in news.into_iter().flat_map(News::into_events) {
-        acknowledgements.push(bus.start_publish(&Subject::of_event(&event), &event, &event.id.to_string()).await?);
+async fn tell_each(bus: &Bus, events: &[Addressed<Event>]) -> Result<(), NatsError> {
+    let mut acknowledgements: Vec<Acknowledgement> = Vec::with_capacity(events.len());
+    for (subject, event, id) in events {
+        acknowledgements.push(bus.start_publish(subject, event, id).await?);
     }
     for acknowledgement in acknowledgements {
         acknowledgement.await?;
