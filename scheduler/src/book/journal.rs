@@ -19,7 +19,7 @@ use super::tables::JOURNAL;
 use super::{BookError, decode};
 
 /// So many rows are carried to their tables together.
-const CARRIED_TOGETHER: usize = 4096;
+const CARRIED_TOGETHER: usize = 32768;
 /// Lines that one commit takes out at most, whose rows are in their tables.
 const LINES_PRUNED: usize = 64;
 /// What lines are put together in is kept from one to the next, up to so many bytes.

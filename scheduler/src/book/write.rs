@@ -16,7 +16,7 @@ const RECORDS_KEPT: u64 = 10_000;
 /// Records that one commit throws away at most.
 const RECORDS_PRUNED: usize = 64;
 /// Rows that are carried to their tables in one commit that does nothing else: so few that others need not wait for long.
-const ROWS_TIDIED: usize = 512;
+const ROWS_TIDIED: usize = 1024;
 
 impl Book {
     /// Commits. `told` is the number of the last record that was told to the broker. Returns the record, and its number.
