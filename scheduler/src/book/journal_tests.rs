@@ -9,9 +9,9 @@ use super::super::Book;
 use super::super::tables::{COURSES, USED};
 use super::*;
 
-fn key(n: u16) -> Key {
+fn key(n: u32) -> Key {
     let mut id = [0; 16];
-    id[14..].copy_from_slice(&n.to_be_bytes());
+    id[12..].copy_from_slice(&n.to_be_bytes());
     Key::Used(ClientId::from_uuid(uuid::Uuid::from_bytes(id)))
 }
 
@@ -62,9 +62,9 @@ fn a_row_is_read_from_the_journal_until_it_is_in_its_table() {
 fn commits_carry_what_fills_the_journal_and_it_stays_short() {
     let folder = tempfile::tempdir().unwrap();
     let book = Book::open(folder.path()).unwrap();
-    let some = CARRIED_TOGETHER as u16 / 4;
+    let some = CARRIED_TOGETHER as u32 / 4;
     for line in 0..40 {
-        let first = line as u16 % 8 * some;
+        let first = line as u32 % 8 * some;
         append(&book, line, (first..first + some).map(|n| (key(n), says(&line.to_string()))).collect());
     }
     assert!(lines(&book) <= 12, "{} lines", lines(&book));
