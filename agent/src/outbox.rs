@@ -93,7 +93,7 @@ async fn send(bus: &Bus, agent: AgentId, reports: Vec<Report>) -> Result<Vec<Rep
     let reports: Vec<_> = reports.into_iter().map(|report| (Subject::Report { agent, build: report.build }, report)).collect();
     if let Some(lot) = Lot::first_of(&reports) {
         ids.truncate(lot.len());
-        bus.send(lot).await?.await?;
+        bus.publish_lot(lot).await?;
     }
     Ok(ids)
 }

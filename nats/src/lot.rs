@@ -63,9 +63,14 @@ impl Lot {
 }
 
 impl Bus {
-    /// Publishes a lot on a stream and hands back the acknowledgement, which is for all of it. Under a message id of its own:
-    /// what is sent again is there again.
-    pub async fn send(&self, lot: Lot) -> Result<Acknowledgement, NatsError> {
+    /// Publishes a lot on a stream and waits until the stream has it. Under a message id of its own: what is sent again is there
+    /// again.
+    pub async fn publish_lot(&self, lot: Lot) -> Result<(), NatsError> {
+        self.start_publish_lot(lot).await?.await.map(drop)
+    }
+
+    /// The same, but hands back the acknowledgement, so that many can be in flight.
+    pub async fn start_publish_lot(&self, lot: Lot) -> Result<Acknowledgement, NatsError> {
         self.send_to_stream(lot.subject, lot.message.message_id(Uuid::now_v7().to_string())).await
     }
 }

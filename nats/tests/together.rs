@@ -33,7 +33,7 @@ async fn send_all(bus: &Bus, mut messages: &[(Subject, Done)]) -> usize {
     let mut lots = 0;
     while let Some(lot) = Lot::first_of(messages) {
         messages = &messages[lot.len()..];
-        bus.send(lot).await.unwrap().await.unwrap();
+        bus.publish_lot(lot).await.unwrap();
         lots += 1;
     }
     lots

@@ -125,7 +125,7 @@ impl Asker {
     }
 
     async fn send(&self, lot: Lot, publications: Vec<PublicationId>) {
-        let started = self.bus.send(lot).await;
+        let started = self.bus.start_publish_lot(lot).await;
         let desk = self.desk.clone();
         tokio::spawn(async move {
             let asked = match started {

@@ -1,7 +1,7 @@
 //! The pool's word on publications, on its way to the broker: one lot after the other, and what is found meanwhile goes together.
 
 use drover_messages::publish::Done;
-use drover_nats::{Bus, Lot, MAX_TOGETHER, NatsError, Pool, Subject};
+use drover_nats::{Bus, Lot, MAX_TOGETHER, Pool, Subject};
 use tokio::sync::{mpsc, oneshot};
 
 /// The way there. Clones share it.
@@ -46,7 +46,7 @@ async fn tell_all(bus: Bus, mut waiting: mpsc::Receiver<Found>) {
             let len = lot.len();
             dones = &dones[len..];
             let those = tolds.by_ref().take(len);
-            let sent = send(&bus, lot).await;
+            let sent = bus.publish_lot(lot).await;
             if let Err(error) = &sent {
                 tracing::warn!(%error, "verdicts could not be told");
             }
@@ -58,8 +58,4 @@ async fn tell_all(bus: Bus, mut waiting: mpsc::Receiver<Found>) {
 
 fn addressed(done: Done) -> (Subject, Done) {
     (Subject::Done { pool: Pool::publish(), publication: done.publication }, done)
-}
-
-async fn send(bus: &Bus, lot: Lot) -> Result<(), NatsError> {
-    bus.send(lot).await?.await.map(drop)
 }

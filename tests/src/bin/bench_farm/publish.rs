@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use drover_messages::publish::{Done, Publish, PublishVerdict};
-use drover_nats::{Bus, Delivery, Intake, Lot, NatsError, Subject, streams};
+use drover_nats::{Bus, Delivery, Intake, Lot, Subject, streams};
 use futures::future::join_all;
 
 use crate::children::{self, Seat, Tally};
@@ -52,12 +52,8 @@ async fn publish(bus: &Bus, batch: Vec<Delivery>) {
         let len = lot.len();
         dones = &dones[len..];
         // Without the broker's word it is not done, and comes again.
-        let is_told = send(bus, lot).await.is_ok();
+        let is_told = bus.publish_lot(lot).await.is_ok();
         let settled = deliveries.by_ref().take(len).filter(|_| is_told);
         join_all(settled.map(Delivery::ack)).await;
     }
-}
-
-async fn send(bus: &Bus, lot: Lot) -> Result<(), NatsError> {
-    bus.send(lot).await?.await.map(drop)
 }

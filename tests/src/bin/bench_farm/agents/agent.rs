@@ -10,7 +10,7 @@ use drover_messages::agent::{Abort, BeatAnswer, Hello, Phase};
 use drover_messages::offer::{Offer, OfferAnswer};
 use drover_messages::report::{Built, Outcome, Report, Times, Uploaded, UploadedOutput};
 use drover_messages::{AgentId, ReportId, StoreId};
-use drover_nats::{Bus, Filter, Lot, MAX_TOGETHER, NatsError, Subject};
+use drover_nats::{Bus, Filter, Lot, MAX_TOGETHER, Subject};
 use drover_store::StorePath;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -202,13 +202,9 @@ async fn send_all(bus: Bus, mut reports: mpsc::UnboundedReceiver<(Subject, Repor
     while reports.recv_many(&mut waiting, MAX_TOGETHER).await > 0 {
         while let Some(lot) = Lot::first_of(&waiting) {
             waiting.drain(..lot.len());
-            if let Err(error) = send(&bus, lot).await {
+            if let Err(error) = bus.publish_lot(lot).await {
                 eprintln!("a report was not heard: {error}");
             }
         }
     }
-}
-
-async fn send(bus: &Bus, lot: Lot) -> Result<(), NatsError> {
-    bus.send(lot).await?.await.map(drop)
 }
