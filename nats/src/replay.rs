@@ -4,10 +4,20 @@
 //! What was stored is read message by message, what is new comes by plain subscription. At the seam, and after each
 //! reconnect, a message may come twice and out of order: the reader goes by ids or offsets.
 
+use std::future::pending;
+use std::time::Duration;
+
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{Bus, Filter, Incoming, Link, NatsError, Subscription, bus::API_TIMEOUT};
+
+/// How long after the seam it is looked once more for what is stored: a message that came before the subscription may have been
+/// stored only after it was looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Messages that this brings at most: what comes faster than it can be looked for is not to be looked for for ever.
+const LOOKED_AGAIN: usize = 64;
 
 /// A stream's messages, from the oldest on, for ever.
 pub struct Replay {
@@ -18,6 +28,12 @@ pub struct Replay {
     link: watch::Receiver<Link>,
     /// Where to read on among what is stored; `None` once that is read.
     stored: Option<u64>,
+    /// Whether it is still to be looked once more, behind the seam.
+    looks_again: bool,
+    /// So many more of what is stored are read.
+    left: usize,
+    /// When, and from where on.
+    again: Option<(Instant, u64)>,
 }
 
 impl Bus {
@@ -26,7 +42,17 @@ impl Bus {
         let live = self.subscribe(&filter).await?;
         let mut link = self.link();
         link.mark_unchanged();
-        Ok(Replay { bus: self.clone(), stream, filter, live, link, stored: Some(1) })
+        Ok(Replay {
+            bus: self.clone(),
+            stream,
+            filter,
+            live,
+            link,
+            stored: Some(1),
+            looks_again: true,
+            left: usize::MAX,
+            again: None,
+        })
     }
 }
 
@@ -35,9 +61,14 @@ impl Replay {
     pub async fn next_stored(&mut self) -> Result<Option<Incoming>, NatsError> {
         while let Some(from) = self.stored {
             match self.get(from).await? {
-                None => self.stored = None,
+                None => {
+                    self.stored = None;
+                    let again = std::mem::take(&mut self.looks_again);
+                    self.again = again.then(|| (Instant::now() + LOOK_AGAIN, from));
+                }
                 Some((sequence, message)) => {
-                    self.stored = Some(sequence + 1);
+                    self.left = self.left.saturating_sub(1);
+                    self.stored = (self.left > 0).then_some(sequence + 1);
                     if let Some(incoming) = Incoming::of_stored(message) {
                         return Ok(Some(incoming));
                     }
@@ -61,8 +92,9 @@ impl Replay {
                 _ = self.link.changed() => {
                     self.bus.up().await;
                     self.link.mark_unchanged();
-                    self.stored = Some(1);
+                    (self.stored, self.left, self.looks_again) = (Some(1), usize::MAX, true);
                 }
+                from = time_to_look(self.again) => (self.stored, self.left, self.again) = (Some(from), LOOKED_AGAIN, None),
             }
         }
     }
@@ -80,4 +112,11 @@ impl Replay {
         };
         self.bus.within(API_TIMEOUT, what, got).await
     }
+}
+
+/// Returns when it is time to look once more, with where; never, if it is not to be looked.
+async fn time_to_look(again: Option<(Instant, u64)>) -> u64 {
+    let Some((at, from)) = again else { return pending().await };
+    sleep_until(at).await;
+    from
 }
