@@ -12,7 +12,7 @@ use drover_messages::{DecodeError, Format, Message, decode};
 use tokio::time::timeout;
 
 use crate::lot::BUNDLE;
-use crate::{Bus, Subject, header};
+use crate::{Bus, Subject, SubjectError, header};
 
 /// How long a settlement may take.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,10 +75,26 @@ impl Delivery {
                 return Vec::new();
             }
         };
-        let readable = pieces(bus, raw).into_iter().filter_map(|piece| match piece.subject.parse() {
+        let parts = unbundle(&raw);
+        let (whole, payload) = (raw.subject.to_string(), raw.payload.clone());
+        let messages = parts.as_ref().map_or(1, |parts| parts.as_ref().map_or(1, |(_, parts)| parts.len()));
+        let parcel = Arc::new(Parcel { raw, left: Mutex::new(Left { messages, again_in: None }) });
+        let piece = |subject, payload, n| Piece { bus: bus.clone(), parcel: parcel.clone(), subject, payload, n };
+        let pieces: Vec<Piece> = match parts {
+            Ok(None) => vec![piece(whole, payload, 0)],
+            Ok(Some((place, parts))) => {
+                let part = |(n, Part { to, message })| piece(format!("{place}{to}"), message, n);
+                parts.into_iter().enumerate().map(part).collect()
+            }
+            Err(why) => {
+                piece(whole, payload, 0).leave_aside(why);
+                return Vec::new();
+            }
+        };
+        let readable = pieces.into_iter().filter_map(|piece| match piece.subject.parse() {
             Ok(subject) => Some(Self { subject, sequence, deliveries, piece }),
             Err(error) => {
-                tokio::spawn(async move { piece.set_aside(&format!("{error}")).await });
+                piece.leave_aside(SubjectError::to_string(&error));
                 None
             }
         });
@@ -136,21 +152,14 @@ impl Delivery {
     }
 }
 
-/// The messages in what was delivered: it, or those of a bundle, each with a subject of its own, in the place that the server
-/// allowed.
-fn pieces(bus: &Bus, raw: jetstream::Message) -> Vec<Piece> {
-    let place = raw.subject.strip_suffix(BUNDLE).filter(|place| place.ends_with('.')).map(String::from);
-    let parts = place.as_ref().and_then(|_| bundle::decode(&raw.payload).ok()).filter(|parts| !parts.is_empty());
-    let (whole, payload) = (raw.subject.to_string(), raw.payload.clone());
-    let left = Mutex::new(Left { messages: parts.as_ref().map_or(1, Vec::len), again_in: None });
-    let parcel = Arc::new(Parcel { raw, left });
-    let piece = |subject, payload, n| Piece { bus: bus.clone(), parcel: parcel.clone(), subject, payload, n };
-    match (place, parts) {
-        (Some(place), Some(parts)) => {
-            let part = |(n, Part { to, message })| piece(format!("{place}{to}"), message, n);
-            parts.into_iter().enumerate().map(part).collect()
-        }
-        _ => vec![piece(whole, payload, 0)],
+/// What is in a bundle, and the place where it was sent, in which each part has a subject of its own; nothing, where it is no
+/// bundle.
+fn unbundle(raw: &jetstream::Message) -> Result<Option<(String, Vec<Part>)>, String> {
+    let Some(place) = raw.subject.strip_suffix(BUNDLE).filter(|place| place.ends_with('.')) else { return Ok(None) };
+    match bundle::decode(&raw.payload) {
+        Ok(parts) if parts.is_empty() => Err("a bundle of nothing".into()),
+        Ok(parts) => Ok(Some((place.into(), parts))),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -164,6 +173,11 @@ impl Piece {
         if let Some(kind) = self.parcel.settle(again_in) {
             settle(&self.parcel.raw, kind).await;
         }
+    }
+
+    /// Sets it aside, and does not wait for that.
+    fn leave_aside(self, reason: String) {
+        tokio::spawn(async move { self.set_aside(&reason).await });
     }
 
     async fn set_aside(&self, reason: &str) {

@@ -141,7 +141,9 @@ async fn what_cannot_be_read_of_a_bundle_is_set_aside_alone() {
     let mut set_aside = BTreeSet::new();
     while set_aside.len() < 4 {
         let one = soon(dead.next()).await.unwrap();
-        set_aside.insert((one.header("Came-On").unwrap().to_owned(), String::from_utf8(one.payload.to_vec()).unwrap()));
+        let (came_on, why) = (one.header("Came-On").unwrap().to_owned(), one.header("Reason").unwrap());
+        assert!(!came_on.ends_with(".bundle") || why.contains("not a readable message"), "{why}");
+        set_aside.insert((came_on, String::from_utf8(one.payload.to_vec()).unwrap()));
     }
     let place = |to: &str| format!("done.publish.{to}");
     let expected = [("no-uuid", "one"), (&format!("{to}.{to}"), "two"), (&to, "three"), ("bundle", "no bundle")];
