@@ -93,6 +93,15 @@ impl Intake {
         batch
     }
 
+    /// Says of what was delivered and waits here, as the rest of a bundle does, that it is in work: well within
+    /// [`crate::streams::ACK_WAIT`], by whoever takes long.
+    pub async fn progress(&self) {
+        let mut last = None;
+        for delivery in self.waiting.iter().filter(|delivery| last.replace(delivery.sequence) != Some(delivery.sequence)) {
+            delivery.progress().await;
+        }
+    }
+
     fn reopen(&mut self, why: &str) {
         if let State::Open(messages) = &mut self.state {
             // Further errors say no more than the first; the bound is for a stream that only errs.

@@ -10,7 +10,7 @@ use drover_nats::streams::{ACK_WAIT, OWED, PUBLISH};
 use drover_nats::{Bus, Delivery, Intake};
 use drover_store::StoreDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::verdicts::{Untold, Verdicts};
 use super::{Fence, PublishError, Publisher};
@@ -53,7 +53,9 @@ enum Trouble {
 pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(pool.concurrency));
     let all = u32::try_from(pool.concurrency).unwrap_or(u32::MAX);
-    let mut intake = Intake::open(&pool.bus, OWED, PUBLISH, pool.concurrency);
+    // One message may ask for several publications: more of them would wait here than are soon done.
+    let mut intake = Intake::open(&pool.bus, OWED, PUBLISH, 1);
+    let mut still_here = interval(ACK_WAIT / 3);
     let pool = Arc::new(pool);
     let introducing = tokio::spawn(introduce(pool.clone()));
     let (afterwards, wishes) = mpsc::channel(MAX_WAITING_CLOSURES);
@@ -71,6 +73,7 @@ pub async fn run(pool: Pool, shutdown: impl Future<Output = ()>) {
                 let Ok(slot) = slot else { return };
                 tokio::spawn(serve(pool.clone(), delivery, verdicts.clone(), afterwards.clone(), slot));
             }
+            _ = still_here.tick() => intake.progress().await,
             () = &mut shutdown => break,
         }
     }

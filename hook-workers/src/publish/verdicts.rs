@@ -1,7 +1,9 @@
 //! The pool's word on publications, on its way to the broker: one lot after the other, and what is found meanwhile goes together.
 
+use std::sync::Arc;
+
 use drover_messages::publish::Done;
-use drover_nats::{Bus, Lot, MAX_TOGETHER, Pool, Subject};
+use drover_nats::{Bus, Lot, MAX_TOGETHER, NatsError, Pool, Subject};
 use tokio::sync::{mpsc, oneshot};
 
 /// The way there. Clones share it.
@@ -13,13 +15,19 @@ pub(super) struct Verdicts {
 /// One, and who waits until the broker has it.
 struct Found {
     done: Done,
-    told: oneshot::Sender<()>,
+    told: oneshot::Sender<Result<(), Untold>>,
 }
 
 /// The broker does not have it.
-#[derive(Debug, thiserror::Error)]
-#[error("the verdict could not be told")]
-pub(super) struct Untold;
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Untold {
+    /// It did not take the lot.
+    #[error("the verdict could not be told: {0}")]
+    Nats(Arc<NatsError>),
+    /// Nobody tells anything any more.
+    #[error("the verdict could not be told: this worker stops")]
+    Stopped,
+}
 
 impl Verdicts {
     pub(super) fn start(bus: Bus) -> Self {
@@ -31,8 +39,8 @@ impl Verdicts {
     /// Returns when the broker has it.
     pub(super) async fn tell(&self, done: Done) -> Result<(), Untold> {
         let (told, wait) = oneshot::channel();
-        self.found.send(Found { done, told }).await.map_err(|_| Untold)?;
-        wait.await.map_err(|_| Untold)
+        self.found.send(Found { done, told }).await.map_err(|_| Untold::Stopped)?;
+        wait.await.map_err(|_| Untold::Stopped)?
     }
 }
 
@@ -45,13 +53,8 @@ async fn tell_all(bus: Bus, mut waiting: mpsc::Receiver<Found>) {
         while let Some(lot) = Lot::first_of(dones) {
             let len = lot.len();
             dones = &dones[len..];
-            let those = tolds.by_ref().take(len);
-            let sent = bus.publish_lot(lot).await;
-            if let Err(error) = &sent {
-                tracing::warn!(%error, "verdicts could not be told");
-            }
-            // Who is not told hears that by what is dropped here.
-            those.filter(|_| sent.is_ok()).for_each(|told| told.send(()).unwrap_or_default());
+            let sent = bus.publish_lot(lot).await.map_err(|error| Untold::Nats(Arc::new(error)));
+            tolds.by_ref().take(len).for_each(|told| drop(told.send(sent.clone())));
         }
     }
 }
