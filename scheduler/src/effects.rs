@@ -11,7 +11,7 @@ use drover_messages::publish::{Origin, Publish};
 use drover_messages::{AgentId, PublicationId};
 use drover_nats::{Bus, Lot, RequestError, Subject, Urgency};
 use drover_scheduler_core::input::Answer;
-use drover_scheduler_core::{Effect, Input, LARGE_NAR_BYTES, PackSet};
+use drover_scheduler_core::{Effect, Input, PackSet, is_large};
 use drover_store::{DrvPath, Family, NarInfo, StoreDir, StorePath};
 use tokio::sync::mpsc;
 
@@ -113,7 +113,8 @@ struct Asker {
 
 impl Asker {
     async fn ask(&self, questions: Vec<Question>) {
-        for alike in questions.chunk_by(|(_, one), (_, next)| is_small(one) && is_small(next)) {
+        // What is soon done, whoever does it, is given to one worker with others.
+        for alike in questions.chunk_by(|(_, one), (_, next)| !is_large(&one.nar) && !is_large(&next.nar)) {
             for mut few in alike.chunks(ASKED_TOGETHER) {
                 while let Some(lot) = Lot::first_of(few) {
                     let (asked, rest) = few.split_at(lot.len());
@@ -139,11 +140,6 @@ impl Asker {
             }
         });
     }
-}
-
-/// What is soon done, whoever does it, is given to one worker with others.
-fn is_small(publish: &Publish) -> bool {
-    publish.nar.file_size <= LARGE_NAR_BYTES
 }
 
 /// Priorities as the subject shows them: 128 is usual, 0 most urgent.

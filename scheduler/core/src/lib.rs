@@ -67,7 +67,7 @@ pub use input::Input;
 pub use item::{Item, ItemEvent, ItemState};
 pub use limits::{Limits, Order};
 pub use outcome::{Effect, Outcome};
-pub use owed::{LARGE_NAR_BYTES, Publication};
+pub use owed::{LARGE_NAR_BYTES, Publication, is_large};
 pub use packs::{PackSet, PackSetId};
 pub use place::Objection;
 pub use recipe::{Outputs, Paths, Product, Recipe};

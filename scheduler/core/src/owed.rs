@@ -29,7 +29,7 @@ pub struct Publication {
 impl Publication {
     /// Whether it takes a worker long.
     pub fn is_large(&self) -> bool {
-        self.nar.file_size > LARGE_NAR_BYTES
+        is_large(&self.nar)
     }
 
     /// The attempt whose output it is, and its build.
@@ -47,4 +47,9 @@ impl Publication {
             Origin::Output { .. } => None,
         }
     }
+}
+
+/// Whether a nar takes a worker long.
+pub fn is_large(nar: &Nar) -> bool {
+    nar.file_size > LARGE_NAR_BYTES
 }
