@@ -100,21 +100,30 @@ async fn send(bus: &Bus, agent: AgentId, reports: Vec<Report>) -> Result<Vec<Rep
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use drover_messages::report::{Failed, Outcome, Times};
     use drover_messages::{BuildId, Cause, Epoch, Generation};
+    use drover_nats::permissions::Who;
+    use drover_nats::streams::StreamPlan;
+    use drover_nats::testing::NatsServer;
+    use drover_nats::{Intake, Reread, reconcile, streams};
 
     use super::*;
 
     fn report(attempt: AttemptId) -> Report {
-        let failed =
-            Failed { cause: Cause::Killed, message: String::new(), times: Times::default(), log: None, kept: Vec::new() };
         Report {
             report: ReportId::new(),
             attempt,
             build: BuildId::new(),
             epoch: Epoch { generation: Generation(1), n: 1 },
-            outcome: Outcome::Failed(failed),
+            outcome: failed(""),
         }
+    }
+
+    fn failed(message: &str) -> Outcome {
+        let (cause, message) = (Cause::Killed, message.into());
+        Outcome::Failed(Failed { cause, message, times: Times::default(), log: None, kept: Vec::new() })
     }
 
     fn waiting(outbox: &Outbox) -> Vec<ReportId> {
@@ -153,5 +162,39 @@ mod tests {
         outbox.push(&one);
         outbox.withdraw(one.attempt);
         assert_eq!(outbox.first(1), []);
+    }
+
+    #[tokio::test]
+    async fn a_report_that_is_refused_holds_up_none_that_would_have_gone_with_it() {
+        let Some(mut server) = NatsServer::start() else { return };
+        let scheduler = Bus::connect(&server.login(Who::Scheduler).await).await.unwrap();
+        // A stream that refuses what does not fit: the two short reports do, and nothing with the long one in it.
+        let plans = streams::all(&[]).into_iter().filter(|plan| plan.name == streams::RES);
+        let plans = plans.map(|plan| StreamPlan { work_queue: true, max_bytes: 2000, ..plan }).collect::<Vec<_>>();
+        reconcile(&scheduler, &plans, Reread::Whole).await.unwrap();
+        let agent = AgentId::new();
+        let bus = Bus::connect(&server.login(Who::Agent(agent)).await).await.unwrap();
+
+        let outbox = Outbox::default();
+        let long = Report { outcome: failed(&"x".repeat(2000)), ..report(AttemptId::new()) };
+        let others = [report(AttemptId::new()), report(AttemptId::new())];
+        for report in [&others[0], &long, &others[1]] {
+            outbox.push(report);
+        }
+        let mut intake = Intake::open(&scheduler, streams::RES, streams::SCHEDULER, 4);
+        let heard = async {
+            let mut heard = Vec::new();
+            while heard.len() < others.len() {
+                heard.push(intake.next().await.decode::<Report>().unwrap().report);
+            }
+            heard
+        };
+        let sending = outbox.send_all(&bus, agent);
+        let heard = tokio::select! {
+            heard = tokio::time::timeout(Duration::from_secs(30), heard) => heard.expect("in time"),
+            () = sending => unreachable!(),
+        };
+        assert_eq!(heard, others.each_ref().map(|report| report.report));
+        assert!(waiting(&outbox).contains(&long.report));
     }
 }

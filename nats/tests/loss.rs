@@ -6,9 +6,11 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::stream::{Config, Source, SubjectTransform};
 use common::*;
-use drover_messages::PublicationId;
 use drover_messages::agent::BeatAnswer;
+use drover_messages::{AgentId, AttemptId, BuildId, PublicationId};
+use drover_nats::permissions::Who;
 use drover_nats::streams::{self, RES, SCHEDULER};
 use drover_nats::testing::NatsServer;
 use drover_nats::{Filter, Intake, NatsError, Pool, RequestError, Reread, Subject, reconcile};
@@ -24,7 +26,7 @@ async fn nothing_hangs_while_the_broker_is_down_and_nothing_of_it_is_delivered_l
     let begin = Instant::now();
     let (subject, message) = done(PublicationId::new());
     let within = Duration::from_millis(500);
-    let work = Subject::Work { agent: drover_messages::AgentId::new() };
+    let work = Subject::Work { agent: AgentId::new() };
     let beat = beat();
     let (published, told, asked, subscribed) = tokio::join!(
         bus.publish(&subject, &message, "while-down"),
@@ -118,7 +120,7 @@ async fn an_intake_survives_that_its_consumer_is_deleted() {
 #[tokio::test]
 async fn an_intake_waits_for_a_consumer_that_is_not_there_yet_even_if_nobody_polls_it_for_long() {
     let Some(mut server) = NatsServer::start() else { return };
-    let login = server.login(drover_nats::permissions::Who::Scheduler).await;
+    let login = server.login(Who::Scheduler).await;
     let bus = drover_nats::Bus::connect(&login).await.unwrap();
     let mut intake = Intake::open(&bus, RES, SCHEDULER, 16);
     assert!(tokio::time::timeout(Duration::from_millis(300), intake.next()).await.is_err());
@@ -172,7 +174,7 @@ async fn whoever_follows_a_stream_misses_nothing_of_the_time_when_the_connection
     let bus = scheduler(&mut server).await;
     let (_, client) = client(&mut server).await;
     let (agent, agents_bus) = agent(&mut server).await;
-    let (build, attempt) = (drover_messages::BuildId::new(), drover_messages::AttemptId::new());
+    let (build, attempt) = (BuildId::new(), AttemptId::new());
     let mut follower = client.replay(streams::LOGS, Filter::LogsOfBuild(build)).await.unwrap();
     let up = (times(&bus), times(&client), times(&agents_bus));
     server.kill();
@@ -182,4 +184,28 @@ async fn whoever_follows_a_stream_misses_nothing_of_the_time_when_the_connection
     agents_bus.log(agent, build, attempt).write(b"meanwhile");
     let incoming = soon(follower.next()).await.unwrap();
     assert_eq!(incoming.payload, "meanwhile");
+}
+
+#[tokio::test]
+async fn what_is_stored_late_is_found_by_who_follows_though_it_was_not_heard() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let bus = scheduler(&mut server).await;
+    let raw = async_nats::jetstream::new(raw(&mut server, Who::Scheduler).await);
+    let (agent, build, attempt) = (AgentId::new(), BuildId::new(), AttemptId::new());
+    let mut follower = bus.replay(streams::LOGS, Filter::LogsOfBuild(build)).await.unwrap();
+    assert!(follower.next_stored().await.unwrap().is_none());
+    // What a stream has from another one is stored, and nobody hears it.
+    let elsewhere = Config { name: "ELSEWHERE".into(), subjects: vec!["elsewhere".into()], ..Config::default() };
+    raw.create_stream(elsewhere).await.unwrap();
+    let log = Subject::Log { agent, build, attempt }.to_string();
+    let transforms = vec![SubjectTransform { source: "elsewhere".into(), destination: log }];
+    let source = Source { name: "ELSEWHERE".into(), subject_transforms: transforms, ..Source::default() };
+    let mut logs = raw.get_stream(streams::LOGS).await.unwrap();
+    let with_source = Config { sources: Some(vec![source]), ..logs.cached_info().config.clone() };
+    raw.update_stream(with_source).await.unwrap();
+    raw.publish("elsewhere", "late".into()).await.unwrap().await.unwrap();
+    while logs.info().await.unwrap().state.messages == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(soon(follower.next()).await.unwrap().payload, "late");
 }

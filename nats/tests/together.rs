@@ -6,6 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{Consumer, FromConsumer, pull};
 use common::*;
 use drover_messages::bundle::{self, Part};
 use drover_messages::publish::Done;
@@ -113,6 +114,30 @@ async fn the_broker_hears_of_it_when_all_are_settled_and_one_that_is_given_back_
     }
     assert!(nothing_comes(&mut intake).await);
     assert_eq!(bus.unread(OWED, "publish").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_waits_in_a_reader_does_not_come_again_while_it_says_so() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let bus = scheduler(&mut server).await;
+    let raw = async_nats::jetstream::new(raw(&mut server, Who::Scheduler).await);
+    let stream = raw.get_stream(OWED).await.unwrap();
+    let consumer: Consumer<pull::Config> = stream.get_consumer("publish").await.unwrap();
+    let usual = pull::Config::try_from_consumer_config(consumer.cached_info().config.clone()).unwrap();
+    let impatient = pull::Config { ack_wait: A_WHILE, ..usual };
+    stream.update_consumer(impatient).await.unwrap();
+    send_all(&bus, &asked(3)).await;
+    let mut intake = Intake::open(&bus, OWED, "publish", 1);
+    soon(intake.next()).await.ack().await;
+    for _ in 0..8 {
+        tokio::time::sleep(A_WHILE / 4).await;
+        intake.progress().await;
+    }
+    for delivery in take(&mut intake, 2).await {
+        assert_eq!(delivery.deliveries, 1);
+        delivery.ack().await;
+    }
+    assert!(nothing_comes(&mut intake).await);
 }
 
 #[tokio::test]
