@@ -66,3 +66,67 @@ async fn tell_each(bus: &Bus, events: &[Addressed<Event>]) -> Result<(), NatsErr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use drover_messages::event::What;
+    use drover_messages::{AgentId, Generation, Timestamp};
+    use drover_nats::permissions::Who;
+    use drover_nats::testing::NatsServer;
+    use drover_nats::{Filter, Reread, reconcile};
+    use drover_scheduler_core::{Heard, State};
+
+    use super::*;
+    use crate::book::{Page, Record, Sheet};
+
+    const GENERATION: Generation = Generation(1);
+
+    /// Events of one commit, one of which the stream has already.
+    async fn are_told(is_fresh: bool) {
+        let Some(mut server) = NatsServer::start() else { return };
+        let bus = Bus::connect(&server.login(Who::Scheduler).await).await.unwrap();
+        reconcile(&bus, &streams::all(&[]), Reread::Whole).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (book, fresh) = (Book::open(folder.path()).unwrap(), Arc::<Fresh>::default());
+        let events: Vec<What> = (0..5).map(|_| What::AgentLost { agent: AgentId::new() }).collect();
+        let record = Record { generation: GENERATION, heard: Heard(0), wall: Timestamp(0), events: events.clone() };
+        let sheet = Sheet::of(record, Vec::new(), &Page::default(), &State::new(GENERATION)).unwrap();
+        let (_, number) = book.commit(sheet, 0).unwrap();
+        let news = News { number, generation: GENERATION, wall: Timestamp(0), events };
+        let all: Vec<_> = news.clone().into_events().map(addressed).collect();
+        let (subject, event, id) = &all[2];
+        bus.publish(subject, event, id).await.unwrap();
+        if is_fresh {
+            fresh.put(news);
+        }
+
+        let told = Arc::<AtomicU64>::default();
+        let telling = tokio::spawn(tell(bus.clone(), book, told.clone(), fresh, false));
+        let all_told = async {
+            while told.load(Ordering::Relaxed) < number {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all_told).await.expect("in time");
+        telling.abort();
+        let mut stored = bus.replay(streams::EVENTS, Filter::Events).await.unwrap();
+        let mut ids = Vec::new();
+        while let Some(incoming) = stored.next_stored().await.unwrap() {
+            ids.push(incoming.decode::<Event>().unwrap().id.to_string());
+        }
+        assert_eq!(ids.len(), all.len(), "each is there once");
+        assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), all.into_iter().map(|(.., id)| id).collect());
+    }
+
+    #[tokio::test]
+    async fn what_was_told_in_part_before_the_start_is_told_whole() {
+        are_told(false).await;
+    }
+
+    #[tokio::test]
+    async fn where_the_stream_does_not_take_events_in_turn_each_is_told_by_itself() {
+        are_told(true).await;
+    }
+}
