@@ -113,14 +113,11 @@ struct Asker {
 
 impl Asker {
     async fn ask(&self, questions: Vec<Question>) {
-        // What is soon done, whoever does it, is given to one worker with others.
-        for alike in questions.chunk_by(|(_, one), (_, next)| !is_large(&one.nar) && !is_large(&next.nar)) {
-            for mut few in alike.chunks(ASKED_TOGETHER) {
-                while let Some(lot) = Lot::first_of(few) {
-                    let (asked, rest) = few.split_at(lot.len());
-                    self.send(lot, asked.iter().map(|(_, publish)| publish.publication).collect()).await;
-                    few = rest;
-                }
+        for mut few in for_one_worker(&questions) {
+            while let Some(lot) = Lot::first_of(few) {
+                let (asked, rest) = few.split_at(lot.len());
+                self.send(lot, asked.iter().map(|(_, publish)| publish.publication).collect()).await;
+                few = rest;
             }
         }
     }
@@ -140,6 +137,12 @@ impl Asker {
             }
         });
     }
+}
+
+/// Questions in their order, as workers get them: what is soon done goes to one with others, what is large goes alone.
+fn for_one_worker(questions: &[Question]) -> impl Iterator<Item = &[Question]> {
+    let alike = questions.chunk_by(|(_, one), (_, next)| !is_large(&one.nar) && !is_large(&next.nar));
+    alike.flat_map(|alike| alike.chunks(ASKED_TOGETHER))
 }
 
 /// Priorities as the subject shows them: 128 is usual, 0 most urgent.
@@ -205,7 +208,38 @@ async fn is_there(bucket: &Bucket, store_dir: &StoreDir, path: &StorePath) -> Re
 
 #[cfg(test)]
 mod tests {
+    use drover_messages::request::Nar;
+    use drover_messages::{ClientId, Generation, SubmissionId};
+    use drover_scheduler_core::LARGE_NAR_BYTES;
+    use drover_store::{ContentAddress, Sha256};
+
     use super::*;
+
+    fn question(file_size: u64) -> Question {
+        let (hash, publication) = (Sha256::of(b"nar"), PublicationId::new());
+        let ca = ContentAddress::source(hash);
+        let publish = Publish {
+            publication,
+            generation: Generation(1),
+            store_dir: StoreDir::nix(),
+            path: StorePath::from_parts(&[1; 20], "source").unwrap(),
+            references: Vec::new(),
+            elsewhere: Vec::new(),
+            nar: Nar { key: "incoming/x".into(), nar_hash: hash, nar_size: 1, file_hash: hash, file_size },
+            origin: Origin::Source { client: ClientId::new(), submission: SubmissionId::new(), ca },
+            closure: Vec::new(),
+        };
+        (Subject::Publish { urgency: Urgency(128), publication }, publish)
+    }
+
+    #[test]
+    fn small_publications_are_asked_for_together_and_large_ones_alone() {
+        let large = LARGE_NAR_BYTES + 1;
+        let sizes = [vec![1, LARGE_NAR_BYTES, large, large], vec![1; ASKED_TOGETHER + 1], vec![large]].concat();
+        let questions: Vec<Question> = sizes.into_iter().map(question).collect();
+        let together: Vec<usize> = for_one_worker(&questions).map(<[Question]>::len).collect();
+        assert_eq!(together, [2, 1, 1, ASKED_TOGETHER, 1, 1]);
+    }
 
     #[test]
     fn a_higher_priority_is_a_lower_urgency_number() {
