@@ -42,6 +42,7 @@ bench: ## overhead over the bare daemon; ends in lines "result NAME VALUE UNIT"
 
 bench-core: ## the scheduler's core alone, over a graph of 30,000 builds: how fast, and how much memory
 	cargo run --release --package drover-scheduler-core --example bench_core -- --by-input
+	cargo run --release --package drover-scheduler-core --example bench_core_peak
 
 bench-farm: ## a real scheduler and broker with simulated agents over guix-large; QUEUED=N measures N queued builds instead
 	setup/install

@@ -125,7 +125,7 @@ pub enum Change {
         path: StorePath,
     },
     /// A publication is owed.
-    Owed(Box<Publication>),
+    Owed(Arc<Publication>),
     /// A publication is owed no more.
     OwedDone(PublicationId),
 

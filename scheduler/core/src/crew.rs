@@ -84,7 +84,7 @@ impl Horizon {
 impl State {
     /// Whether it is known what a build takes, of others like it, and that this is long.
     pub(crate) fn is_known(&self, node: &Node) -> bool {
-        node.expected_millis >= KEPT_LEAST_MILLIS && self.durations.get(&node.package).is_some()
+        node.expected_millis >= KEPT_LEAST_MILLIS && self.durations.is_built(node.package)
     }
 
     /// Whether a build may be kept for faster agents than one of this pace: for no longer than it would take there, since

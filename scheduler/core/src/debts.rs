@@ -1,7 +1,7 @@
 //! Publications that are owed: which of them may be asked for now, most urgent first. Derived, as the graph is.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drover_messages::PublicationId;
 use drover_store::StorePath;
@@ -14,7 +14,7 @@ use crate::time::Heard;
 
 impl State {
     /// Enters a publication that is owed.
-    pub(crate) fn owe(&mut self, publication: Publication) {
+    pub(crate) fn owe(&mut self, publication: Arc<Publication>) {
         let id = publication.id;
         if let Some(entry) = self.items.get_mut(&publication.path) {
             entry.item.nar_bytes = publication.nar.nar_size;
@@ -22,18 +22,19 @@ impl State {
         if self.owed.contains_key(&id) {
             return;
         }
-        let mut missing_references = 0;
-        for reference in publication.references.iter().filter(|r| **r != publication.path) {
-            if let Some(entry) = self.items.get_mut(reference)
-                && !entry.item.state.can_be_fetched()
+        let mut awaits = Vec::new();
+        for reference in publication.references.iter().filter(|reference| **reference != publication.path) {
+            if let Some(item) = self.items.number(reference)
+                && let Some(entry) = self.items.at_mut(item).filter(|entry| !entry.item.state.can_be_fetched())
+                && entry.awaiting.insert(id)
             {
-                missing_references += 1;
-                entry.awaiting.insert(id);
+                awaits.push(item);
             }
         }
         let urgency = self.urgency_of_debt(&publication);
         let seq = self.owed.len() as u64 + self.next_seq;
-        self.owed.insert(id, Owed { publication, seq, urgency, missing_references, asked: None });
+        let owed = Owed { publication, seq, urgency, missing_references: awaits.len(), awaits, asked: None };
+        self.owed.insert(id, Box::new(owed));
         self.queue_debt(id);
     }
 
@@ -51,8 +52,8 @@ impl State {
         let mut urgencies: BTreeMap<PublicationId, i32> =
             self.owed.iter().map(|(id, owed)| (*id, self.urgency_of_debt(&owed.publication))).collect();
         let mut of_path: BTreeMap<&StorePath, Vec<PublicationId>> = BTreeMap::new();
-        for (id, Owed { publication, .. }) in &self.owed {
-            of_path.entry(&publication.path).or_default().push(*id);
+        for (id, owed) in &self.owed {
+            of_path.entry(&owed.publication.path).or_default().push(*id);
         }
         let mut waiting: Vec<PublicationId> =
             self.owed.iter().filter(|(_, owed)| owed.missing_references > 0).map(|(id, _)| *id).collect();
@@ -68,9 +69,10 @@ impl State {
         }
         for (id, urgency) in urgencies {
             let Some(owed) = self.owed.get_mut(&id).filter(|owed| owed.urgency != urgency) else { continue };
-            let (before, seq) = (std::mem::replace(&mut owed.urgency, urgency), owed.seq);
-            if self.askable.remove(&(Reverse(before), seq, id)) {
-                self.askable.insert((Reverse(urgency), seq, id));
+            let before = owed.place();
+            owed.urgency = urgency;
+            if self.askable.remove(&before) {
+                self.askable.insert(owed.place());
             }
         }
     }
@@ -80,35 +82,42 @@ impl State {
         let Some(owed) = self.owed.get(&id) else { return };
         let lives = owed.publication.submission().is_none_or(|submission| self.is_live(submission));
         if owed.missing_references == 0 && owed.asked.is_none() && lives {
-            self.askable.insert((Reverse(owed.urgency), owed.seq, id));
+            self.askable.insert(owed.place());
         }
     }
 
     /// A publication is owed no more.
     pub(crate) fn settle_debt(&mut self, id: PublicationId) {
-        self.set_asked(id, None);
         let Some(owed) = self.owed.remove(&id) else { return };
-        self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
-        for reference in &owed.publication.references {
-            if let Some(entry) = self.items.get_mut(reference) {
+        match owed.asked {
+            Some(at) => self.forget_question(id, at),
+            None => drop(self.askable.remove(&owed.place())),
+        }
+        for item in owed.awaits {
+            if let Some(entry) = self.items.at_mut(item) {
                 entry.awaiting.remove(&id);
             }
         }
     }
 
+    fn forget_question(&mut self, id: PublicationId, asked: Heard) {
+        self.asked.remove(&(asked, id));
+        self.put_off.remove(&id);
+        self.large_asked.remove(&id);
+    }
+
     /// Notes when a publication was asked for; askable again where it was not.
     pub(crate) fn set_asked(&mut self, id: PublicationId, at: Option<Heard>) {
         let Some(owed) = self.owed.get_mut(&id) else { return };
-        if let Some(before) = std::mem::replace(&mut owed.asked, at) {
-            self.asked.remove(&(before, id));
-            self.put_off.remove(&id);
-            self.large_asked.remove(&id);
+        let (place, is_large) = (owed.place(), owed.publication.is_large());
+        match std::mem::replace(&mut owed.asked, at) {
+            Some(before) => self.forget_question(id, before),
+            None => drop(self.askable.remove(&place)),
         }
-        self.askable.remove(&(Reverse(owed.urgency), owed.seq, id));
         match at {
             Some(at) => {
                 self.asked.insert((at, id));
-                if owed.publication.is_large() {
+                if is_large {
                     self.large_asked.insert(id);
                 }
             }
@@ -130,7 +139,7 @@ impl State {
     pub(crate) fn next_debts(&self, limits: &Limits) -> impl Iterator<Item = &Owed> {
         let room = limits.asked_at_once.saturating_sub(self.asked.len() - self.put_off.len());
         let mut room_for_large = limits.large_asked_at_once.saturating_sub(self.large_asked.len());
-        self.askable.iter().take(room).filter_map(|(.., id)| self.owed.get(id)).take_while(move |owed| {
+        self.askable.iter().take(room).filter_map(|(.., id)| self.owed.get(id).map(Box::as_ref)).take_while(move |owed| {
             let fits = !owed.publication.is_large() || room_for_large > 0;
             room_for_large = room_for_large.saturating_sub(usize::from(owed.publication.is_large()));
             fits

@@ -1,12 +1,15 @@
 //! How long builds take, learned from how long they took: the median of the last few of the same package, whatever its
 //! version, for the same system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::arena::{Arena, No};
+use crate::links::BuildNo;
 use crate::recipe::Recipe;
 
 /// Durations that are remembered of one package.
@@ -121,61 +124,108 @@ fn push(last: &mut Vec<u64>, one: u64) {
     last.push(one);
 }
 
-/// What is known of all packages. No order hangs on the map.
+/// The packages that were heard of, by number: there are far fewer than builds, and none is forgotten. No order hangs on the
+/// map.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
-    known: HashMap<Package, Known>,
+    numbers: HashMap<Arc<Package>, PackageNo>,
+    known: Arena<Known>,
 }
+
+pub(crate) type PackageNo = No<Known>;
 
 /// What is known of one package.
-#[derive(Debug, Default)]
-struct Known {
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) package: Arc<Package>,
     took: Took,
-    /// The median, as those that hang on it were last measured by, in milliseconds.
+    /// The median, as those that hang on it were last measured by, in milliseconds; nothing, where none was built.
     expected: Option<u64>,
+    /// The builds of it in memory.
+    pub(crate) builds: BTreeSet<BuildNo>,
 }
 
-impl Durations {
+impl Known {
     /// What a build is expected to take, in milliseconds; never 0.
-    pub(crate) fn expected_millis(&self, package: &Package, recipe: &Recipe) -> u64 {
-        let known = self.known.get(package).and_then(|known| known.expected);
+    pub(crate) fn expected_millis(&self, recipe: &Recipe) -> u64 {
         let is_fixed = recipe.outputs.values().any(|product| product.ca.is_some());
-        known.unwrap_or(if is_fixed { UNKNOWN_FIXED_MILLIS } else { UNKNOWN_MILLIS }).max(1)
+        self.expected.unwrap_or(if is_fixed { UNKNOWN_FIXED_MILLIS } else { UNKNOWN_MILLIS }).max(1)
+    }
+
+    /// Whether one was built.
+    pub(crate) fn is_built(&self) -> bool {
+        self.expected.is_some()
     }
 
     /// The most memory that one of the last builds took, in MiB; 0 where none has told.
-    pub(crate) fn expected_mib(&self, package: &Package) -> u64 {
-        self.get(package).and_then(|took| took.memory_mib.iter().max()).copied().unwrap_or(0)
+    pub(crate) fn expected_mib(&self) -> u64 {
+        self.took.memory_mib.iter().max().copied().unwrap_or(0)
+    }
+}
+
+impl Durations {
+    /// The number of a package, known or new.
+    pub(crate) fn enter(&mut self, package: Package) -> PackageNo {
+        match self.numbers.get(&package) {
+            Some(no) => *no,
+            None => self.add(Arc::new(package)),
+        }
     }
 
-    /// Learns of one more. True if builds of the package are expected to take a notably different time now.
-    pub(crate) fn learn(&mut self, package: &Package, millis: u64, memory_mib: Option<u64>) -> bool {
-        if !self.known.contains_key(package) {
-            self.known.insert(package.clone(), Known::default());
-        }
-        let Some(known) = self.known.get_mut(package) else { return false };
+    fn add(&mut self, package: Arc<Package>) -> PackageNo {
+        let known = Known { package: package.clone(), took: Took::default(), expected: None, builds: BTreeSet::new() };
+        let no = self.known.add(known);
+        self.numbers.insert(package, no);
+        no
+    }
+
+    pub(crate) fn at(&self, no: PackageNo) -> Option<&Known> {
+        self.known.get(no)
+    }
+
+    pub(crate) fn at_mut(&mut self, no: PackageNo) -> Option<&mut Known> {
+        self.known.get_mut(no)
+    }
+
+    /// All of them, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.known.iter()
+    }
+
+    /// Whether a package was built.
+    pub(crate) fn is_built(&self, no: PackageNo) -> bool {
+        self.at(no).is_some_and(Known::is_built)
+    }
+
+    /// Learns of one more. The package's number, if its builds are expected to take a notably different time now.
+    pub(crate) fn learn(&mut self, package: &Arc<Package>, millis: u64, memory_mib: Option<u64>) -> Option<PackageNo> {
+        let no = self.numbers.get(package).copied().unwrap_or_else(|| self.add(package.clone()));
+        let known = self.known.get_mut(no)?;
         known.took.add(millis, memory_mib);
         let now = known.took.median().unwrap_or(millis);
         let notable = known.expected.is_none_or(|expected| expected.abs_diff(now) * 100 > expected * NOTABLE_PERCENT);
-        if notable {
+        notable.then(|| {
             known.expected = Some(now);
-        }
-        notable
+            no
+        })
     }
 
     /// Takes back what was recorded.
     pub(crate) fn remember(&mut self, package: Package, took: Took) {
-        let expected = took.median();
-        self.known.insert(package, Known { took, expected });
+        let no = self.enter(package);
+        if let Some(known) = self.known.get_mut(no) {
+            (known.expected, known.took) = (took.median(), took);
+        }
     }
 
-    /// How long each package took.
+    /// How long each package took that was built.
     pub(crate) fn all(&self) -> BTreeMap<&Package, &Took> {
-        self.known.iter().map(|(package, known)| (package, &known.took)).collect()
+        self.known.iter().filter(|known| known.is_built()).map(|known| (known.package.as_ref(), &known.took)).collect()
     }
 
     pub(crate) fn get(&self, package: &Package) -> Option<&Took> {
-        self.known.get(package).map(|known| &known.took)
+        let known = self.numbers.get(package).and_then(|no| self.at(*no));
+        known.filter(|known| known.is_built()).map(|known| &known.took)
     }
 }
 
@@ -183,8 +233,8 @@ impl Durations {
 mod tests {
     use super::*;
 
-    fn package(name: &str) -> Package {
-        Package { name: without_version(name), system: "x86_64-linux".into() }
+    fn package(name: &str) -> Arc<Package> {
+        Arc::new(Package { name: without_version(name), system: "x86_64-linux".into() })
     }
 
     #[test]
@@ -201,7 +251,7 @@ mod tests {
     fn many_small_changes_are_a_notable_one() {
         let mut durations = Durations::default();
         let hello = package("hello-1");
-        let told: Vec<bool> = (0..100).map(|n| durations.learn(&hello, 1000 + 20 * n, None)).collect();
+        let told: Vec<bool> = (0..100).map(|n| durations.learn(&hello, 1000 + 20 * n, None).is_some()).collect();
         assert!((3..10).contains(&told.iter().filter(|told| **told).count()), "{told:?}");
     }
 
@@ -209,8 +259,8 @@ mod tests {
     fn the_median_of_the_last_few_counts() {
         let mut durations = Durations::default();
         let hello = package("hello-1");
-        assert!(durations.learn(&hello, 1000, None), "the first is news");
-        assert!(!durations.learn(&hello, 1100, None), "about the same");
+        assert!(durations.learn(&hello, 1000, None).is_some(), "the first is news");
+        assert!(durations.learn(&hello, 1100, None).is_none(), "about the same");
         for _ in 0..REMEMBERED {
             durations.learn(&hello, 50_000, None);
         }
@@ -222,10 +272,11 @@ mod tests {
     fn the_most_memory_of_the_last_few_is_expected() {
         let mut durations = Durations::default();
         let hello = package("hello-1");
-        assert_eq!(durations.expected_mib(&hello), 0);
+        let no = durations.enter(Package::clone(&hello));
+        assert_eq!(durations.at(no).unwrap().expected_mib(), 0);
         for mib in [Some(100), None, Some(300), Some(200)] {
             durations.learn(&hello, 1000, mib);
         }
-        assert_eq!(durations.expected_mib(&hello), 300);
+        assert_eq!(durations.at(no).unwrap().expected_mib(), 300);
     }
 }

@@ -35,7 +35,6 @@ impl State {
         let package = Package::of(&build.recipe);
         let no = self.admit(build, package, inputs);
         links::count(&mut self.builds, &mut self.items, no);
-        self.link(no);
         self.weigh_entered(no);
         self.settle_build(no)
     }
@@ -50,8 +49,8 @@ impl State {
             // It is queued when its inputs say so, not because a record does.
             build.state = BuildState::Waiting { missing: matches!(place, Place::Stores(_)) as u32 };
         }
-        let (submission, package) = (build.submission, self.shared(package));
-        let expected_millis = self.durations.expected_millis(&package, &build.recipe);
+        let (submission, package) = (build.submission, self.durations.enter(package));
+        let expected_millis = self.durations.at(package).map_or(0, |known| known.expected_millis(&build.recipe));
         let weight = Weight { urgency: build.priority, path_millis: expected_millis };
         let client = self.client_of(submission);
         if build.state.lease().is_some() {
@@ -62,7 +61,7 @@ impl State {
         let products = build.products().map(|path| self.enter_item(&build.recipe.store_dir, path)).collect();
         let node = Node {
             build,
-            package: package.clone(),
+            package,
             client,
             requirement,
             weight,
@@ -79,14 +78,8 @@ impl State {
         }
         let no = links::add(&mut self.builds, &mut self.items, node);
         self.members.entry(submission).or_default().insert(no);
-        self.of_package.entry(package).or_default().insert(no);
+        self.durations.at_mut(package).map(|known| known.builds.insert(no));
         no
-    }
-
-    /// A package, kept once for all of its builds.
-    fn shared(&self, package: Package) -> Arc<Package> {
-        let known = self.of_package.get_key_value(&package).map(|(known, _)| known.clone());
-        known.unwrap_or_else(|| Arc::new(package))
     }
 
     /// What a build requires, kept once for all that require the same.
@@ -111,7 +104,7 @@ impl State {
 
     /// Keeps the queue, the delays, the links and the agents' leases in step with a build's state.
     fn replace_state(&mut self, no: BuildNo, next: BuildState) {
-        let Some(rank) = self.rank(no) else { return };
+        let order = self.order;
         let Some(node) = self.builds.at_mut(no) else { return };
         let (id, client, expected) = (node.build.id, node.client, node.expected_millis);
         let due = node.build.entered.plus_millis(AGE_STEP_MILLIS * (node.bonus as u64 + 1));
@@ -120,7 +113,7 @@ impl State {
         match &before {
             BuildState::Ready(place) => {
                 node.kept_since = None;
-                self.ready.remove(&node.requirement, place, rank);
+                self.ready.remove(&node.requirement, place, node.rank(order));
                 self.savings.end(&node.requirement);
                 self.ageing.remove(&(due, id));
             }
@@ -136,14 +129,14 @@ impl State {
         }
         match &node.build.state {
             BuildState::Ready(place) => {
-                self.ready.insert(&node.requirement, place, rank);
+                self.ready.insert(&node.requirement, place, node.rank(order));
                 self.ageing.insert((due, id));
             }
             BuildState::Deferred { until, .. } => {
                 self.deferred.insert((*until, id));
             }
             BuildState::Leased(lease) => {
-                let held = Held::of(id, expected, self.durations.get(&node.package).is_some());
+                let held = Held::of(id, expected, self.durations.is_built(node.package));
                 let agent = self.agents.get_mut(&lease.agent);
                 agent.map(|agent| agent.leases.insert(lease.attempt, held));
                 self.shares.begin(client, expected);
@@ -160,8 +153,8 @@ impl State {
             }
             return;
         }
-        self.unlink(no);
-        self.weigh_inputs(no);
+        let unmade = self.unlink(no);
+        self.weigh_makers(&unmade);
     }
 
     /// What its inputs make of an open build.
@@ -232,10 +225,12 @@ impl State {
         }
     }
 
-    pub(crate) fn unlink(&mut self, no: BuildNo) {
-        let Some(node) = self.builds.at_mut(no) else { return };
-        if std::mem::take(&mut node.linked) {
-            links::unlink(&mut self.builds, &mut self.items, no);
+    /// Its inputs count it no more. Returns those that something open makes.
+    pub(crate) fn unlink(&mut self, no: BuildNo) -> Vec<ItemNo> {
+        let Some(node) = self.builds.at_mut(no) else { return Vec::new() };
+        match std::mem::take(&mut node.linked) {
+            true => links::unlink(&mut self.builds, &mut self.items, no),
+            false => Vec::new(),
         }
     }
 

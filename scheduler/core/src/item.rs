@@ -124,6 +124,14 @@ impl ItemState {
         }
     }
 
+    /// Whether it means the same to those that need the item as another state does.
+    pub(crate) fn offers_what(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Built { at: here } | Self::Uploaded { at: here }, Self::Built { at } | Self::Uploaded { at }) => here == at,
+            _ => self == other,
+        }
+    }
+
     /// The stores that have it while it is not available.
     pub fn stores(&self) -> Option<&BTreeSet<StoreId>> {
         match self {

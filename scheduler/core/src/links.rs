@@ -13,7 +13,7 @@ use hashbrown::hash_map::EntryRef;
 
 use crate::arena::{Arena, No};
 use crate::build::{Build, BuildState};
-use crate::durations::Package;
+use crate::durations::PackageNo;
 use crate::item::Item;
 use crate::needs::{Needs, Offers};
 use crate::place::Requirement;
@@ -29,7 +29,7 @@ pub(crate) type ItemNo = No<Entry>;
 pub(crate) struct Node {
     pub(crate) build: Build,
     /// What it is counted with, where time and memory are learned.
-    pub(crate) package: Arc<Package>,
+    pub(crate) package: PackageNo,
     /// For whom.
     pub(crate) client: ClientId,
     /// What an agent must be.
@@ -49,6 +49,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// What it needs.
+    pub(crate) fn items(&self) -> impl Iterator<Item = ItemNo> {
+        self.inputs.iter().map(|edge| edge.item)
+    }
+
     /// After a change of its inputs: whether it may be in another state than before. One that goes on waiting for some of
     /// them is up to date.
     pub(crate) fn may_turn(&mut self) -> bool {
@@ -256,6 +261,13 @@ impl Items {
         }
     }
 
+    /// An item has one user less.
+    pub(crate) fn lose_user(&mut self, no: ItemNo) {
+        if let Some(entry) = self.at_mut(no) {
+            entry.users -= 1;
+        }
+    }
+
     /// Takes an item out of memory, if nothing there cares for it.
     pub(crate) fn remove_idle(&mut self, no: ItemNo) -> Option<Entry> {
         self.at(no).filter(|entry| entry.is_idle())?;
@@ -283,18 +295,22 @@ pub(crate) fn add(builds: &mut Builds, items: &mut Items, node: Node) -> BuildNo
     no
 }
 
-/// Puts a build that was added in order, and makes it a user of its items.
+/// Puts a build that was added in order, and makes it a user of its items; if it is open, one that they count.
 pub(crate) fn count(builds: &mut Builds, items: &mut Items, no: BuildNo) {
-    let Some(node) = builds.nodes.get(no) else { return };
+    let Some(node) = builds.nodes.get_mut(no) else { return };
     builds.ordered.insert(node.build.id, no);
-    for edge in &node.inputs {
-        if let Some(entry) = items.at_mut(edge.item) {
-            entry.users += 1;
+    node.linked = !node.build.state.is_over();
+    for edge in &mut node.inputs {
+        let Some(entry) = items.at_mut(edge.item) else { continue };
+        entry.users += 1;
+        if node.linked {
+            edge.at = entry.dependents.add(no);
+            node.needs.add(edge.item, &entry.offers);
         }
     }
 }
 
-/// Takes a build out, which its inputs do not count any more.
+/// Takes a build out, which its inputs do not count any more. They still have it as a user.
 pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Option<Node> {
     let node = builds.nodes.take(no)?;
     builds.numbers.remove(&node.build.id);
@@ -303,11 +319,6 @@ pub(crate) fn remove(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Opt
         if let Some(entry) = items.at_mut(*item) {
             entry.makers = entry.makers().filter(|maker| *maker != no).collect();
             entry.open_makers -= u32::from(!node.build.state.is_over());
-        }
-    }
-    for edge in &node.inputs {
-        if let Some(entry) = items.at_mut(edge.item) {
-            entry.users -= 1;
         }
     }
     Some(node)
@@ -335,13 +346,17 @@ pub(crate) fn link(builds: &mut Builds, items: &mut Items, no: BuildNo) {
     }
 }
 
-/// Makes its inputs count a build no more.
-pub(crate) fn unlink(builds: &mut Builds, items: &mut Items, no: BuildNo) {
-    let Some(node) = builds.at_mut(no) else { return };
+/// Makes its inputs count a build no more. Returns those that something open makes.
+pub(crate) fn unlink(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Vec<ItemNo> {
+    let Some(node) = builds.at_mut(no) else { return Vec::new() };
     node.needs = Needs::default();
+    let mut unmade = Vec::new();
     for edge in &node.inputs {
-        if let Some(entry) = items.at_mut(edge.item) {
-            entry.dependents.remove(edge.at);
+        let Some(entry) = items.at_mut(edge.item) else { continue };
+        entry.dependents.remove(edge.at);
+        if entry.open_makers > 0 {
+            unmade.push(edge.item);
         }
     }
+    unmade
 }

@@ -67,18 +67,17 @@ impl State {
         if let Some(count) = self.of_client.get_mut(&node.client) {
             *count -= 1;
         }
-        if let Some(builds) = self.of_package.get_mut(&node.package) {
-            builds.remove(&no);
-            if builds.is_empty() {
-                self.of_package.remove(&node.package);
-            }
-        }
+        self.durations.at_mut(node.package).map(|known| known.builds.remove(&no));
         for item in &node.products {
             // Nothing open needs it now; what comes later must not find that this build stands in its way.
             self.refresh_offers(*item, &mut Vec::new());
         }
-        for item in node.products.iter().copied().chain(node.inputs.iter().map(|edge| edge.item)) {
-            self.forget_idle(item);
+        for edge in &node.inputs {
+            self.items.lose_user(edge.item);
+            self.forget_idle(edge.item);
+        }
+        for item in &node.products {
+            self.forget_idle(*item);
         }
         self.members.entry(node.build.submission).or_default().remove(&no);
         self.forget_submission(node.build.submission);

@@ -2,6 +2,7 @@
 //! and made when all are there; then what follows is derived as it is while the farm runs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drover_messages::{AgentId, ClientId, Generation, SubmissionId};
 use drover_store::StorePath;
@@ -80,7 +81,7 @@ impl State {
         self.derive_all();
         self.weigh(early);
         for publication in owed {
-            self.owe(publication);
+            self.owe(Arc::new(publication));
         }
     }
 

@@ -4,6 +4,7 @@
 use drover_messages::holdings::{Fingerprint, Holdings};
 use drover_messages::placement::Score;
 
+use crate::durations::Known;
 use crate::links::{Entry, Node};
 use crate::state::State;
 use crate::taker::Taker;
@@ -55,6 +56,6 @@ impl State {
 
     /// The memory that builds like this one took, in MiB; 0 where none has told.
     pub(crate) fn expected_mib(&self, node: &Node) -> u64 {
-        self.durations.expected_mib(&node.package)
+        self.durations.at(node.package).map_or(0, Known::expected_mib)
     }
 }

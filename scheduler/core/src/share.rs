@@ -26,8 +26,11 @@ impl Used {
         let halvings = (passed / HALF_LIFE_MILLIS).min(63);
         let rest = passed % HALF_LIFE_MILLIS;
         let halved = self.slot_millis >> halvings;
-        let line = u128::from(halved) * u128::from(rest) / u128::from(2 * HALF_LIFE_MILLIS);
-        Self { slot_millis: halved - line as u64, at: now }
+        let line = match halved.checked_mul(rest) {
+            Some(product) => product / (2 * HALF_LIFE_MILLIS),
+            None => (u128::from(halved) * u128::from(rest) / u128::from(2 * HALF_LIFE_MILLIS)) as u64,
+        };
+        Self { slot_millis: halved - line, at: now }
     }
 
     fn plus(self, slot_millis: u64, now: Heard) -> Self {

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use drover_messages::agent::Beat;
 use drover_messages::holdings::Holdings;
 use drover_messages::{AgentId, BuildId, Cause, ClientId, Generation, PublicationId, StoreId, SubmissionId, WishId};
-use hashbrown::HashMap;
 
 use crate::Illegal;
 use crate::agent::Agent;
 use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::BuildEvent;
 use crate::change::Change;
-use crate::durations::{Durations, Package};
+use crate::durations::Durations;
 use crate::graph::Affected;
 use crate::item::{ItemEvent, ItemState};
 use crate::limits::{AGE_STEP_MILLIS, Order, WISHES_REMEMBERED};
@@ -42,7 +41,7 @@ pub struct State {
     pub(crate) builds: Builds,
     pub(crate) items: Items,
     pub(crate) stores: Stores,
-    pub(crate) owed: BTreeMap<PublicationId, Owed>,
+    pub(crate) owed: BTreeMap<PublicationId, Box<Owed>>,
     pub(crate) askable: BTreeSet<(std::cmp::Reverse<i32>, u64, PublicationId)>,
     pub(crate) asked: BTreeSet<(Heard, PublicationId)>,
     /// Those of them that lack references, by the pool's word: they take no room from others.
@@ -69,7 +68,6 @@ pub struct State {
     /// When each ready build counts as more urgent for having waited.
     pub(crate) ageing: BTreeSet<(Heard, BuildId)>,
     pub(crate) durations: Durations,
-    pub(crate) of_package: HashMap<Arc<Package>, BTreeSet<BuildNo>>,
     pub(crate) shares: Shares,
     /// Submissions that were cancelled before they were heard of.
     pub(crate) cancelled_ahead: BTreeSet<SubmissionId>,
@@ -85,11 +83,20 @@ pub struct State {
 /// A publication that is owed, and what is derived of it.
 #[derive(Debug)]
 pub(crate) struct Owed {
-    pub(crate) publication: Publication,
+    pub(crate) publication: Arc<Publication>,
     pub(crate) seq: u64,
     pub(crate) urgency: i32,
     pub(crate) missing_references: usize,
+    /// The references that were missing when it came to be owed: those that know that it waits for them.
+    pub(crate) awaits: Vec<ItemNo>,
     pub(crate) asked: Option<Heard>,
+}
+
+impl Owed {
+    /// Its place among those that may be asked for.
+    pub(crate) fn place(&self) -> (std::cmp::Reverse<i32>, u64, PublicationId) {
+        (std::cmp::Reverse(self.urgency), self.seq, self.publication.id)
+    }
 }
 
 /// A build whose state followed from something else that changed.
@@ -143,14 +150,15 @@ impl State {
                 let next = entry.item.state.next(event.clone())?;
                 let before = std::mem::replace(&mut entry.item.state, next);
                 entry.item.losses += u32::from(before.can_be_fetched() && entry.item.state == ItemState::Lost);
+                let offers_more_or_less = !before.offers_what(&entry.item.state);
                 self.reach.move_item(path, &before, &entry.item.state);
                 if let ItemEvent::Build(store) = event {
                     self.store_gains(store, [no]);
                 }
-                Ok(self.item_changed(no))
+                Ok(if offers_more_or_less { self.item_changed(no) } else { Vec::new() })
             }
             Change::Owed(publication) => {
-                self.owe(publication.as_ref().clone());
+                self.owe(publication.clone());
                 Ok(Vec::new())
             }
             Change::Priority { build, priority } => {
@@ -171,7 +179,7 @@ impl State {
                 Ok(Vec::new())
             }
             Change::Took { package, millis, memory_mib } => {
-                if self.durations.learn(package, *millis, *memory_mib) {
+                if let Some(package) = self.durations.learn(package, *millis, *memory_mib) {
                     self.expect_anew(package);
                 }
                 Ok(Vec::new())

@@ -54,7 +54,7 @@ impl State {
         of_agent
             .filter_map(|(build, lease)| {
                 let node = self.builds.get(&build)?;
-                let held = Held::of(build, node.expected_millis, self.durations.get(&node.package).is_some());
+                let held = Held::of(build, node.expected_millis, self.durations.is_built(node.package));
                 Some((lease.attempt, Held { unanswered_since: Some(Heard::default()), ..held }))
             })
             .collect()

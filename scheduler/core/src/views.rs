@@ -144,12 +144,12 @@ impl State {
 
     /// Publications that are owed.
     pub fn owed(&self) -> impl Iterator<Item = &Publication> {
-        self.owed.values().map(|owed| &owed.publication)
+        self.owed.values().map(|owed| owed.publication.as_ref())
     }
 
     /// A publication that is owed.
     pub fn publication(&self, id: PublicationId) -> Option<&Publication> {
-        self.owed.get(&id).map(|owed| &owed.publication)
+        self.owed.get(&id).map(|owed| owed.publication.as_ref())
     }
 
     /// Whether leases are given yet: a new reign hears first who holds what.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use drover_messages::{BuildId, ClientId, SubmissionId};
 
-use crate::build::{BuildState, Place};
-use crate::durations::Package;
+use crate::build::{Build, BuildState, Place};
+use crate::durations::PackageNo;
 use crate::limits::Order;
-use crate::links::{BuildNo, Entry, Node};
+use crate::links::{BuildNo, Entry, ItemNo, Node};
 use crate::place::Requirement;
 use crate::queue::{Queue, Rank};
 use crate::state::State;
@@ -57,7 +57,7 @@ impl State {
             let Some(before) = self.builds.at(no).map(|node| node.weight).filter(|before| *before != now) else { continue };
             self.set_weight(no, now);
             let Some(node) = self.builds.at(no).filter(|node| node.linked) else { continue };
-            let makers = self.open_makers(node).filter(|(_, maker)| may_follow(maker, before, now));
+            let makers = self.open_makers(node.items()).filter(|(_, maker)| may_follow(maker, before, now));
             pending.extend(makers.map(|(no, maker)| (maker.build.seq, no)));
         }
     }
@@ -71,13 +71,14 @@ impl State {
         if let Some(weight) = self.weight_of(no) {
             self.set_weight(no, weight);
         }
-        self.weigh_inputs(no);
+        let Some(node) = self.builds.at(no) else { return };
+        let makers: Vec<BuildNo> = self.open_makers(node.items()).map(|(no, _)| no).collect();
+        self.weigh(makers);
     }
 
-    /// Weighs what a build needs: it may need it no more.
-    pub(crate) fn weigh_inputs(&mut self, no: BuildNo) {
-        let Some(node) = self.builds.at(no) else { return };
-        let makers: Vec<BuildNo> = self.open_makers(node).map(|(no, _)| no).collect();
+    /// Weighs what makes these: something may need them no more.
+    pub(crate) fn weigh_makers(&mut self, items: &[ItemNo]) {
+        let makers: Vec<BuildNo> = self.open_makers(items.iter().copied()).map(|(no, _)| no).collect();
         self.weigh(makers);
     }
 
@@ -89,7 +90,7 @@ impl State {
         let Some(node) = self.builds.at(no).filter(|node| node.linked) else { return };
         let is_live = self.is_live(node.build.submission);
         let raised = |maker: &Node| is_live || maker.weight.urgency < node.weight.urgency;
-        let makers: Vec<BuildNo> = self.open_makers(node).filter(|(_, maker)| raised(maker)).map(|(no, _)| no).collect();
+        let makers: Vec<BuildNo> = self.open_makers(node.items()).filter(|(_, maker)| raised(maker)).map(|(no, _)| no).collect();
         self.weigh(makers);
     }
 
@@ -104,8 +105,10 @@ impl State {
             }
         }
         // What others had made before, and this needs as well.
-        let makers: BTreeSet<BuildNo> = members.iter().flat_map(|no| self.makers_of_inputs(*no)).map(|(no, _)| no).collect();
-        self.weigh(makers.difference(&members).copied());
+        let of_others = |(_, maker): &(BuildNo, &Node)| maker.build.submission != submission;
+        let makers = members.iter().flat_map(|no| self.makers_of_inputs(*no)).filter(of_others);
+        let makers: BTreeSet<BuildNo> = makers.map(|(no, _)| no).collect();
+        self.weigh(makers);
     }
 
     /// Measures all builds, of a state that was just taken back and in which none is queued yet. Returns those that were
@@ -135,12 +138,12 @@ impl State {
     }
 
     /// Builds of a package are expected to take another time now.
-    pub(crate) fn expect_anew(&mut self, package: &Package) {
-        let builds: Vec<BuildNo> = self.of_package.get(package).into_iter().flatten().copied().collect();
+    pub(crate) fn expect_anew(&mut self, package: PackageNo) {
+        let Some(known) = self.durations.at(package) else { return };
+        let builds: Vec<BuildNo> = known.builds.iter().copied().collect();
         for no in &builds {
             let Some(node) = self.builds.at_mut(*no) else { continue };
-            let before =
-                std::mem::replace(&mut node.expected_millis, self.durations.expected_millis(&node.package, &node.build.recipe));
+            let before = std::mem::replace(&mut node.expected_millis, known.expected_millis(&node.build.recipe));
             if node.build.state.lease().is_some() {
                 self.shares.end(node.client, before);
                 self.shares.begin(node.client, node.expected_millis);
@@ -151,12 +154,12 @@ impl State {
 
     /// The open builds that make what an open build needs.
     fn makers_of_inputs(&self, no: BuildNo) -> impl Iterator<Item = (BuildNo, &Node)> {
-        self.builds.at(no).filter(|node| node.linked).into_iter().flat_map(|node| self.open_makers(node))
+        self.builds.at(no).filter(|node| node.linked).into_iter().flat_map(|node| self.open_makers(node.items()))
     }
 
-    /// The order means nothing to what is over.
-    fn open_makers<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (BuildNo, &'a Node)> {
-        let entries = node.inputs.iter().filter_map(|edge| self.items.at(edge.item)).filter(|entry| entry.open_makers() > 0);
+    /// The builds that may still make these: the order means nothing to what is over.
+    fn open_makers(&self, items: impl Iterator<Item = ItemNo>) -> impl Iterator<Item = (BuildNo, &Node)> {
+        let entries = items.filter_map(|item| self.items.at(item)).filter(|entry| entry.open_makers() > 0);
         let makers = entries.flat_map(Entry::makers).filter_map(|no| Some((no, self.builds.at(no)?)));
         makers.filter(|(_, maker)| !maker.build.state.is_over())
     }
@@ -173,13 +176,15 @@ impl State {
     }
 
     fn replace_rank(&mut self, no: BuildNo, change: impl FnOnce(&mut Node)) {
-        let Some(before) = self.rank(no) else { return };
-        if let Some(node) = self.builds.at_mut(no) {
-            change(node);
-        }
-        let Some(after) = self.rank(no).filter(|after| *after != before) else { return };
-        let Some(node) = self.builds.at(no) else { return };
-        if let BuildState::Ready(place) = &node.build.state {
+        let order = self.order;
+        let Some(node) = self.builds.at_mut(no) else { return };
+        let BuildState::Ready(_) = node.build.state else { return change(node) };
+        let before = node.rank(order);
+        change(node);
+        let after = node.rank(order);
+        if let BuildState::Ready(place) = &node.build.state
+            && after != before
+        {
             self.ready.remove(&node.requirement, place, before);
             self.ready.insert(&node.requirement, place, after);
         }
@@ -199,29 +204,30 @@ impl State {
     }
 
     fn queue(&mut self, no: BuildNo, change: impl FnOnce(&mut Queue, &Arc<Requirement>, &Place, Rank)) {
-        let rank = self.rank(no);
-        if let (Some(rank), Some(node)) = (rank, self.builds.at(no))
+        if let Some(node) = self.builds.at(no)
             && let BuildState::Ready(place) = &node.build.state
         {
-            change(&mut self.ready, &node.requirement, place, rank);
+            change(&mut self.ready, &node.requirement, place, node.rank(self.order));
         }
-    }
-
-    /// A build's place in the order.
-    pub(crate) fn rank(&self, no: BuildNo) -> Option<Rank> {
-        let node = self.builds.at(no)?;
-        let id = node.build.id;
-        let urgency = node.weight.urgency.saturating_add(node.bonus);
-        Some(match self.order {
-            Order::Full => Rank::new(urgency, node.weight.path_millis, node.client, node.build.seq, id),
-            Order::FirstComeFirst => Rank::by_age(node.client, node.build.seq, id),
-        })
     }
 
     /// Whose a submission is; one that nobody knows is its own client's.
     pub(crate) fn client_of(&self, submission: SubmissionId) -> ClientId {
         let unknown = || ClientId::from_uuid(submission.uuid());
         self.submissions.get(&submission).map_or_else(unknown, |submission| submission.client)
+    }
+}
+
+impl Node {
+    /// Its place in the order.
+    pub(crate) fn rank(&self, order: Order) -> Rank {
+        let Build { id, seq, .. } = self.build;
+        match order {
+            Order::Full => {
+                Rank::new(self.weight.urgency.saturating_add(self.bonus), self.weight.path_millis, self.client, seq, id)
+            }
+            Order::FirstComeFirst => Rank::by_age(self.client, seq, id),
+        }
     }
 }
 

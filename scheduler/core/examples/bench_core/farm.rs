@@ -12,6 +12,7 @@ use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Generation, ReportI
 use drover_scheduler_core::input::Answer;
 use drover_scheduler_core::{Change, Core, Effect, Input, Limits, Now, Outcome, State, Submission, SubmissionState};
 use drover_store::{ContentAddress, Sha256, StoreDir, StorePath};
+use hashbrown::HashSet;
 use uuid::Uuid;
 
 use crate::graph::Graph;
@@ -43,15 +44,16 @@ pub struct Farm {
 /// What a commit would be about.
 #[derive(Default)]
 struct Touched {
-    builds: BTreeSet<BuildId>,
-    items: BTreeSet<StorePath>,
+    builds: HashSet<BuildId>,
+    items: HashSet<StorePath>,
 }
 
 impl Farm {
-    pub fn new() -> Self {
+    /// An empty one. `after_each` is called after each input.
+    pub fn new(after_each: fn()) -> Self {
         let limits = Limits { asked_at_once: 1024, ..Limits::default() };
         let core = Core::new(State::new(Generation(1)), limits);
-        let (now, meter, held, touched) = (Now::default(), Meter::start(), BTreeMap::new(), Touched::default());
+        let (now, meter, held, touched) = (Now::default(), Meter::start(after_each), BTreeMap::new(), Touched::default());
         Self { core, now, meter, held, systems: Vec::new(), touched }
     }
 
@@ -60,7 +62,7 @@ impl Farm {
         let builds = graph.builds.len() as u64;
         let systems: BTreeSet<String> = graph.builds.iter().map(|planned| planned.recipe.system.clone()).collect();
         self.systems = systems.into_iter().collect();
-        self.meter = Meter::start();
+        self.meter.restart();
         self.advance("caught up", Input::CaughtUp);
         self.say_hello(&graph.store_dir);
         self.submit(graph);
@@ -79,7 +81,7 @@ impl Farm {
         for change in &outcome.changes {
             match change {
                 Change::Build { build, .. } | Change::Attempt { build, .. } => drop(touched.builds.insert(*build)),
-                Change::Item { path, .. } => drop(touched.items.insert(path.clone())),
+                Change::Item { path, .. } if !touched.items.contains(path) => drop(touched.items.insert(path.clone())),
                 _ => {}
             }
         }

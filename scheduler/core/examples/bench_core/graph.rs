@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use drover_messages::request::{Mode, Root};
 use drover_messages::{BuildId, SubmissionId};
@@ -18,6 +18,11 @@ pub struct Graph {
     pub store_dir: StoreDir,
     pub builds: Vec<Planned>,
     pub sources: BTreeSet<StorePath>,
+}
+
+/// The corpus to be measured with, where there is one.
+pub fn guix_large() -> Option<PathBuf> {
+    corpus::all().into_iter().find(|path| path.ends_with("guix-large.tar.zst"))
 }
 
 /// Reads a directory of derivations, or a `.tar.zst` of one, and plans all of it.

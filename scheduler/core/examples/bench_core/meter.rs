@@ -13,12 +13,18 @@ pub struct Meter {
     /// Builds that succeeded.
     pub builds: u64,
     by_input: BTreeMap<&'static str, (u64, Duration)>,
-    peak_bytes: usize,
+    after_each: fn(),
 }
 
 impl Meter {
-    pub fn start() -> Self {
-        Self { started: processor_time(), stopped: Duration::ZERO, builds: 0, by_input: BTreeMap::new(), peak_bytes: 0 }
+    /// Begins to measure. `after_each` is called after each input.
+    pub fn start(after_each: fn()) -> Self {
+        Self { started: processor_time(), stopped: Duration::ZERO, builds: 0, by_input: BTreeMap::new(), after_each }
+    }
+
+    /// Begins anew.
+    pub fn restart(&mut self) {
+        *self = Self::start(self.after_each);
     }
 
     pub fn stop(&mut self) {
@@ -31,13 +37,8 @@ impl Meter {
         let result = run();
         let (count, took) = self.by_input.entry(input).or_default();
         (*count, *took) = (*count + 1, *took + start.elapsed());
-        self.peak_bytes = self.peak_bytes.max(crate::ALLOCATOR.allocated());
+        (self.after_each)();
         result
-    }
-
-    /// What was taken of the heap after any input, at most.
-    pub fn peak_bytes(&self) -> usize {
-        self.peak_bytes
     }
 
     /// The whole run.

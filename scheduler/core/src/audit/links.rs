@@ -1,7 +1,6 @@
 //! Which builds need and make which items, what that means for each of them, and what counts them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, StoreId};
 use drover_store::StorePath;
@@ -142,7 +141,7 @@ impl State {
     /// Who has how many builds, and which builds are of which package and submission.
     pub(super) fn audit_counters(&self) -> Result<(), Discrepancy> {
         let mut of_client: BTreeMap<ClientId, u64> = BTreeMap::new();
-        let mut of_package: HashMap<Arc<Package>, BTreeSet<BuildNo>> = HashMap::new();
+        let mut of_package: HashMap<Package, BTreeSet<BuildNo>> = HashMap::new();
         let mut members = BTreeMap::new();
         let (mut deferred, mut tried_by) = (BTreeSet::new(), BTreeMap::new());
         for (no, node) in self.builds.numbers().filter_map(|no| Some((no, self.builds.at(no)?))) {
@@ -151,18 +150,20 @@ impl State {
                 tried_by.entry(attempt.agent).or_insert_with(BTreeSet::new).insert(id);
             }
             *of_client.entry(node.client).or_default() += 1;
-            of_package.entry(Arc::new(Package::of(&node.build.recipe))).or_default().insert(no);
+            of_package.entry(Package::of(&node.build.recipe)).or_default().insert(no);
             members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(no);
             if let BuildState::Deferred { until, .. } = &node.build.state {
                 deferred.insert((*until, id));
             }
             same(format!("whether {id} is younger than the next"), &(node.build.seq < self.next_seq), &true)?;
-            let expected = self.durations.expected_millis(&Package::of(&node.build.recipe), &node.build.recipe);
-            same(format!("what {id} is expected to take"), &node.expected_millis, &expected)?;
+            let expected = self.durations.at(node.package).map(|known| known.expected_millis(&node.build.recipe));
+            same(format!("what {id} is expected to take"), &Some(node.expected_millis), &expected)?;
         }
         let some = |(client, count): (&ClientId, &u64)| (*count > 0).then_some((*client, *count));
         same("the builds of clients", &self.of_client.iter().filter_map(some).collect(), &of_client)?;
-        same("the builds of packages", &self.of_package, &of_package)?;
+        let some = self.durations.iter().filter(|known| !known.builds.is_empty());
+        let is = some.map(|known| (Package::clone(&known.package), known.builds.clone())).collect();
+        same("the builds of packages", &is, &of_package)?;
         let some = self.members.iter().filter(|(_, members)| !members.is_empty());
         same("the builds of submissions", &some.map(|(id, members)| (*id, members.clone())).collect(), &members)?;
         same("what is deferred", &self.deferred, &deferred)?;

@@ -16,9 +16,9 @@ impl State {
     /// The ready queue, and what waits in it to grow old.
     pub(super) fn audit_queues(&self) -> Result<(), Discrepancy> {
         let (mut ready, mut ageing) = (Queue::default(), BTreeSet::new());
-        for (no, node) in self.builds.numbers().filter_map(|no| Some((no, self.builds.at(no)?))) {
-            if let (BuildState::Ready(place), Some(rank)) = (&node.build.state, self.rank(no)) {
-                ready.insert(&node.requirement, place, rank);
+        for node in self.builds.values() {
+            if let BuildState::Ready(place) = &node.build.state {
+                ready.insert(&node.requirement, place, node.rank(self.order));
                 let steps = u64::try_from(node.bonus).unwrap_or(0) + 1;
                 ageing.insert((node.build.entered.plus_millis(AGE_STEP_MILLIS * steps), node.build.id));
             }

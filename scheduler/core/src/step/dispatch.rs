@@ -12,6 +12,7 @@ use crate::attempt::Attempt;
 use crate::build::{Build, BuildEvent, Lease};
 use crate::change::Change;
 use crate::outcome::Effect;
+use crate::owed::Publication;
 
 /// Of the builds that are given away at once, the reasons of so many are told as events.
 const PLACEMENTS_TOLD: usize = 4;
@@ -34,7 +35,7 @@ impl Step<'_> {
             let Match { agent, build, placement } = matched;
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
             self.lease(agent, build, epoch);
-            if !placement.others.is_empty() {
+            if let Some(placement) = placement {
                 let attempt = AttemptId::derived(build.id, epoch);
                 if untold > 0 {
                     untold -= 1;
@@ -81,7 +82,7 @@ impl Step<'_> {
     /// Asks for publications, the most urgent first, so many at once.
     fn ask(&mut self) {
         for owed in self.state.next_debts(self.limits) {
-            let mut publication = owed.publication.clone();
+            let mut publication = Publication::clone(&owed.publication);
             self.name_candidates(&mut publication.origin);
             let is_elsewhere = |path: &&StorePath| self.state.item(path).is_some_and(|state| state.servers().is_some());
             let elsewhere = publication.references.iter().filter(is_elsewhere).cloned().collect();

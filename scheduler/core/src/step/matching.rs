@@ -22,7 +22,8 @@ const CANDIDATES: usize = 4;
 pub(super) struct Match<'a> {
     pub(super) agent: AgentId,
     pub(super) build: &'a Build,
-    pub(super) placement: Placement,
+    /// What spoke for it, where others could have had it.
+    pub(super) placement: Option<Placement>,
 }
 
 /// What one round of decisions comes to.
@@ -131,17 +132,21 @@ impl<'s, 'a> Round<'s, 'a> {
     }
 
     /// The agent that this build costs least, with what speaks for it.
-    fn place(&self, node: &Node, first: usize) -> (usize, Placement) {
+    fn place(&self, node: &Node, first: usize) -> (usize, Option<Placement>) {
         let others = if self.step.limits.order == Order::Full { CANDIDATES - 1 } else { 0 };
         let next = self.turns.iter().map(|(.., n)| *n).filter(|n| *n != first && self.step.may(node, &self.takers[*n]));
+        let mut next = next.take(others).peekable();
+        if next.peek().is_none() {
+            return (first, None);
+        }
         let fetch = self.step.state.fetch(node);
         let mut scored: Vec<(usize, Candidate)> = std::iter::once(first)
-            .chain(next.take(others))
+            .chain(next)
             .map(|n| (n, Candidate { agent: self.takers[n].id, score: self.step.state.score(node, &fetch, &self.takers[n]) }))
             .collect();
         scored.sort_by_key(|(_, candidate)| candidate.score.total_millis());
         let (n, chosen) = scored[0];
-        (n, Placement { chosen, others: scored[1..].iter().map(|(_, candidate)| *candidate).collect() })
+        (n, Some(Placement { chosen, others: scored[1..].iter().map(|(_, candidate)| *candidate).collect() }))
     }
 }
 

@@ -38,9 +38,8 @@ impl<'a> Step<'a> {
     fn available(&mut self, publication: &Publication) {
         self.change(Change::OwedDone(publication.id));
         self.publish_item(&publication.store_dir, &publication.path);
-        let is_owed = |attempt: &Attempt, path| {
-            let id = PublicationId::of_output(attempt.id, path);
-            id != publication.id && self.state.owed.contains_key(&id)
+        let is_owed = |attempt: &Attempt, path: &StorePath| {
+            *path != publication.path && self.state.owed.contains_key(&PublicationId::of_output(attempt.id, path))
         };
         if let Some((build, attempt)) = self.maker(publication)
             && matches!(attempt.state, AttemptState::Uploaded)

@@ -6,7 +6,7 @@ use drover_messages::agent::Abort;
 use drover_messages::cause::Blame;
 use drover_messages::event::What;
 use drover_messages::publish::Origin;
-use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded};
+use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded, UploadedOutput};
 use drover_messages::request::Mode;
 use drover_messages::{AgentId, Cause, PublicationId, StoreId};
 use drover_store::StorePath;
@@ -121,8 +121,8 @@ impl Step<'_> {
         if succeeded {
             // What the farm expects hangs on no agent.
             let millis = self.state.agents.get(&agent).map_or(millis, |agent| agent.pace.usual(millis));
-            let known = self.state.builds.get(&build.id).map(|node| node.package.clone());
-            let package = known.unwrap_or_else(|| Arc::new(Package::of(&build.recipe)));
+            let known = self.state.builds.get(&build.id).and_then(|node| self.state.durations.at(node.package));
+            let package = known.map_or_else(|| Arc::new(Package::of(&build.recipe)), |known| known.package.clone());
             self.change(Change::Took { package, millis, memory_mib: times.peak_memory_mib });
         }
     }
@@ -130,7 +130,7 @@ impl Step<'_> {
     /// Where the farm knew what to expect, the build says how fast its agent is.
     fn pace(&mut self, build: &Build, agent: AgentId, times: Times) {
         let Some(node) = self.state.builds.get(&build.id) else { return };
-        if self.state.durations.get(&node.package).is_some() {
+        if self.state.durations.is_built(node.package) {
             let (took_millis, expected_millis) = (times.build_micros / 1000, node.expected_millis);
             self.change(Change::Paced { agent, took_millis, expected_millis });
         }
@@ -170,8 +170,9 @@ impl Step<'_> {
     }
 
     fn uploaded(&mut self, build: &Build, attempt: &Attempt, uploaded: Uploaded) {
-        let told = uploaded.outputs.iter().map(|output| &output.path).collect::<std::collections::BTreeSet<_>>();
-        if told != build.products().collect() {
+        let is_made = |output: &UploadedOutput| build.products().any(|path| *path == output.path);
+        let is_there = |path: &StorePath| uploaded.outputs.iter().any(|output| output.path == *path);
+        if !uploaded.outputs.iter().all(is_made) || !build.products().all(is_there) {
             let message = "it uploaded outputs that are not those of the derivation".into();
             return self.void(build, attempt.id, Cause::PublicationRefused, message);
         }
@@ -187,7 +188,7 @@ impl Step<'_> {
         for output in uploaded.outputs {
             let ca = build.recipe.outputs.get(&output.name).and_then(|product| product.ca.as_deref().copied());
             self.item_event(build, &output.path, ItemEvent::Upload(Some(attempt.store.clone())));
-            self.change(Change::Owed(Box::new(Publication {
+            self.change(Change::Owed(Arc::new(Publication {
                 id: PublicationId::of_output(attempt.id, &output.path),
                 store_dir: build.recipe.store_dir.clone(),
                 path: output.path,

@@ -61,7 +61,7 @@ impl Step<'_> {
             }
             let (store_dir, path) = (submission.store_dir.clone(), source.path.clone());
             self.change(Change::Item { store_dir, path, event: ItemEvent::Upload(None) });
-            self.change(Change::Owed(Box::new(Publication {
+            self.change(Change::Owed(Arc::new(Publication {
                 id: PublicationId::of_source(id, &source.path),
                 store_dir: submission.store_dir.clone(),
                 path: source.path,
