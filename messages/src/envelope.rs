@@ -1,5 +1,7 @@
 //! How a message is written: MessagePack with field names, in an envelope that names its kind and version.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// The largest message, in bytes, that any process accepts: the broker's own limit.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
-/// What most messages fit into, in bytes.
-const USUAL_MESSAGE_BYTES: usize = 1024;
+/// Where messages are put together is kept from one to the next, up to so many bytes.
+const MESSAGE_BYTES_KEPT: usize = 256 << 10;
 
 /// Something that crosses a process boundary.
 pub trait Message: Serialize + DeserializeOwned {
@@ -90,12 +92,19 @@ pub fn decode<M: Message>(bytes: &[u8], format: Format) -> Result<M, DecodeError
     read_body(bytes, format, M::KIND, M::VERSION)
 }
 
-/// Writes an envelope.
+/// Writes an envelope, in no more bytes than it needs.
 #[allow(clippy::expect_used)]
 pub(crate) fn write<B: Serialize>(v: u16, kind: &str, body: &B) -> Bytes {
-    let mut bytes = Vec::with_capacity(USUAL_MESSAGE_BYTES);
-    rmp_serde::encode::write_named(&mut bytes, &Outgoing { v, kind, body }).expect("messages are plain data");
-    bytes.into()
+    thread_local! {
+        static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    MESSAGE.with_borrow_mut(|message| {
+        message.clear();
+        rmp_serde::encode::write_named(message, &Outgoing { v, kind, body }).expect("messages are plain data");
+        let bytes = Bytes::copy_from_slice(message);
+        message.shrink_to(MESSAGE_BYTES_KEPT);
+        bytes
+    })
 }
 
 /// Reads what is in an envelope, of this kind and at most this version.

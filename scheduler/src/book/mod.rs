@@ -26,6 +26,7 @@ mod write;
 #[cfg(test)]
 pub(crate) mod samples;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -44,8 +45,8 @@ use paths::Known;
 
 /// Pages of the database that are kept in memory, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
-/// What most rows fit into, in bytes.
-const USUAL_ROW_BYTES: usize = 512;
+/// Where rows are put together is kept from one to the next, up to so many bytes.
+const ROW_BYTES_KEPT: usize = 64 << 10;
 
 /// The state as it is recorded.
 #[derive(Clone)]
@@ -123,10 +124,18 @@ impl Book {
     }
 }
 
+/// A row, in no more bytes than it needs: many are kept.
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BookError> {
-    let mut bytes = Vec::with_capacity(USUAL_ROW_BYTES);
-    rmp_serde::encode::write_named(&mut bytes, value)?;
-    Ok(bytes)
+    thread_local! {
+        static ROW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    ROW.with_borrow_mut(|row| {
+        row.clear();
+        rmp_serde::encode::write_named(row, value)?;
+        let bytes = row.as_slice().to_vec();
+        row.shrink_to(ROW_BYTES_KEPT);
+        Ok(bytes)
+    })
 }
 
 fn decode<T: serde::de::DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BookError> {

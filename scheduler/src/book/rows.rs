@@ -37,9 +37,7 @@ pub(super) fn of(page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookErro
     Ok(rows)
 }
 
-/// Thousands of them are kept, each in no more than it needs.
-fn there(mut row: Vec<u8>) -> Row {
-    row.shrink_to_fit();
+fn there(row: Vec<u8>) -> Row {
     Some(ByteBuf::from(row))
 }
 
