@@ -22,7 +22,10 @@ use crate::work::{Question, Then, Work};
 const BATCH: usize = 512;
 
 /// What says so much takes long to write: meanwhile there is time to decide about what comes next.
-const LONG: usize = 2000;
+const LONG: usize = 1000;
+
+/// Room for so many changes is kept from one batch to the next.
+const CHANGES_KEPT: usize = 16 << 10;
 
 /// The state, in the hands of the one thread that may change it.
 pub(crate) struct Reign {
@@ -34,14 +37,15 @@ pub(crate) struct Reign {
     /// What is being written.
     writing: Option<Batch>,
     effects: mpsc::UnboundedSender<Vec<Effect>>,
+    /// What was decided and is not put down yet.
+    changes: Vec<Change>,
     /// Whether something was committed since the last tick.
     is_busy: bool,
 }
 
-/// What one batch came to.
+/// What one batch came to, beside what it changes.
 #[derive(Default)]
 struct Batch {
-    changes: Vec<Change>,
     events: Vec<What>,
     effects: Vec<Effect>,
     thens: Vec<(Then, Outcome)>,
@@ -54,12 +58,6 @@ struct Batch {
     ticked: bool,
     /// How much work went into it.
     works: usize,
-}
-
-impl Batch {
-    fn says_something(&self) -> bool {
-        !self.changes.is_empty() || !self.events.is_empty()
-    }
 }
 
 /// What the thread does next.
@@ -88,7 +86,8 @@ impl Reign {
         memory.builds.each(|builds| state.remember(memory.submissions, memory.paths, builds, memory.owed))?;
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
-        Ok(Self { generation, core: Core::new(state, limits), book, clock, scribe, writing: None, effects, is_busy: false })
+        let (core, changes) = (Core::new(state, limits), Vec::new());
+        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, changes, is_busy: false })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -142,7 +141,7 @@ impl Reign {
 
     /// Has a batch written, here if it says little: then it is sooner done than handed over. Of one that says nothing, nothing is.
     fn put_down(&mut self, mut batch: Batch) -> Result<(), BookError> {
-        if !batch.says_something() {
+        if self.changes.is_empty() && batch.events.is_empty() {
             self.rest(batch.ticked)?;
             self.carry_out(&mut batch);
             self.forget(batch);
@@ -150,14 +149,15 @@ impl Reign {
         }
         self.is_busy = true;
         let now = self.clock.now();
-        batch.page = Page::of(&batch.changes);
+        batch.page = Page::of(&self.changes);
         // What was taken back may have got something to do.
         let state = self.core.state();
         let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
         batch.page.builds.extend(batch.recalled.builds.iter().filter(stays));
-        let (changes, events) = (std::mem::take(&mut batch.changes), std::mem::take(&mut batch.events));
+        let events = std::mem::take(&mut batch.events);
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
-        let sheet = Sheet::of(record, changes, &batch.page, state)?;
+        let sheet = Sheet::of(record, self.changes.drain(..), &batch.page, state)?;
+        self.changes.shrink_to(CHANGES_KEPT);
         if sheet.says() >= LONG {
             self.scribe.write(sheet);
             self.writing = Some(batch);
@@ -216,9 +216,10 @@ impl Reign {
         for illegal in outcome.illegal.drain(..) {
             tracing::error!(%illegal, "a change was refused by the tables: this is a bug");
         }
-        batch.changes.extend(outcome.changes.drain(..).filter(Change::is_recorded));
-        batch.events.append(&mut outcome.events);
-        batch.effects.append(&mut outcome.effects);
+        // What is kept of the outcome until it is committed is small: the room of the rest is free for the next.
+        self.changes.extend(std::mem::take(&mut outcome.changes).into_iter().filter(Change::is_recorded));
+        batch.events.extend(std::mem::take(&mut outcome.events));
+        batch.effects.extend(std::mem::take(&mut outcome.effects));
         batch.thens.extend(then.map(|then| (then, outcome)));
         Ok(())
     }

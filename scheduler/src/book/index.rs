@@ -43,11 +43,13 @@ pub(super) fn enter_build(names: &mut Table<'_, (&str, Id), ()>, drv: &DrvPath, 
     Ok(())
 }
 
+/// Whether a build that this befalls comes to nothing, or is tried again after that.
+pub(super) fn stops(event: &BuildEvent) -> bool {
+    matches!(event, BuildEvent::Fail(..) | BuildEvent::KnownToFail(..) | BuildEvent::Cancel | BuildEvent::Retry(_))
+}
+
 /// Enters builds that came to nothing, and takes out those that are tried again: nothing else leaves these states.
 pub(super) fn write_stopped(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
-    let stops = |event: &BuildEvent| {
-        matches!(event, BuildEvent::Fail(..) | BuildEvent::KnownToFail(..) | BuildEvent::Cancel | BuildEvent::Retry(_))
-    };
     if !changes.iter().any(|change| matches!(change, Change::Build { event, .. } if stops(event))) {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use drover_scheduler_core::{BuildEvent, Change, Package, State, Submission, Whol
 use drover_store::{DrvPath, StorePath};
 
 use super::journal::{Key, Row};
-use super::{BookError, Record, rows};
+use super::{BookError, Record, index, rows};
 
 /// What a commit touches.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ pub(crate) struct Sheet {
     pub(super) rows: Vec<(Key, Row)>,
     pub(super) submissions: Vec<Submission>,
     pub(super) failures: Vec<Verdict>,
-    /// The other changes; some are written to tables of their own.
+    /// Changes that are written as they are, to tables of their own.
     pub(super) others: Vec<Change>,
 }
 
@@ -74,19 +74,24 @@ pub(super) struct Verdict {
 
 impl Sheet {
     /// What is to be recorded of these changes, which touch that page.
-    pub(crate) fn of(record: Record, changes: Vec<Change>, page: &Page, state: &State) -> Result<Self, BookError> {
+    pub(crate) fn of(
+        record: Record,
+        changes: impl IntoIterator<Item = Change>,
+        page: &Page,
+        state: &State,
+    ) -> Result<Self, BookError> {
         let rows = rows::of(page, state)?;
         let submissions = page.submissions.iter().filter_map(|id| state.submission(*id)).cloned().collect();
-        let failures = changes.iter().filter_map(|change| Verdict::of(change, state)).collect();
-        let mut created = Vec::with_capacity(page.created.len());
-        let mut others = Vec::with_capacity(changes.len() - page.created.len());
+        let (mut created, mut failures, mut others) = (Vec::with_capacity(page.created.len()), Vec::new(), Vec::new());
         for change in changes {
+            failures.extend(Verdict::of(&change, state));
             match change {
                 Change::BuildCreated(whole) => {
                     let now = state.build(whole.build.id).cloned();
                     created.extend(now.map(|build| WholeBuild { build, inputs: whole.inputs }));
                 }
-                other => others.push(other),
+                other if is_written_as_it_is(&other) => others.push(other),
+                _ => {}
             }
         }
         Ok(Self { record, created, rows, submissions, failures, others })
@@ -95,6 +100,15 @@ impl Sheet {
     /// About how much there is to be written.
     pub(crate) fn says(&self) -> usize {
         self.created.len() + self.rows.len() + self.others.len()
+    }
+}
+
+/// Of most changes it is written what they come to.
+fn is_written_as_it_is(change: &Change) -> bool {
+    match change {
+        Change::Build { event, .. } => index::stops(event),
+        Change::Learned(_) | Change::Packed(_) | Change::Wished(_) | Change::CancelledAhead(_) | Change::Drain { .. } => true,
+        _ => false,
     }
 }
 
