@@ -8,28 +8,29 @@ use super::{BookError, Page, course, encode};
 
 /// The rows that a page touches.
 pub(super) fn of(page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookError> {
-    let mut rows = Vec::new();
-    for build in page.builds.iter().filter_map(|id| state.build(*id)) {
+    let Page { builds, items, owed, packages, clients, .. } = page;
+    let mut rows = Vec::with_capacity(2 * builds.len() + items.len() + owed.len() + packages.len() + clients.len());
+    for build in builds.iter().filter_map(|id| state.build(*id)) {
         if !page.created.contains(&build.id) {
             rows.push((Key::Course(build.id), there(course::row(build)?)));
         }
         rows.push((Key::Open(build.id), is_open(build, state)));
     }
-    for path in &page.items {
+    for path in items {
         if let Some(item) = state.recorded_item(path) {
             rows.push((Key::Item(path.clone()), there(encode(item)?)));
         }
     }
-    for id in &page.owed {
+    for id in owed {
         let row = state.publication(*id).map(encode).transpose()?;
         rows.push((Key::Owed(*id), row.and_then(there)));
     }
-    for package in &page.packages {
+    for package in packages {
         if let Some(took) = state.took(package) {
             rows.push((Key::Took(package.as_ref().clone()), there(encode(took)?)));
         }
     }
-    for client in &page.clients {
+    for client in clients {
         if let Some(used) = state.used(*client) {
             rows.push((Key::Used(*client), there(encode(&used)?)));
         }

@@ -16,6 +16,8 @@ use crate::owed::Publication;
 
 /// Of the builds that are given away at once, the reasons of so many are told as events.
 const PLACEMENTS_TOLD: usize = 4;
+/// About as many changes follow from a lease.
+const CHANGES_OF_A_LEASE: usize = 4;
 
 impl Step<'_> {
     pub(super) fn dispatch(&mut self) {
@@ -31,6 +33,8 @@ impl Step<'_> {
         for build in short.into_values() {
             self.change(Change::Short { build, heard: self.now.heard });
         }
+        self.out.changes.reserve(CHANGES_OF_A_LEASE * given.len());
+        self.out.effects.reserve(given.len());
         for (n, matched) in given.into_iter().enumerate() {
             let Match { agent, build, placement } = matched;
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
