@@ -124,8 +124,8 @@ impl ItemState {
         }
     }
 
-    /// Whether it means the same to those that need the item as another state does.
-    pub(crate) fn offers_what(&self, other: &Self) -> bool {
+    /// Whether those that need the item cannot tell it from another state.
+    pub(crate) fn offers_the_same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Built { at: here } | Self::Uploaded { at: here }, Self::Built { at } | Self::Uploaded { at }) => here == at,
             _ => self == other,

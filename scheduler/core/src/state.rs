@@ -150,12 +150,12 @@ impl State {
                 let next = entry.item.state.next(event.clone())?;
                 let before = std::mem::replace(&mut entry.item.state, next);
                 entry.item.losses += u32::from(before.can_be_fetched() && entry.item.state == ItemState::Lost);
-                let offers_more_or_less = !before.offers_what(&entry.item.state);
+                let offers_the_same = before.offers_the_same_as(&entry.item.state);
                 self.reach.move_item(path, &before, &entry.item.state);
                 if let ItemEvent::Build(store) = event {
                     self.store_gains(store, [no]);
                 }
-                Ok(if offers_more_or_less { self.item_changed(no) } else { Vec::new() })
+                Ok(if offers_the_same { Vec::new() } else { self.item_changed(no) })
             }
             Change::Owed(publication) => {
                 self.owe(publication.clone());
