@@ -156,6 +156,7 @@ impl State {
                 owed.missing_references = owed.missing_references.saturating_sub(1);
             } else {
                 owed.missing_references += 1;
+                self.askable.remove(&owed.place());
             }
             self.queue_debt(id);
         }

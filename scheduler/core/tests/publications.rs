@@ -116,6 +116,29 @@ fn what_waits_for_lost_references_takes_no_room_from_what_brings_them() {
 }
 
 #[test]
+fn what_could_be_asked_for_waits_again_when_what_it_refers_to_is_lost() {
+    let mut farm = Farm::with(Limits { asked_at_once: 2, ..Limits::default() });
+    farm.advance(Input::CaughtUp);
+    let agent = farm.agent(1, 5);
+    farm.submit(1, ["one", "two"].map(|name| planned(1, name, &[], true)).into());
+    farm.offers().iter().for_each(|offer| bring(&mut farm, agent, offer, &[]));
+    let before = asked(&mut farm);
+    assert_eq!(before.len(), 2, "there is no room for more");
+    farm.submit(2, vec![planned(2, "below", &[], false), planned(2, "top", &["below"], true)]);
+    for references in [&[][..], &["below"]] {
+        let offer = farm.offers().remove(0);
+        bring(&mut farm, agent, &offer, references);
+    }
+    for there in [true, false] {
+        farm.advance(Input::Confirmed { store_dir: before[0].store_dir.clone(), items: vec![(path("below"), there)] });
+    }
+    for Publish { publication, .. } in before {
+        farm.advance(Input::Published(Done { publication, verdict: PublishVerdict::Published }));
+    }
+    assert_eq!(publish_all(&mut farm), ["below", "top"]);
+}
+
+#[test]
 fn of_large_ones_there_are_few_at_once() {
     let mut farm = Farm::with(Limits { asked_at_once: 4, large_asked_at_once: 1, ..Limits::default() });
     farm.advance(Input::CaughtUp);
