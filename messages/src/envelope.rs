@@ -99,9 +99,9 @@ pub(crate) fn write<B: Serialize>(v: u16, kind: &str, body: &B) -> Bytes {
         static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     MESSAGE.with_borrow_mut(|message| {
-        message.clear();
         rmp_serde::encode::write_named(message, &Outgoing { v, kind, body }).expect("messages are plain data");
         let bytes = Bytes::copy_from_slice(message);
+        message.clear();
         message.shrink_to(MESSAGE_BYTES_KEPT);
         bytes
     })

@@ -58,8 +58,7 @@ impl Bus {
 
 impl Intake {
     /// Opens a consumer, which may not be there yet. `window` is how many messages are asked for at once; up to one and
-    /// a half of it may wait in this process, each a bundle of up to 128 KiB, and time runs for them: ask for no more than is
-    /// done soon.
+    /// a half of it may wait in this process, each of up to 1 MiB, and time runs for them: ask for no more than is done soon.
     pub fn open(bus: &Bus, stream: &str, consumer: &str, window: usize) -> Self {
         let source = Source { bus: bus.clone(), stream: stream.into(), consumer: consumer.into(), window: window.max(1) };
         Self { state: source.clone().opening(), source, waiting: VecDeque::new() }

@@ -37,15 +37,16 @@ pub(crate) struct Reign {
     /// What is being written.
     writing: Option<Batch>,
     effects: mpsc::UnboundedSender<Vec<Effect>>,
-    /// What was decided and is not put down yet.
-    changes: Vec<Change>,
+    /// Room for what the next batch changes, from one that is put down.
+    room: Vec<Change>,
     /// Whether something was committed since the last tick.
     is_busy: bool,
 }
 
-/// What one batch came to, beside what it changes.
+/// What one batch came to.
 #[derive(Default)]
 struct Batch {
+    changes: Vec<Change>,
     events: Vec<What>,
     effects: Vec<Effect>,
     thens: Vec<(Then, Outcome)>,
@@ -58,6 +59,12 @@ struct Batch {
     ticked: bool,
     /// How much work went into it.
     works: usize,
+}
+
+impl Batch {
+    fn says_something(&self) -> bool {
+        !self.changes.is_empty() || !self.events.is_empty()
+    }
 }
 
 /// What the thread does next.
@@ -86,8 +93,8 @@ impl Reign {
         memory.builds.each(|builds| state.remember(memory.submissions, memory.paths, builds, memory.owed))?;
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
-        let (core, changes) = (Core::new(state, limits), Vec::new());
-        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, changes, is_busy: false })
+        let (core, room) = (Core::new(state, limits), Vec::new());
+        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, room, is_busy: false })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -102,7 +109,7 @@ impl Reign {
                     }
                     self.decide(Input::Dispatch, None, &mut deciding)?;
                     if self.writing.is_none() {
-                        self.put_down(std::mem::take(&mut deciding))?;
+                        self.put_down(&mut deciding)?;
                     }
                 }
                 Next::Written => {
@@ -110,7 +117,7 @@ impl Reign {
                     self.carry_out(&mut written);
                     // What the next one says is taken from the state before anything is forgotten: it may speak of that.
                     if deciding.works > 0 {
-                        self.put_down(std::mem::take(&mut deciding))?;
+                        self.put_down(&mut deciding)?;
                     }
                     self.forget(written);
                 }
@@ -140,8 +147,10 @@ impl Reign {
     }
 
     /// Has a batch written, here if it says little: then it is sooner done than handed over. Of one that says nothing, nothing is.
-    fn put_down(&mut self, mut batch: Batch) -> Result<(), BookError> {
-        if self.changes.is_empty() && batch.events.is_empty() {
+    fn put_down(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
+        let next = Batch { changes: std::mem::take(&mut self.room), ..Batch::default() };
+        let mut batch = std::mem::replace(deciding, next);
+        if !batch.says_something() {
             self.rest(batch.ticked)?;
             self.carry_out(&mut batch);
             self.forget(batch);
@@ -149,15 +158,16 @@ impl Reign {
         }
         self.is_busy = true;
         let now = self.clock.now();
-        batch.page = Page::of(&self.changes);
+        batch.page = Page::of(&batch.changes);
         // What was taken back may have got something to do.
         let state = self.core.state();
         let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
         batch.page.builds.extend(batch.recalled.builds.iter().filter(stays));
         let events = std::mem::take(&mut batch.events);
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
-        let sheet = Sheet::of(record, self.changes.drain(..), &batch.page, state)?;
-        self.changes.shrink_to(CHANGES_KEPT);
+        let sheet = Sheet::of(record, batch.changes.drain(..), &batch.page, state)?;
+        self.room = std::mem::take(&mut batch.changes);
+        self.room.shrink_to(CHANGES_KEPT);
         if sheet.says() >= LONG {
             self.scribe.write(sheet);
             self.writing = Some(batch);
@@ -217,7 +227,7 @@ impl Reign {
             tracing::error!(%illegal, "a change was refused by the tables: this is a bug");
         }
         // What is kept of the outcome until it is committed is small: the room of the rest is free for the next.
-        self.changes.extend(std::mem::take(&mut outcome.changes).into_iter().filter(Change::is_recorded));
+        batch.changes.extend(std::mem::take(&mut outcome.changes).into_iter().filter(Change::is_recorded));
         batch.events.extend(std::mem::take(&mut outcome.events));
         batch.effects.extend(std::mem::take(&mut outcome.effects));
         batch.thens.extend(then.map(|then| (then, outcome)));

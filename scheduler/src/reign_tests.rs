@@ -68,7 +68,7 @@ fn what_is_being_written_is_read_when_it_is_written() {
     let mut batch = Batch::default();
     reign.decide(found_among_many(&path(7)), None, &mut batch).unwrap();
     let held = book.hold();
-    reign.put_down(batch).unwrap();
+    reign.put_down(&mut batch).unwrap();
     reign.core.state_mut().forget_finished([], [], [path(7)]);
     assert!(reign.core.state().item(&path(7)).is_none());
 

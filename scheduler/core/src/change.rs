@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{BuildEvent, WholeBuild};
-use crate::durations::Package;
 use crate::item::{Item, ItemEvent};
 use crate::owed::Publication;
+use crate::package::Package;
 use crate::packs::{PackSet, PackSetId};
 use crate::submission::Submission;
 use crate::time::Heard;

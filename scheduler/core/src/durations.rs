@@ -1,8 +1,7 @@
-//! How long builds take, learned from how long they took: the median of the last few of the same package, whatever its
-//! version, for the same system.
+//! How long builds take, learned from how long they took: the median of the last few of the same package. Packages have numbers,
+//! as long as there is something to know of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arena::{Arena, No};
 use crate::links::BuildNo;
+use crate::package::Package;
 use crate::recipe::Recipe;
 
 /// Durations that are remembered of one package.
@@ -18,55 +18,9 @@ const REMEMBERED: usize = 9;
 const UNKNOWN_MILLIS: u64 = 60_000;
 /// The same of a fixed output, which is mostly a download.
 const UNKNOWN_FIXED_MILLIS: u64 = 5_000;
-/// How the names of files go on behind a version.
-const FILES: [&str; 10] = [".tar", ".tgz", ".tbz", ".txz", ".zip", ".patch", ".diff", ".gem", ".crate", ".jar"];
 /// A median counts as another when it differs by more than this share of it, in percent: what hangs on it is measured
 /// anew then.
 const NOTABLE_PERCENT: u64 = 25;
-
-/// A package on a system: what builds have in common that take about the same time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Package {
-    /// The name of its derivation, with `*` in place of what looks like a version.
-    pub name: String,
-    /// For what it is built.
-    pub system: String,
-}
-
-impl Package {
-    /// Of a derivation.
-    pub fn of(recipe: &Recipe) -> Self {
-        Self { name: without_version(recipe.drv.name_without_drv()), system: recipe.system.clone() }
-    }
-}
-
-impl fmt::Display for Package {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for {}", self.name, self.system)
-    }
-}
-
-/// Replaces each part of a name that begins with a digit: `gcc-14.3.0-lib` becomes `gcc-*-lib`. What kind of file it is stays:
-/// to unpack a source takes another time than to build what is in it, or to fetch it.
-fn without_version(name: &str) -> String {
-    let mut general = String::with_capacity(name.len());
-    for (n, part) in name.split('-').enumerate() {
-        if n > 0 {
-            general.push('-');
-        }
-        match part.starts_with(|c: char| c.is_ascii_digit()) {
-            true => general.extend(["*", kind_of_file(part)]),
-            false => general.push_str(part),
-        }
-    }
-    general
-}
-
-/// What comes behind the version in the name of a file: `.tar.gz` of `2.12.1.tar.gz`, nothing of `2.12.1`.
-fn kind_of_file(part: &str) -> &str {
-    let mut starts = part.match_indices('.').map(|(at, _)| &part[at..]);
-    starts.find(|rest| FILES.iter().any(|file| rest.starts_with(file))).unwrap_or_default()
-}
 
 /// What the last builds of one package took, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +78,7 @@ fn push(last: &mut Vec<u64>, one: u64) {
     last.push(one);
 }
 
-/// The packages that were heard of, by number: there are far fewer than builds, and none is forgotten. No order hangs on the
-/// map.
+/// The packages of which there are builds in memory, or were any. No order hangs on the map.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
     numbers: HashMap<Arc<Package>, PackageNo>,
@@ -179,12 +132,24 @@ impl Durations {
         no
     }
 
-    pub(crate) fn at(&self, no: PackageNo) -> Option<&Known> {
-        self.known.get(no)
+    /// A build of a package is in memory.
+    pub(crate) fn enter_build(&mut self, no: PackageNo, build: BuildNo) {
+        self.known.get_mut(no).map(|known| known.builds.insert(build));
     }
 
-    pub(crate) fn at_mut(&mut self, no: PackageNo) -> Option<&mut Known> {
-        self.known.get_mut(no)
+    /// It is not any more. Of a package that was never built nothing is left with the last.
+    pub(crate) fn forget_build(&mut self, no: PackageNo, build: BuildNo) {
+        let Some(known) = self.known.get_mut(no) else { return };
+        known.builds.remove(&build);
+        if known.builds.is_empty() && !known.is_built() {
+            let package = known.package.clone();
+            self.known.take(no);
+            self.numbers.remove(&package);
+        }
+    }
+
+    pub(crate) fn at(&self, no: PackageNo) -> Option<&Known> {
+        self.known.get(no)
     }
 
     /// All of them, in no order that means anything.
@@ -234,17 +199,7 @@ mod tests {
     use super::*;
 
     fn package(name: &str) -> Arc<Package> {
-        Arc::new(Package { name: without_version(name), system: "x86_64-linux".into() })
-    }
-
-    #[test]
-    fn versions_of_a_package_are_one_package() {
-        assert_eq!(package("hello-2.12.1"), package("hello-2.12.2"));
-        assert_eq!(package("gcc-14.3.0-lib").name, "gcc-*-lib");
-        assert_ne!(package("gcc-14.3.0-lib"), package("gcc-14.3.0"));
-        assert_eq!(package("python-3.11.1-source.tar.gz").name, "python-*-source.tar.gz");
-        assert_eq!(package("hello-2.12.tar.gz").name, "hello-*.tar.gz");
-        assert_ne!(package("hello-2.12.tar.gz"), package("hello-2.12"));
+        Arc::new(Package { name: name.into(), system: "x86_64-linux".into() })
     }
 
     #[test]

@@ -9,11 +9,11 @@ use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
 use crate::build::{Build, BuildEvent, BuildState, Inputs, Place};
-use crate::durations::Package;
 use crate::item::{Item, ItemState};
 use crate::limits::AGE_STEP_MILLIS;
 use crate::links::{self, BuildNo, Edge, Entry, ItemNo, Node};
 use crate::needs::{Needs, Offers};
+use crate::package::Package;
 use crate::place::Requirement;
 use crate::state::{State, Turn};
 use crate::weight::Weight;
@@ -78,7 +78,7 @@ impl State {
         }
         let no = links::add(&mut self.builds, &mut self.items, node);
         self.members.entry(submission).or_default().insert(no);
-        self.durations.at_mut(package).map(|known| known.builds.insert(no));
+        self.durations.enter_build(package, no);
         no
     }
 
@@ -153,8 +153,8 @@ impl State {
             }
             return;
         }
-        let unmade = self.unlink(no);
-        self.weigh_makers(&unmade);
+        let to_be_made = self.unlink(no);
+        self.weigh_makers(&to_be_made);
     }
 
     /// What its inputs make of an open build.

@@ -124,7 +124,7 @@ impl ItemState {
         }
     }
 
-    /// Whether those that need the item cannot tell it from another state.
+    /// True only if those that need the item cannot tell it from another state.
     pub(crate) fn offers_the_same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Built { at: here } | Self::Uploaded { at: here }, Self::Built { at } | Self::Uploaded { at }) => here == at,

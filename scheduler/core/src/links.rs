@@ -350,13 +350,13 @@ pub(crate) fn link(builds: &mut Builds, items: &mut Items, no: BuildNo) {
 pub(crate) fn unlink(builds: &mut Builds, items: &mut Items, no: BuildNo) -> Vec<ItemNo> {
     let Some(node) = builds.at_mut(no) else { return Vec::new() };
     node.needs = Needs::default();
-    let mut unmade = Vec::new();
+    let mut to_be_made = Vec::new();
     for edge in &node.inputs {
         let Some(entry) = items.at_mut(edge.item) else { continue };
         entry.dependents.remove(edge.at);
         if entry.open_makers > 0 {
-            unmade.push(edge.item);
+            to_be_made.push(edge.item);
         }
     }
-    unmade
+    to_be_made
 }

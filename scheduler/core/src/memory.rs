@@ -67,7 +67,7 @@ impl State {
         if let Some(count) = self.of_client.get_mut(&node.client) {
             *count -= 1;
         }
-        self.durations.at_mut(node.package).map(|known| known.builds.remove(&no));
+        self.durations.forget_build(node.package, no);
         for item in &node.products {
             // Nothing open needs it now; what comes later must not find that this build stands in its way.
             self.refresh_offers(*item, &mut Vec::new());

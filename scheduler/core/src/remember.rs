@@ -8,12 +8,13 @@ use drover_messages::{AgentId, ClientId, Generation, SubmissionId};
 use drover_store::StorePath;
 
 use crate::build::Build;
-use crate::durations::{Package, Took};
+use crate::durations::Took;
 use crate::graph::Affected;
 use crate::item::Item;
 use crate::limits::Limits;
 use crate::links::ItemNo;
 use crate::owed::Publication;
+use crate::package::Package;
 use crate::share::Used;
 use crate::state::State;
 use crate::submission::Submission;

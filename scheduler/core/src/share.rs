@@ -26,6 +26,7 @@ impl Used {
         let halvings = (passed / HALF_LIFE_MILLIS).min(63);
         let rest = passed % HALF_LIFE_MILLIS;
         let halved = self.slot_millis >> halvings;
+        // What fits into one word is divided much faster.
         let line = match halved.checked_mul(rest) {
             Some(product) => product / (2 * HALF_LIFE_MILLIS),
             None => (u128::from(halved) * u128::from(rest) / u128::from(2 * HALF_LIFE_MILLIS)) as u64,

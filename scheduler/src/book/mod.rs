@@ -130,10 +130,11 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BookError> {
         static ROW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     ROW.with_borrow_mut(|row| {
-        row.clear();
-        rmp_serde::encode::write_named(row, value)?;
+        let written = rmp_serde::encode::write_named(row, value);
         let bytes = row.as_slice().to_vec();
+        row.clear();
         row.shrink_to(ROW_BYTES_KEPT);
+        written?;
         Ok(bytes)
     })
 }

@@ -108,7 +108,21 @@ fn is_written_as_it_is(change: &Change) -> bool {
     match change {
         Change::Build { event, .. } => index::stops(event),
         Change::Learned(_) | Change::Packed(_) | Change::Wished(_) | Change::CancelledAhead(_) | Change::Drain { .. } => true,
-        _ => false,
+        Change::Submission(_)
+        | Change::BuildCreated(_)
+        | Change::AttemptStarted { .. }
+        | Change::Attempt { .. }
+        | Change::Told { .. }
+        | Change::Differs { .. }
+        | Change::Item { .. }
+        | Change::Forgiven { .. }
+        | Change::Priority { .. }
+        | Change::Took { .. }
+        | Change::Used { .. }
+        | Change::Owed(_)
+        | Change::OwedDone(_) => false,
+        // What is not recorded does not come here.
+        passing => passing.is_recorded(),
     }
 }
 

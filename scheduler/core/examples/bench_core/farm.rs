@@ -200,6 +200,9 @@ impl Farm {
     fn forget(&mut self) {
         let Self { core, meter, touched, .. } = self;
         let Touched { builds, items } = std::mem::take(touched);
+        let (mut builds, mut items) = (Vec::from_iter(builds), Vec::from_iter(items));
+        builds.sort_unstable();
+        items.sort_unstable();
         meter.measure("forget", || core.state_mut().forget_finished([], builds, items));
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use drover_messages::PublicationId;
+use drover_store::StorePath;
 
 use super::{Discrepancy, same};
 use crate::state::State;
@@ -12,11 +13,15 @@ impl State {
     pub(super) fn audit_debts(&self) -> Result<(), Discrepancy> {
         let (mut askable, mut asked) = (BTreeSet::new(), BTreeSet::new());
         for (id, owed) in &self.owed {
-            let others = owed.publication.references.iter().filter(|path| **path != owed.publication.path);
-            let waits = |path: &&drover_store::StorePath| {
-                self.items.get(path).is_some_and(|entry| entry.awaiting.contains(id) && !entry.item.state.can_be_fetched())
-            };
-            same(format!("what {id} lacks"), &owed.missing_references, &others.filter(waits).count())?;
+            let others: BTreeSet<&StorePath> =
+                owed.publication.references.iter().filter(|path| **path != owed.publication.path).collect();
+            let known = others.into_iter().filter_map(|path| Some((self.items.number(path)?, self.items.get(path)?)));
+            let waits: Vec<_> = known.filter(|(_, entry)| entry.awaiting.contains(id)).collect();
+            let lacking = waits.iter().filter(|(_, entry)| !entry.item.state.can_be_fetched()).count();
+            same(format!("what {id} lacks"), &owed.missing_references, &lacking)?;
+            let (awaits, should): (BTreeSet<_>, BTreeSet<_>) =
+                (owed.awaits.iter().collect(), waits.iter().map(|(no, _)| no).collect());
+            same(format!("what {id} waits for"), &awaits, &should)?;
             match owed.asked {
                 Some(at) => drop(asked.insert((at, *id))),
                 None if owed.missing_references > 0 => {}

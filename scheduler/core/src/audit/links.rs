@@ -8,10 +8,10 @@ use hashbrown::HashMap;
 
 use super::{Discrepancy, same};
 use crate::build::BuildState;
-use crate::durations::Package;
 use crate::item::ItemState;
 use crate::links::{BuildNo, Entry};
 use crate::needs::Needs;
+use crate::package::Package;
 use crate::share::Shares;
 use crate::state::State;
 
@@ -161,6 +161,8 @@ impl State {
         }
         let some = |(client, count): (&ClientId, &u64)| (*count > 0).then_some((*client, *count));
         same("the builds of clients", &self.of_client.iter().filter_map(some).collect(), &of_client)?;
+        let idle = self.durations.iter().find(|known| known.builds.is_empty() && !known.is_built());
+        same("a package of which nothing is known", &idle.map(|known| &known.package), &None)?;
         let some = self.durations.iter().filter(|known| !known.builds.is_empty());
         let is = some.map(|known| (Package::clone(&known.package), known.builds.clone())).collect();
         same("the builds of packages", &is, &of_package)?;

@@ -15,10 +15,10 @@ use super::Step;
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent};
 use crate::change::Change;
-use crate::durations::Package;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
 use crate::owed::Publication;
+use crate::package::Package;
 use crate::policy::Policy;
 
 /// About as many changes follow from a report.
