@@ -190,3 +190,41 @@ fn write_record(t: &WriteTransaction, record: &Record, told: u64) -> Result<u64,
     }
     Ok(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use drover_messages::{AgentId, BuildId, SubmissionId, WishId};
+    use drover_scheduler_core::{BuildEvent, Heard, Learned, PackSet, State};
+    use drover_store::{DrvPath, PackId, Sha256, StoreDir};
+    use redb::{ReadableDatabase, ReadableTableMetadata};
+
+    use super::super::samples::{commit, store_path};
+    use super::*;
+
+    #[test]
+    fn what_has_tables_of_its_own_is_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let (agent, wish, submission, deadline) = (AgentId::new(), WishId::new(), SubmissionId::new(), Some(Heard(9)));
+        let drv = DrvPath::try_from(store_path(1, "x.drv")).unwrap();
+        let (pack, modulo) = (PackId(Sha256::of(b"pack")), Sha256::of(b"modulo"));
+        let packs: PackSet = [pack].into_iter().collect();
+        let learned = Learned { store_dir: StoreDir::nix(), drv: drv.clone(), pack, modulo, closure: packs.id() };
+        let changes = vec![
+            Change::Drain { agent, drained: true, deadline },
+            Change::Wished(wish),
+            Change::CancelledAhead(submission),
+            Change::Packed(packs.clone()),
+            Change::Learned(learned.clone()),
+            Change::Build { build: BuildId::new(), event: BuildEvent::Cancel },
+        ];
+        commit(&book, changes, &State::new(Default::default()));
+        let memory = book.remember().unwrap();
+        assert_eq!(memory.drained, [(agent, deadline)]);
+        assert_eq!(memory.cancelled_ahead, [submission]);
+        assert!(book.has_heard(wish).unwrap());
+        assert_eq!(book.learned(&drv).unwrap(), Some(learned));
+        assert_eq!(*book.closures([drv.clone()]).unwrap()[&drv], packs);
+        assert_eq!(book.database.begin_read().unwrap().open_table(STOPPED).unwrap().len().unwrap(), 1);
+    }
+}
