@@ -73,6 +73,11 @@ pub enum What {
         /// Under which lease.
         epoch: Epoch,
     },
+    /// Builds were given to agents: told as one where one commit gave many.
+    BuildsLeased {
+        /// Which, and to whom.
+        leases: Vec<Leased>,
+    },
     /// Why a build was given to this agent and to no other. Not told of each: under load of some.
     BuildPlaced {
         /// Which.
@@ -158,6 +163,13 @@ pub enum What {
         store_dir: StoreDir,
         /// Its path.
         path: StorePath,
+    },
+    /// Items can be fetched by everybody: told as one where one commit made many available.
+    ItemsAvailable {
+        /// Their store directory.
+        store_dir: StoreDir,
+        /// Their paths.
+        paths: Vec<StorePath>,
     },
     /// An item that could be fetched cannot be any more.
     ItemLost {
@@ -249,4 +261,17 @@ pub enum What {
         /// Which.
         agent: AgentId,
     },
+}
+
+/// One of the builds that were given to agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leased {
+    /// Which.
+    pub build: BuildId,
+    /// In which attempt.
+    pub attempt: AttemptId,
+    /// To whom.
+    pub agent: AgentId,
+    /// Under which lease.
+    pub epoch: Epoch,
 }

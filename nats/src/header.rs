@@ -7,9 +7,10 @@ use drover_messages::{Format, Message, bundle};
 
 pub(crate) const CONTENT_TYPE: &str = "Content-Type";
 pub(crate) const KIND: &str = "Kind";
-/// Of what kind the messages in a bundle are, and how many.
+/// Of what kind the messages in a bundle are.
 pub(crate) const OF: &str = "Of";
-const COUNT: &str = "Count";
+/// How many there are, where one message is of several.
+pub(crate) const COUNT: &str = "Count";
 /// Why a message was set aside.
 pub(crate) const REASON: &str = "Reason";
 /// Where a message that was set aside came from.

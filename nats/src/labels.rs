@@ -10,6 +10,8 @@ use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
 use drover_messages::report::{Outcome, Report};
 use drover_messages::request::Submit;
 
+use crate::header::COUNT;
+
 type Labels = Vec<(&'static str, String)>;
 
 pub(crate) fn of(message: &dyn Any) -> Labels {
@@ -73,6 +75,8 @@ fn done(m: &Done) -> Labels {
 fn event(m: &Event) -> Labels {
     match &m.what {
         What::BuildLeased { agent, attempt, .. } => vec![("Agent", agent.to_string()), ("Attempt", attempt.to_string())],
+        What::BuildsLeased { leases } => vec![(COUNT, leases.len().to_string())],
+        What::ItemsAvailable { paths, .. } => vec![(COUNT, paths.len().to_string())],
         What::BuildPlaced { placement, .. } => {
             vec![("Agent", placement.chosen.agent.to_string()), ("Cost", placement.chosen.score.to_string())]
         }

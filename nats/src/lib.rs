@@ -4,7 +4,7 @@
 //! it does not know. The broker carries and may forget: everything here can be lost and be made again.
 
 mod subject;
-pub use subject::{Admin, MAX_TOKEN_BYTES, Noun, Pool, Query, Subject, SubjectError, Urgency, WishVerb};
+pub use subject::{Admin, MAX_TOKEN_BYTES, Noun, Pool, Query, SEVERAL, Subject, SubjectError, Urgency, WishVerb};
 mod filter;
 pub use filter::Filter;
 

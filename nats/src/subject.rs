@@ -11,6 +11,8 @@ use drover_messages::wish::Wished;
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
 use serde::{Deserialize, Serialize};
 
+/// Stands in the subject of an event that is of several, in place of an id.
+pub const SEVERAL: &str = "several";
 /// The longest token of a subject, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 64;
 
@@ -227,6 +229,7 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         SubmissionAccepted { submission, .. } => (Noun::Submission, submission.to_string(), "accepted"),
         SubmissionRejected { submission, .. } => (Noun::Submission, submission.to_string(), "rejected"),
         BuildLeased { build, .. } => (Noun::Build, build.to_string(), "leased"),
+        BuildsLeased { .. } => (Noun::Build, SEVERAL.into(), "leased"),
         BuildPlaced { build, .. } => (Noun::Build, build.to_string(), "placed"),
         BuildSucceeded { build, .. } => (Noun::Build, build.to_string(), "succeeded"),
         BuildChecked { build, .. } => (Noun::Build, build.to_string(), "checked"),
@@ -240,6 +243,7 @@ fn told(what: &What) -> (Noun, String, &'static str) {
         WishFulfilled { wish, .. } => (Noun::Wish, wish.to_string(), "fulfilled"),
         WishRefused { wish, .. } => (Noun::Wish, wish.to_string(), "refused"),
         ItemAvailable { path, .. } => (Noun::Item, path.hash_part().to_string(), "available"),
+        ItemsAvailable { .. } => (Noun::Item, SEVERAL.into(), "available"),
         ItemLost { path, .. } => (Noun::Item, path.hash_part().to_string(), "lost"),
         ItemGivenUp { path, .. } => (Noun::Item, path.hash_part().to_string(), "given-up"),
         PublicationRefused { path, .. } => (Noun::Item, path.hash_part().to_string(), "refused"),

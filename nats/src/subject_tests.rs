@@ -68,6 +68,18 @@ fn an_item_goes_by_its_hash_alone() {
 }
 
 #[test]
+fn what_is_told_of_several_names_none_of_them() {
+    let event = Event {
+        id: drover_messages::event::EventId { generation: 1, record: 2, index: 0 },
+        at: drover_messages::Timestamp(0),
+        what: What::BuildsLeased { leases: Vec::new() },
+    };
+    let subject = Subject::of_event(&event);
+    assert_eq!(subject.to_string(), "ev.build.several.leased");
+    assert_eq!(subject.to_string().parse(), Ok(subject));
+}
+
+#[test]
 fn a_pool_that_would_break_a_subject_cannot_be_named() {
     for name in ["", "a.b", "*", "Publish", "a b", &"x".repeat(MAX_TOKEN_BYTES + 1)] {
         assert!(name.parse::<Pool>().is_err(), "{name}");

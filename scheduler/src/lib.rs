@@ -31,6 +31,7 @@ mod servers;
 mod snapshots;
 mod summaries;
 mod telling;
+mod together;
 mod upkeep;
 mod why;
 mod wishes;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::book::{Book, BookError, Memory, Page, Record, Sheet};
 use crate::clock::Clock;
 use crate::scribe::Scribe;
+use crate::together::together;
 use crate::work::{Question, Then, Work};
 
 /// Work that one commit takes, in pieces.
@@ -163,7 +164,7 @@ impl Reign {
         let state = self.core.state();
         let stays = |id: &&BuildId| state.build(**id).is_some_and(|build| !state.is_finished(build));
         batch.page.builds.extend(batch.recalled.builds.iter().filter(stays));
-        let events = std::mem::take(&mut batch.events);
+        let events = together(std::mem::take(&mut batch.events));
         let record = Record { generation: self.generation, heard: now.heard, wall: now.wall, events };
         let sheet = Sheet::of(record, batch.changes.drain(..), &batch.page, state)?;
         self.room = std::mem::take(&mut batch.changes);

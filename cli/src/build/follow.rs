@@ -185,7 +185,8 @@ fn concerns(what: &What, submit: &Submit, names: &BTreeMap<BuildId, &str>) -> bo
         What::SubmissionAccepted { submission, .. } | What::SubmissionRejected { submission, .. } => {
             *submission == submit.submission
         }
-        What::ItemAvailable { store_dir, .. } => *store_dir == submit.store_dir,
+        What::ItemAvailable { store_dir, .. } | What::ItemsAvailable { store_dir, .. } => *store_dir == submit.store_dir,
+        What::BuildsLeased { leases } => leases.iter().any(|leased| names.contains_key(&leased.build)),
         What::BuildSucceeded { build, .. }
         | What::BuildChecked { build, .. }
         | What::BuildFailed { build, .. }

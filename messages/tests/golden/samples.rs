@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::admin::{Disposal, Dispose, Disposed, LoginAnswer, NewLogin, NewPassword, Role, Snapshot, TakeSnapshot};
 use drover_messages::agent::{Abort, Beat, BeatAnswer, Drain, Drained, Held, Hello, Order, Phase, Verdict};
-use drover_messages::event::{Event, EventId, What};
+use drover_messages::event::{Event, EventId, Leased, What};
 use drover_messages::offer::{Input, Offer, OfferAnswer, Refusal};
 use drover_messages::placement::{Candidate, Placement, Score};
 use drover_messages::publish::{Done, Origin, Publish, PublishVerdict};
@@ -406,6 +406,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::SubmissionAccepted { submission, client, builds: 300 },
         What::SubmissionRejected { submission, client, why: why.clone() },
         What::BuildLeased { build, attempt, agent, epoch: epoch() },
+        What::BuildsLeased { leases: vec![Leased { build, attempt, agent, epoch: epoch() }] },
         What::BuildPlaced { build, attempt, placement: placement() },
         What::BuildSucceeded { build, attempt, agent, drv: drv.clone(), build_millis: 7, already_valid: true },
         What::BuildChecked { build, attempt, agent, drv: drv.clone(), build_millis: 7 },
@@ -414,6 +415,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         What::BuildBlocked { build, by: another_build() },
         What::BuildReopened { build, item: path.clone() },
         What::ItemAvailable { store_dir: store_dir.clone(), path: path.clone() },
+        What::ItemsAvailable { store_dir: store_dir.clone(), paths: vec![path.clone()] },
         What::ItemLost { store_dir: store_dir.clone(), path: path.clone() },
         What::PublicationRefused { store_dir, path: path.clone(), why: why.clone() },
         What::BuildDiffers { build, attempt, path, there: hash("other nar"), here: hash("nar") },
@@ -443,6 +445,7 @@ fn event_name(what: &What) -> &'static str {
         What::SubmissionAccepted { .. } => "event-submission-accepted",
         What::SubmissionRejected { .. } => "event-submission-rejected",
         What::BuildLeased { .. } => "event-build-leased",
+        What::BuildsLeased { .. } => "event-builds-leased",
         What::BuildPlaced { .. } => "event-build-placed",
         What::BuildSucceeded { .. } => "event-build-succeeded",
         What::BuildChecked { .. } => "event-build-checked",
@@ -451,6 +454,7 @@ fn event_name(what: &What) -> &'static str {
         What::BuildBlocked { .. } => "event-build-blocked",
         What::BuildReopened { .. } => "event-build-reopened",
         What::ItemAvailable { .. } => "event-item-available",
+        What::ItemsAvailable { .. } => "event-items-available",
         What::ItemLost { .. } => "event-item-lost",
         What::PublicationRefused { .. } => "event-publication-refused",
         What::BuildDiffers { .. } => "event-build-differs",

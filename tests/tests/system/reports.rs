@@ -43,7 +43,11 @@ async fn publish(farm: &Farm, agent: &mut FakeAgent, recipe: &Recipe, submission
 }
 
 fn is_about(what: &What, item: &StorePath) -> bool {
-    matches!(what, What::ItemAvailable { path, .. } | What::PublicationRefused { path, .. } if path == item)
+    match what {
+        What::ItemAvailable { path, .. } | What::PublicationRefused { path, .. } => path == item,
+        What::ItemsAvailable { paths, .. } => paths.contains(item),
+        _ => false,
+    }
 }
 
 #[tokio::test]

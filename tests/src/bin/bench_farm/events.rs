@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use drover_nats::Login;
+use drover_messages::event::{Event, What};
+use drover_messages::{Format, decode};
+use drover_nats::{Login, SEVERAL};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -19,6 +21,8 @@ pub struct Events {
     _client: async_nats::Client,
     /// By the last word of the subject, behind the noun: `build.succeeded`.
     counts: HashMap<String, usize>,
+    /// How many messages that took.
+    pub messages: usize,
     /// When the last one came.
     pub last: Instant,
 }
@@ -31,7 +35,7 @@ impl Events {
         let client = options.connect(&login.url).await?;
         let subscriber = client.subscribe("ev.>").await?;
         client.flush().await?;
-        Ok(Self { subscriber, _client: client, counts: HashMap::new(), last: Instant::now() })
+        Ok(Self { subscriber, _client: client, counts: HashMap::new(), messages: 0, last: Instant::now() })
     }
 
     /// How many of a kind were told.
@@ -53,16 +57,27 @@ impl Events {
             let message = message.context("the broker is gone")?;
             self.last = Instant::now();
             let words: Vec<&str> = message.subject.split('.').collect();
-            if let [_, noun, _, verb] = words[..] {
+            if let [_, noun, id, verb] = words[..] {
                 let kind = format!("{noun}.{verb}");
+                let of = if id == SEVERAL { several(&message.payload)? } else { 1 };
                 if goals.iter().any(|(goal, _)| *goal == kind) {
-                    bar.inc(1);
+                    bar.inc(of as u64);
                 }
-                *self.counts.entry(kind).or_default() += 1;
+                *self.counts.entry(kind).or_default() += of;
+                self.messages += 1;
             }
         }
         bar.finish_and_clear();
         Ok(())
+    }
+}
+
+/// How many builds or items an event is of.
+fn several(body: &[u8]) -> anyhow::Result<usize> {
+    match decode::<Event>(body, Format::MessagePack)?.what {
+        What::BuildsLeased { leases } => Ok(leases.len()),
+        What::ItemsAvailable { paths, .. } => Ok(paths.len()),
+        other => bail!("{other:?} is told of several"),
     }
 }
 

@@ -28,10 +28,11 @@ pub async fn measure(args: &Args, results: &mut Vec<String>) -> anyhow::Result<O
         args.agents, args.slots, args.processes
     );
     println!(
-        "rate: {:.2} s, of these {:.2} s until it was taken up; {} events",
+        "rate: {:.2} s, of these {:.2} s until it was taken up; {} things were told in {} events",
         took.as_secs_f64(),
         taken_up.as_secs_f64(),
-        events.all()
+        events.all(),
+        events.messages
     );
     println!("rate: processor time: {}; redb has {:.0} MiB", used(&meters), ground.redb_mib());
     let rss = ground.most_mib();
