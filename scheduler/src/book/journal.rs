@@ -5,7 +5,9 @@
 //! was written over them meanwhile. Until then they are read from memory. After a crash the journal is read again.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
 
 use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_scheduler_core::Package;
@@ -18,8 +20,9 @@ use super::destinations::Destinations;
 use super::tables::JOURNAL;
 use super::{BookError, decode};
 
-/// So many rows are carried to their tables together.
-const CARRIED_TOGETHER: usize = 32768;
+/// So many rows are carried to their tables together: a busy farm writes most rows of a build over and over within a second,
+/// and each table's rows lie the closer the more of them there are.
+const CARRIED_TOGETHER: usize = 131_072;
 /// Lines that one commit takes out at most, whose rows are in their tables.
 const LINES_PRUNED: usize = 64;
 /// What lines are put together in is kept from one to the next, up to so many bytes.
@@ -37,13 +40,16 @@ pub(super) enum Key {
     /// A publication that is owed.
     Owed(PublicationId),
     /// How long builds of a package took.
-    Took(Package),
+    Took(Arc<Package>),
     /// What a client has used.
     Used(ClientId),
 }
 
 /// What it says; nothing, if it is not there any more.
 pub(super) type Row = Option<ByteBuf>;
+
+/// What is on its way to the tables, in the order in which it goes.
+type Rows = BTreeMap<Key, Row>;
 
 /// Rows on their way.
 #[derive(Debug, Default)]
@@ -56,17 +62,19 @@ pub(super) struct Journal {
 #[derive(Debug, Default)]
 struct Recent {
     /// What came last.
-    young: BTreeMap<Key, Row>,
-    /// What is being carried to the tables, in order.
-    old: Arc<[(Key, Row)]>,
+    young: Rows,
+    /// What is being carried to the tables.
+    old: Arc<Rows>,
 }
 
 /// How far that is. Who writes has it to itself.
 #[derive(Debug, Default)]
 struct Progress {
-    old: Arc<[(Key, Row)]>,
-    /// So many of those are in their tables.
-    carried: usize,
+    old: Arc<Rows>,
+    /// The last of those that is in its table.
+    carried: Option<Key>,
+    /// So many of them are not.
+    left: usize,
     /// The line from which the last of them came.
     old_line: u64,
     /// All rows of lines up to this one are in their tables.
@@ -101,8 +109,7 @@ impl Journal {
 
 impl Recent {
     fn get(&self, key: &Key) -> Option<&Row> {
-        let old = || self.old.binary_search_by(|(known, _)| known.cmp(key)).ok().map(|at| &self.old[at].1);
-        self.young.get(key).or_else(old)
+        self.young.get(key).or_else(|| self.old.get(key))
     }
 }
 
@@ -148,12 +155,14 @@ impl Writing<'_> {
     /// Carries so many rows to their tables.
     pub(super) fn carry(&mut self, t: &WriteTransaction, rows: usize) -> Result<(), BookError> {
         let progress = &mut *self.progress;
-        let rest = &progress.old[progress.carried..];
-        let rows = rows.min(rest.len());
+        let rows = rows.min(progress.left);
         if rows > 0 {
-            Destinations::open(t)?.put_all(rest[..rows].iter().map(|(key, row)| (key, row)))?;
+            let behind = progress.carried.take().map_or(Bound::Unbounded, Bound::Excluded);
+            let next = progress.old.range((behind, Bound::Unbounded)).take(rows);
+            progress.carried = next.clone().last().map(|(key, _)| key.clone());
+            Destinations::open(t)?.put_all(next)?;
         }
-        progress.carried += rows;
+        progress.left -= rows;
         prune(t, progress.spent_line)
     }
 
@@ -163,15 +172,21 @@ impl Writing<'_> {
         let progress = &mut *self.progress;
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         recent.young.extend(rows);
-        if progress.carried == progress.old.len() {
+        if progress.left == 0 {
             progress.spent_line = progress.old_line;
-            if at_once || recent.young.len() >= CARRIED_TOGETHER {
+            let old = if at_once || recent.young.len() >= CARRIED_TOGETHER {
                 progress.old_line = progress.newest_line;
-                recent.old = std::mem::take(&mut recent.young).into_iter().collect();
+                Arc::new(std::mem::take(&mut recent.young))
             } else {
-                recent.old = Arc::default();
+                Arc::default()
+            };
+            (progress.carried, progress.left) = (None, old.len());
+            recent.old = old.clone();
+            let spent = std::mem::replace(&mut progress.old, old);
+            // To give so many rows back takes longer than a commit, and nobody waits for it.
+            if spent.len() >= CARRIED_TOGETHER {
+                thread::spawn(move || drop(spent));
             }
-            (progress.old, progress.carried) = (recent.old.clone(), 0);
         }
     }
 }
@@ -192,7 +207,7 @@ fn prune(t: &WriteTransaction, spent: u64) -> Result<(), BookError> {
 /// Brings everything to its table.
 pub(super) fn replay(t: &WriteTransaction) -> Result<(), BookError> {
     let mut journal = t.open_table(JOURNAL)?;
-    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    let mut rows = Rows::new();
     for line in journal.iter()? {
         rows.extend(decode::<Vec<(Key, Row)>>("a line of the journal", line?.1.value())?);
     }

@@ -27,7 +27,7 @@ pub(super) fn of(page: &Page, state: &State) -> Result<Vec<(Key, Row)>, BookErro
     }
     for package in packages {
         if let Some(took) = state.took(package) {
-            rows.push((Key::Took(package.as_ref().clone()), there(encode(took)?)));
+            rows.push((Key::Took(package.clone()), there(encode(took)?)));
         }
     }
     for client in clients {
