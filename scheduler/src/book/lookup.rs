@@ -91,6 +91,10 @@ impl Book {
         // What is asked for together shares a few sets.
         let mut sets: BTreeMap<PackSetId, Arc<PackSet>> = BTreeMap::new();
         for drv in drvs {
+            // All outputs of a build are asked for together.
+            if closures.contains_key(&drv) {
+                continue;
+            }
             let Some(row) = learned.get(drv.as_str())? else { continue };
             let Whole { closure } = decode("a derivation", row.value())?;
             if let Entry::Vacant(set) = sets.entry(closure)
