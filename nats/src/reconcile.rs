@@ -26,7 +26,7 @@ pub enum Reread {
 pub struct Declared {
     /// Its name.
     pub stream: &'static str,
-    /// It was not there before: whatever it carried is lost, and is owed again.
+    /// It was not there before, or elsewhere: whatever it carried is lost, and is owed again.
     pub created: bool,
     /// When it was made, by the broker's clock: another value is another stream of the same name.
     pub identity: String,
@@ -71,6 +71,7 @@ async fn stream(bus: &Bus, plan: &StreamPlan) -> Result<Declared, NatsError> {
     let what = || format!("declaring the stream {}", plan.name);
     let made = async {
         let (info, created) = match bus.jetstream.get_stream(plan.name).await {
+            Ok(stream) if stream.cached_info().config.storage != plan.storage() => (replace(bus, plan).await?, true),
             Ok(stream) => (update(bus, plan, &stream).await.map_err(|e| e.to_string())?, false),
             Err(error) if is_missing_stream(&error) => (create(bus, plan).await?, true),
             Err(error) => return Err(error.to_string()),
@@ -92,6 +93,13 @@ async fn update(bus: &Bus, plan: &StreamPlan, stream: &Stream) -> Result<Info, U
     }
     tracing::info!(stream = plan.name, "changing a stream to what it should be");
     bus.jetstream.update_stream(wanted).await
+}
+
+/// Makes a stream anew that older programs kept elsewhere: no broker moves it.
+async fn replace(bus: &Bus, plan: &StreamPlan) -> Result<Info, String> {
+    tracing::info!(stream = plan.name, "making a stream anew, to be kept where it should be");
+    bus.jetstream.delete_stream(plan.name).await.map_err(|error| error.to_string())?;
+    create(bus, plan).await
 }
 
 async fn create(bus: &Bus, plan: &StreamPlan) -> Result<Info, String> {

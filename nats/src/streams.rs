@@ -1,6 +1,6 @@
 //! Which streams and consumers Drover has, as plans. What they say is made true by [`crate::reconcile`].
 //!
-//! Streams carry; none is a record. The limits are for a small disk: 1.6 GiB for all, the oldest goes first. What is
+//! Streams carry; none is a record. The limits are for a small disk: 1.4 GiB for all, the oldest goes first. What is
 //! cut away unread is sent again by whoever owes it.
 
 use std::time::Duration;
@@ -69,16 +69,27 @@ pub struct StreamPlan {
     pub work_queue: bool,
     /// The oldest message.
     pub max_age: Duration,
-    /// What it may take on disk. Then the oldest goes; a work queue says no instead.
+    /// What it may take. Then the oldest goes; a work queue says no instead.
     pub max_bytes: i64,
     /// Of one subject; `None` is without limit.
     pub max_messages_per_subject: Option<i64>,
     /// How long ids are remembered.
     pub duplicate_window: Duration,
-    /// Text that may be lost with the power: compressed, written to disk when the broker likes.
-    pub relaxed: bool,
+    /// Where its messages are.
+    pub kept: Kept,
     /// Its durable consumers.
     pub consumers: Vec<ConsumerPlan>,
+}
+
+/// Where the broker keeps the messages of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// On disk.
+    OnDisk,
+    /// On disk, compressed, when the broker likes: text that may be lost with the power.
+    OnDiskLater,
+    /// In memory: what is soon gone, and known to whoever asked.
+    InMemory,
 }
 
 /// One durable consumer. It reads from the oldest message on.
@@ -139,7 +150,7 @@ fn reports() -> StreamPlan {
 }
 
 fn owed() -> StreamPlan {
-    let plan = limits(OWED, "publications that the scheduler owes", vec![Filter::Owed], DAY, 128 * MIB);
+    let plan = limits(OWED, "publications that the scheduler owes", vec![Filter::Owed], DAY, 48 * MIB);
     let consumer = ConsumerPlan {
         name: PUBLISH.into(),
         description: "all publish workers".into(),
@@ -148,7 +159,7 @@ fn owed() -> StreamPlan {
         pauses: Vec::new(),
         reread_at_start: false,
     };
-    StreamPlan { work_queue: true, consumers: vec![consumer], ..plan }
+    StreamPlan { work_queue: true, kept: Kept::InMemory, consumers: vec![consumer], ..plan }
 }
 
 fn events(hooks: &[Pool]) -> StreamPlan {
@@ -160,7 +171,7 @@ fn events(hooks: &[Pool]) -> StreamPlan {
 fn logs() -> StreamPlan {
     let plan = limits(LOGS, "live logs, plain text", vec![Filter::Logs], DAY, 512 * MIB);
     let window = LOGS_DUPLICATE_WINDOW;
-    StreamPlan { max_messages_per_subject: Some(5000), duplicate_window: window, relaxed: true, ..plan }
+    StreamPlan { max_messages_per_subject: Some(5000), duplicate_window: window, kept: Kept::OnDiskLater, ..plan }
 }
 
 fn dead() -> StreamPlan {
@@ -179,7 +190,7 @@ fn limits(name: &'static str, description: &'static str, filters: Vec<Filter>, a
         max_bytes: bytes,
         max_messages_per_subject: None,
         duplicate_window: DUPLICATE_WINDOW,
-        relaxed: false,
+        kept: Kept::OnDisk,
         consumers: Vec::new(),
     }
 }
@@ -220,7 +231,7 @@ impl StreamPlan {
             subjects: self.subjects.clone(),
             retention: if self.work_queue { RetentionPolicy::WorkQueue } else { RetentionPolicy::Limits },
             discard: if self.work_queue { DiscardPolicy::New } else { DiscardPolicy::Old },
-            storage: StorageType::File,
+            storage: self.storage(),
             num_replicas: there.num_replicas.max(1),
             max_age: self.max_age,
             max_bytes: self.max_bytes,
@@ -230,9 +241,16 @@ impl StreamPlan {
             max_consumers: -1,
             duplicate_window: self.duplicate_window,
             allow_direct: true,
-            compression: Some(if self.relaxed { Compression::S2 } else { Compression::None }),
-            persist_mode: if self.relaxed { Some(PersistenceMode::Async) } else { there.persist_mode },
+            compression: Some(if self.kept == Kept::OnDiskLater { Compression::S2 } else { Compression::None }),
+            persist_mode: if self.kept == Kept::OnDiskLater { Some(PersistenceMode::Async) } else { there.persist_mode },
             ..there
+        }
+    }
+
+    pub(crate) fn storage(&self) -> StorageType {
+        match self.kept {
+            Kept::OnDisk | Kept::OnDiskLater => StorageType::File,
+            Kept::InMemory => StorageType::Memory,
         }
     }
 }

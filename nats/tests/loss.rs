@@ -11,9 +11,9 @@ use common::*;
 use drover_messages::agent::BeatAnswer;
 use drover_messages::{AgentId, AttemptId, BuildId, PublicationId};
 use drover_nats::permissions::Who;
-use drover_nats::streams::{self, RES, SCHEDULER};
+use drover_nats::streams::{self, Kept, OWED, RES, SCHEDULER};
 use drover_nats::testing::NatsServer;
-use drover_nats::{Filter, Intake, NatsError, Pool, RequestError, Reread, Subject, reconcile};
+use drover_nats::{Declared, Filter, Intake, NatsError, Pool, RequestError, Reread, Subject, reconcile};
 
 #[tokio::test]
 async fn nothing_hangs_while_the_broker_is_down_and_nothing_of_it_is_delivered_later() {
@@ -65,7 +65,8 @@ async fn after_a_kill_streams_and_intakes_go_on_where_they_were() {
     server.run();
     back(&bus, up).await;
     let declared = reconcile(&bus, &streams::all(&[]), Reread::No).await.unwrap();
-    assert!(declared.iter().all(|stream| !stream.created), "{declared:?}");
+    let made: Vec<&str> = declared.iter().filter(|stream| stream.created).map(|stream| stream.stream).collect();
+    assert_eq!(made, [OWED], "what is kept in memory alone");
     publish(&bus, ids[2]).await;
     // Either may come first, and either twice.
     let mut missing: BTreeSet<String> = ids[1..].iter().map(|id| done(*id).0.to_string()).collect();
@@ -149,6 +150,19 @@ async fn declaring_twice_changes_nothing_and_a_plan_that_changed_is_carried_out(
     let two = reconcile(&bus, &plans, Reread::No).await.unwrap();
     assert_eq!(one, two, "the streams are the same ones");
     assert_eq!(reconcile(&bus, &plans, Reread::Whole).await.unwrap(), two);
+}
+
+#[tokio::test]
+async fn a_stream_that_older_programs_kept_elsewhere_is_made_anew() {
+    let Some(mut server) = NatsServer::start() else { return };
+    let bus = scheduler(&mut server).await;
+    let mut plans = streams::all(&[]);
+    let is_new = |declared: Vec<Declared>| -> Vec<bool> { declared.into_iter().map(|stream| stream.created).collect() };
+    plans.retain(|plan| plan.name == OWED);
+    for (kept, moves) in [(Kept::OnDisk, true), (Kept::OnDisk, false), (Kept::InMemory, true), (Kept::InMemory, false)] {
+        plans[0].kept = kept;
+        assert_eq!(is_new(reconcile(&bus, &plans, Reread::No).await.unwrap()), [moves], "{kept:?}");
+    }
 }
 
 #[tokio::test]
