@@ -28,7 +28,7 @@ impl State {
         match build.state {
             // Another build may have made the same: what this one made is published all the same, and its agent told so.
             BuildState::Succeeded { .. } => {
-                self.is_all_available(build) && build.attempts.iter().all(|attempt| attempt.state.is_settled())
+                build.attempts.iter().all(|attempt| attempt.state.is_settled()) && self.is_all_available(build)
             }
             BuildState::Failed { .. } | BuildState::Cancelled => !self.is_needed(build),
             _ => false,

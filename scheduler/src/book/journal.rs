@@ -4,7 +4,7 @@
 //! journal, as one line, and they are carried to their tables later: in order, a few with each commit, and once for all that
 //! was written over them meanwhile. Until then they are read from memory. After a crash the journal is read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -81,6 +81,8 @@ struct Progress {
     spent_line: u64,
     /// The line that was appended last.
     newest_line: u64,
+    /// All lines that are there, oldest first: to look would be to read the first, which may be long.
+    lines: VecDeque<u64>,
     /// Whether the last commit wrote down what a start after a kill must know of the pages.
     spares_repair: bool,
     /// Where lines are put together: some are large, and one comes soon after the other.
@@ -147,6 +149,7 @@ impl Writing<'_> {
             rmp_serde::encode::write_named(&mut progress.line, rows)?;
             t.open_table(JOURNAL)?.insert(line, progress.line.as_slice())?;
             progress.line.shrink_to(LINE_BYTES_KEPT);
+            progress.lines.push_back(line);
         }
         progress.newest_line = line;
         self.carry(t, rows.len())
@@ -163,7 +166,7 @@ impl Writing<'_> {
             Destinations::open(t)?.put_all(next)?;
         }
         progress.left -= rows;
-        prune(t, progress.spent_line)
+        progress.prune(t)
     }
 
     /// What was appended is committed, and can be read. When all that set out has come to its table, what came last sets out: if
@@ -191,17 +194,18 @@ impl Writing<'_> {
     }
 }
 
-/// Takes out lines that are not needed any more.
-fn prune(t: &WriteTransaction, spent: u64) -> Result<(), BookError> {
-    let mut journal = t.open_table(JOURNAL)?;
-    for _ in 0..LINES_PRUNED {
-        let oldest = journal.first()?.map(|(line, _)| line.value());
-        match oldest.filter(|oldest| *oldest <= spent) {
-            Some(oldest) => drop(journal.remove(oldest)?),
-            None => break,
+impl Progress {
+    /// Takes out lines that are not needed any more.
+    fn prune(&mut self, t: &WriteTransaction) -> Result<(), BookError> {
+        let spent = self.lines.iter().take_while(|line| **line <= self.spent_line).count().min(LINES_PRUNED);
+        if spent > 0 {
+            let mut journal = t.open_table(JOURNAL)?;
+            for line in self.lines.drain(..spent) {
+                journal.remove(line)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Brings everything to its table.

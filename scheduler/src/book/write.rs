@@ -13,8 +13,8 @@ use super::{Book, BookError, Record, encode, index, made};
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
-/// Records that one commit throws away at most.
-const RECORDS_PRUNED: usize = 64;
+/// Each time that so many records more are written, as many old ones are thrown away, or twice that if there are.
+const RECORDS_PRUNED: u64 = 64;
 /// Rows that are carried to their tables in one commit that does nothing else: so few that others need not wait for long.
 const ROWS_TIDIED: usize = 1024;
 
@@ -181,7 +181,8 @@ fn write_record(t: &WriteTransaction, record: &Record, told: u64) -> Result<u64,
     for (key, value) in [(LAST_RECORD, number), (HEARD, record.heard.0), (TOLD, told)] {
         meta.insert(key, value)?;
     }
-    for _ in 0..RECORDS_PRUNED {
+    let pruned = if number.is_multiple_of(RECORDS_PRUNED) { 2 * RECORDS_PRUNED } else { 0 };
+    for _ in 0..pruned {
         let oldest = records.first()?.map(|(number, _)| number.value());
         match oldest.filter(|oldest| oldest + RECORDS_KEPT < told) {
             Some(oldest) => records.remove(oldest).map(drop)?,
