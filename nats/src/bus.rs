@@ -32,15 +32,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that is gone without a word is noticed after two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A connection. Clones share it.
+/// A connection. Clones share it: each message that came has one.
 #[derive(Clone)]
-pub struct Bus {
-    pub(crate) client: Client,
-    pub(crate) jetstream: jetstream::Context,
+pub struct Bus(Arc<Connection>);
+
+struct Connection {
+    client: Client,
+    jetstream: jetstream::Context,
     link: watch::Receiver<Link>,
     /// The subject on which this login was not let publish last.
     forbidden: watch::Receiver<String>,
-    user: Arc<str>,
+    user: String,
 }
 
 /// A stream has it.
@@ -70,7 +72,7 @@ impl Bus {
                     // The event may come a little after the connection.
                     let _ = timeout(CONNECT_TIMEOUT, link.wait_for(|link| link.is_up())).await;
                     let jetstream = context(&client);
-                    return Ok(Self { client, jetstream, link, forbidden, user: login.user.as_str().into() });
+                    return Ok(Self(Arc::new(Connection { client, jetstream, link, forbidden, user: login.user.clone() })));
                 }
                 Err(error) => error,
             };
@@ -88,12 +90,20 @@ impl Bus {
 
     /// Whether the broker can be reached, to be watched.
     pub fn link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+        self.0.link.clone()
     }
 
     /// The login's user.
     pub fn user(&self) -> &str {
-        &self.user
+        &self.0.user
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    pub(crate) fn jetstream(&self) -> &jetstream::Context {
+        &self.0.jetstream
     }
 
     /// Publishes on a stream and waits until the stream has it. Done again with the same id within the stream's window,
@@ -118,7 +128,7 @@ impl Bus {
     pub(crate) async fn send_to_stream(&self, subject: String, message: PublishMessage) -> Result<Acknowledgement, NatsError> {
         let sent = async {
             self.up().await;
-            self.jetstream.send_publish(subject.clone(), message).await
+            self.0.jetstream.send_publish(subject.clone(), message).await
         };
         let ack = timeout(PUBLISH_TIMEOUT, sent)
             .await
@@ -135,7 +145,7 @@ impl Bus {
     pub async fn tell<M: Message + Any>(&self, subject: &Subject, message: &M) -> Result<(), NatsError> {
         let headers = header::of(message, Format::MessagePack);
         let what = || format!("telling {subject}");
-        self.within(TELL_TIMEOUT, what, self.client.publish_with_headers(subject.to_string(), headers, encode(message))).await
+        self.within(TELL_TIMEOUT, what, self.0.client.publish_with_headers(subject.to_string(), headers, encode(message))).await
     }
 
     /// Asks, and waits for the answer. Where nobody listens this is known at once.
@@ -162,7 +172,7 @@ impl Bus {
         let asked = async {
             self.up().await;
             let request = async_nats::Request::new().headers(headers).payload(payload).timeout(Some(within));
-            self.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
+            self.0.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => RequestError::NoResponders,
                 RequestErrorKind::TimedOut => RequestError::Timeout,
                 _ => RequestError::Broken(error.to_string()),
@@ -176,7 +186,7 @@ impl Bus {
 
     /// Returns when the server says from now on that this login may not publish there.
     fn forbids(&self, subject: &str) -> impl Future<Output = ()> + use<> {
-        let (mut forbidden, subject) = (self.forbidden.clone(), subject.to_owned());
+        let (mut forbidden, subject) = (self.0.forbidden.clone(), subject.to_owned());
         forbidden.mark_unchanged();
         async move {
             while forbidden.changed().await.is_ok() {
@@ -191,14 +201,14 @@ impl Bus {
     /// Listens. When this returns, the broker knows it.
     pub async fn subscribe(&self, filter: &Filter) -> Result<Subscription, NatsError> {
         let what = || format!("subscribing to {filter}");
-        let subscriber = self.within(API_TIMEOUT, what, self.client.subscribe(filter.to_string())).await?;
+        let subscriber = self.within(API_TIMEOUT, what, self.0.client.subscribe(filter.to_string())).await?;
         self.round_trip().await?;
-        Ok(Subscription::new(self.client.clone(), subscriber))
+        Ok(Subscription::new(self.0.client.clone(), subscriber))
     }
 
     /// Returns when the broker has seen everything that was sent before. (`flush` alone waits for the socket only.)
     pub async fn round_trip(&self) -> Result<(), NatsError> {
-        let nobody = self.client.new_inbox();
+        let nobody = self.0.client.new_inbox();
         match self.raw_request(nobody, async_nats::HeaderMap::new(), Bytes::new(), API_TIMEOUT).await {
             Err(RequestError::Timeout) => Err(NatsError::Timeout { what: "a round trip".into(), within: API_TIMEOUT }),
             _ => Ok(()),
@@ -207,8 +217,11 @@ impl Bus {
 
     /// Returns when the broker can be reached.
     pub(crate) async fn up(&self) {
+        if self.0.link.borrow().is_up() {
+            return;
+        }
         // An error would mean that the client is gone for good; the caller's own bound ends the wait.
-        if self.link.clone().wait_for(|link| link.is_up()).await.is_err() {
+        if self.0.link.clone().wait_for(|link| link.is_up()).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -117,7 +117,7 @@ impl Bus {
     pub async fn throw_away(&self, sequence: u64) -> Result<(), DeadError> {
         let what = || format!("deleting {sequence} from {DEAD}");
         let deleted = async {
-            let stream: Stream<()> = self.jetstream.get_stream_no_info(DEAD).await.map_err(|e| e.to_string())?;
+            let stream: Stream<()> = self.jetstream().get_stream_no_info(DEAD).await.map_err(|e| e.to_string())?;
             match stream.delete_message(sequence).await {
                 Ok(there) => Ok(there),
                 Err(error) if error.to_string().contains("no message found") => Ok(false),
@@ -142,7 +142,7 @@ impl Bus {
     async fn stored(&self, stream: &str, from: u64) -> Result<Option<StreamMessage>, NatsError> {
         let what = || format!("reading {from} from {stream}");
         let got = async {
-            let stream: Stream<()> = self.jetstream.get_stream_no_info(stream).await.map_err(|e| e.to_string())?;
+            let stream: Stream<()> = self.jetstream().get_stream_no_info(stream).await.map_err(|e| e.to_string())?;
             match stream.direct_get_builder().next_by_subject(">").sequence(from).send().await {
                 Ok(message) => Ok(Some(message)),
                 Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),

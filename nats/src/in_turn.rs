@@ -32,7 +32,7 @@ impl Bus {
         for (subject, message, id) in first {
             let headers = headers(message, id, before);
             let what = || format!("publishing on {subject}");
-            let sent = self.client.publish_with_headers(subject.to_string(), headers, encode(message));
+            let sent = self.client().publish_with_headers(subject.to_string(), headers, encode(message));
             self.within(PUBLISH_TIMEOUT, what, sent).await?;
             before = Some(id);
         }

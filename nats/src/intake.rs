@@ -49,7 +49,7 @@ impl Bus {
     /// counts each time.
     pub async fn unread(&self, stream: &str, consumer: &str) -> Result<u64, NatsError> {
         let what = || format!("looking at the consumer {stream}/{consumer}");
-        let looked = self.jetstream.get_consumer_from_stream(consumer, stream);
+        let looked = self.jetstream().get_consumer_from_stream(consumer, stream);
         let consumer: PullConsumer = self.within(API_TIMEOUT, what, looked).await?;
         let info = consumer.cached_info();
         Ok(info.num_pending + info.num_ack_pending as u64)
@@ -135,7 +135,7 @@ impl Source {
         let what = || format!("opening the consumer {}/{}", self.stream, self.consumer);
         let opened = async {
             let consumer: PullConsumer =
-                self.bus.jetstream.get_consumer_from_stream(&self.consumer, &self.stream).await.map_err(|e| e.to_string())?;
+                self.bus.jetstream().get_consumer_from_stream(&self.consumer, &self.stream).await.map_err(|e| e.to_string())?;
             let pulls = consumer.stream().max_messages_per_batch(self.window).expires(PULL_EXPIRES).heartbeat(PULL_HEARTBEAT);
             pulls.messages().await.map_err(|e| e.to_string())
         };

@@ -51,7 +51,7 @@ pub async fn reconcile(bus: &Bus, plans: &[StreamPlan], reread: Reread) -> Resul
 /// A stream on a subject of requests would answer them, with its own acknowledgement, before anybody else.
 async fn refuse_captures(bus: &Bus) -> Result<(), NatsError> {
     let what = || "listing streams".to_string();
-    let streams: Vec<Info> = bus.within(API_TIMEOUT, what, bus.jetstream.streams().try_collect()).await?;
+    let streams: Vec<Info> = bus.within(API_TIMEOUT, what, bus.jetstream().streams().try_collect()).await?;
     for config in streams.into_iter().map(|info| info.config) {
         for (subject, reserved) in config.subjects.iter().flat_map(|subject| reserved().map(move |reserved| (subject, reserved)))
         {
@@ -70,7 +70,7 @@ fn reserved() -> impl Iterator<Item = String> {
 async fn stream(bus: &Bus, plan: &StreamPlan) -> Result<Declared, NatsError> {
     let what = || format!("declaring the stream {}", plan.name);
     let made = async {
-        let (info, created) = match bus.jetstream.get_stream(plan.name).await {
+        let (info, created) = match bus.jetstream().get_stream(plan.name).await {
             Ok(stream) if stream.cached_info().config.storage != plan.storage() => (replace(bus, plan).await?, true),
             Ok(stream) => (update(bus, plan, &stream).await.map_err(|e| e.to_string())?, false),
             Err(error) if is_missing_stream(&error) => (create(bus, plan).await?, true),
@@ -92,18 +92,18 @@ async fn update(bus: &Bus, plan: &StreamPlan, stream: &Stream) -> Result<Info, U
         return Ok(info.clone());
     }
     tracing::info!(stream = plan.name, "changing a stream to what it should be");
-    bus.jetstream.update_stream(wanted).await
+    bus.jetstream().update_stream(wanted).await
 }
 
 /// Makes a stream anew that older programs kept elsewhere: no broker moves it.
 async fn replace(bus: &Bus, plan: &StreamPlan) -> Result<Info, String> {
     tracing::info!(stream = plan.name, "making a stream anew, to be kept where it should be");
-    bus.jetstream.delete_stream(plan.name).await.map_err(|error| error.to_string())?;
+    bus.jetstream().delete_stream(plan.name).await.map_err(|error| error.to_string())?;
     create(bus, plan).await
 }
 
 async fn create(bus: &Bus, plan: &StreamPlan) -> Result<Info, String> {
-    match bus.jetstream.create_stream(plan.onto(Default::default())).await {
+    match bus.jetstream().create_stream(plan.onto(Default::default())).await {
         Ok(stream) => Ok(stream.cached_info().clone()),
         Err(error) => match error.kind() {
             CreateStreamErrorKind::JetStream(cause) => Err(cause.to_string()),
@@ -116,13 +116,13 @@ async fn consumer(bus: &Bus, stream: &'static str, plan: &ConsumerPlan, reread: 
     let what = || format!("declaring the consumer {stream}/{}", plan.name);
     let made = async {
         if reread == Reread::Whole && plan.reread_at_start {
-            match bus.jetstream.delete_consumer_from_stream(&plan.name, stream).await {
+            match bus.jetstream().delete_consumer_from_stream(&plan.name, stream).await {
                 Ok(_) => {}
                 Err(error) if is_missing_consumer(&error) => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
-        let there: Result<PullConsumer, _> = bus.jetstream.get_consumer_from_stream(&plan.name, stream).await;
+        let there: Result<PullConsumer, _> = bus.jetstream().get_consumer_from_stream(&plan.name, stream).await;
         match there {
             Ok(_) if reread == Reread::No => return Ok(()),
             Ok(_) => {}
@@ -130,7 +130,7 @@ async fn consumer(bus: &Bus, stream: &'static str, plan: &ConsumerPlan, reread: 
             Err(error) => return Err(error.to_string()),
         }
         // Creating what is there changes it to the plan.
-        bus.jetstream.create_consumer_on_stream(plan.config(), stream).await.map(|_| ()).map_err(|e| e.to_string())
+        bus.jetstream().create_consumer_on_stream(plan.config(), stream).await.map(|_| ()).map_err(|e| e.to_string())
     };
     bus.within(API_TIMEOUT, what, made).await
 }
@@ -139,10 +139,10 @@ async fn consumer(bus: &Bus, stream: &'static str, plan: &ConsumerPlan, reread: 
 async fn delete_earlier(bus: &Bus, stream: &'static str, plan: &ConsumerPlan) -> Result<(), NatsError> {
     let what = || format!("deleting old consumers of {stream}");
     let deleted = async {
-        let of_stream = bus.jetstream.get_stream_no_info(stream).await.map_err(|e| e.to_string())?;
+        let of_stream = bus.jetstream().get_stream_no_info(stream).await.map_err(|e| e.to_string())?;
         let names: Vec<String> = of_stream.consumer_names().try_collect().await.map_err(|e| e.to_string())?;
         for name in names.iter().filter(|name| is_of_earlier_reign(name, plan)) {
-            match bus.jetstream.delete_consumer_from_stream(name, stream).await {
+            match bus.jetstream().delete_consumer_from_stream(name, stream).await {
                 Ok(_) => {}
                 Err(error) if is_missing_consumer(&error) => {}
                 Err(error) => return Err(error.to_string()),

@@ -102,7 +102,7 @@ impl Replay {
     async fn get(&self, from: u64) -> Result<Option<(u64, async_nats::jetstream::message::StreamMessage)>, NatsError> {
         let what = || format!("reading {} from {}", self.filter, self.stream);
         let got = async {
-            let stream: Stream<()> = self.bus.jetstream.get_stream_no_info(self.stream).await.map_err(|e| e.to_string())?;
+            let stream: Stream<()> = self.bus.jetstream().get_stream_no_info(self.stream).await.map_err(|e| e.to_string())?;
             let next = stream.direct_get_builder().next_by_subject(self.filter.to_string()).sequence(from);
             match next.send().await {
                 Ok(message) => Ok(Some((message.sequence, message))),

@@ -61,7 +61,7 @@ impl Service {
 
 async fn start(bus: &Bus, about: &About, asked: &[Asked]) -> Result<Service, async_nats::Error> {
     let micro = bus
-        .client
+        .client()
         .service_builder()
         .description(about.description)
         .queue_group(about.name)
