@@ -11,7 +11,8 @@ const MANY: usize = 8;
 /// The most that one event is of: some 30 KB.
 const MOST: usize = 256;
 
-/// The events of one commit, with many of a kind as one. Of each build they say the same, in the same order.
+/// The events of one commit, with many of a kind as one. Of each build they say the same, in the same order, but for why it was
+/// given to whom.
 pub(crate) fn together(events: Vec<What>) -> Vec<What> {
     let (mut told, mut crowd) = (Vec::with_capacity(events.len()), Crowd::default());
     for what in events {
