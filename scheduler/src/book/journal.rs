@@ -197,7 +197,7 @@ impl Writing<'_> {
 impl Progress {
     /// Takes out lines that are not needed any more.
     fn prune(&mut self, t: &WriteTransaction) -> Result<(), BookError> {
-        let spent = self.lines.iter().take_while(|line| **line <= self.spent_line).count().min(LINES_PRUNED);
+        let spent = self.lines.iter().take(LINES_PRUNED).take_while(|line| **line <= self.spent_line).count();
         if spent > 0 {
             let mut journal = t.open_table(JOURNAL)?;
             for line in self.lines.drain(..spent) {
