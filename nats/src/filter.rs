@@ -33,7 +33,7 @@ pub enum Filter {
     EventsOf(Noun),
     /// The events of one submission.
     EventsOfSubmission(SubmissionId),
-    /// The events of one build.
+    /// The events of one build, but for leases that are told of several.
     EventsOfBuild(BuildId),
     /// The events of one wish.
     EventsOfWish(WishId),

@@ -26,7 +26,7 @@ pub enum Reread {
 pub struct Declared {
     /// Its name.
     pub stream: &'static str,
-    /// It was not there before, or elsewhere: whatever it carried is lost, and is owed again.
+    /// It was not there before, or was kept elsewhere: whatever it carried is lost, and is owed again.
     pub created: bool,
     /// When it was made, by the broker's clock: another value is another stream of the same name.
     pub identity: String,
@@ -80,7 +80,7 @@ async fn stream(bus: &Bus, plan: &StreamPlan) -> Result<Declared, NatsError> {
     };
     let declared = bus.within(API_TIMEOUT, what, made).await?;
     if declared.created {
-        tracing::info!(stream = plan.name, "made a stream that was not there");
+        tracing::info!(stream = plan.name, "made a stream");
     }
     Ok(declared)
 }
@@ -97,7 +97,6 @@ async fn update(bus: &Bus, plan: &StreamPlan, stream: &Stream) -> Result<Info, U
 
 /// Makes a stream anew that older programs kept elsewhere: no broker moves it.
 async fn replace(bus: &Bus, plan: &StreamPlan) -> Result<Info, String> {
-    tracing::info!(stream = plan.name, "making a stream anew, to be kept where it should be");
     bus.jetstream().delete_stream(plan.name).await.map_err(|error| error.to_string())?;
     create(bus, plan).await
 }

@@ -26,6 +26,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The largest narinfo, in bytes.
 const MAX_NARINFO_BYTES: u64 = 1 << 20;
 
+/// The pause before what could not be asked for is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Publications that one message asks for, so that the work is spread among all workers.
 const ASKED_TOGETHER: usize = 16;
 
@@ -131,6 +134,7 @@ impl Asker {
                 Err(error) => Err(error),
             };
             let Err(error) = asked else { return };
+            tokio::time::sleep(ASK_AGAIN).await;
             for publication in publications {
                 tracing::warn!(%publication, %error, "a publication could not be asked for; it is asked again");
                 desk.bring(Input::NotAsked(publication)).await;

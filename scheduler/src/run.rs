@@ -38,6 +38,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tracing::info!(%generation, builds = memory.builds.len(), owed = memory.owed.len(), "a reign begins");
     let bus = Bus::connect(&login).await?;
     let plans = streams::of_reign(&args.hook_pools, generation);
+    let mut link = bus.link();
+    link.mark_unchanged();
     let declared = upkeep::declare(&bus, &plans, Reread::Whole).await?;
 
     let (desk, inbox) = Desk::new();
@@ -68,7 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(discards::throw_away(bucket.clone(), discarded));
     tasks.spawn(leftovers::look(bucket.clone(), desk.clone()));
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh, telling::identity(&declared)));
-    tasks.spawn(upkeep::keep(bus.clone(), plans, desk.clone(), told));
+    tasks.spawn(upkeep::keep(bus.clone(), plans, link, declared, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
     if let Some(days) = args.keep_days {
         tasks.spawn(upkeep::forget(book.clone(), days));

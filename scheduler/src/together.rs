@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use drover_messages::BuildId;
 use drover_messages::event::{Leased, What};
 use drover_store::{StoreDir, StorePath};
 
@@ -19,8 +20,9 @@ pub(crate) fn together(events: Vec<What>) -> Vec<What> {
         match what {
             What::BuildLeased { build, attempt, agent, epoch } => crowd.leases.push(Leased { build, attempt, agent, epoch }),
             What::ItemAvailable { store_dir, path } => crowd.items.entry(store_dir).or_default().push(path),
-            // They change nothing about who has which build, or what can be fetched.
-            What::BuildSucceeded { .. } | What::BuildPlaced { .. } => told.push(what),
+            // These change nothing for those that are collected.
+            What::BuildPlaced { .. } => told.push(what),
+            What::BuildSucceeded { build, .. } if !crowd.has_lease_of(build) => told.push(what),
             other => {
                 crowd.tell(&mut told);
                 told.push(other);
@@ -39,6 +41,10 @@ struct Crowd {
 }
 
 impl Crowd {
+    fn has_lease_of(&self, build: BuildId) -> bool {
+        self.leases.iter().any(|leased| leased.build == build)
+    }
+
     fn tell(&mut self, told: &mut Vec<What>) {
         for (store_dir, paths) in std::mem::take(&mut self.items) {
             let alone = |path| What::ItemAvailable { store_dir: store_dir.clone(), path };
@@ -59,7 +65,7 @@ fn tell<T>(told: &mut Vec<What>, mut all: Vec<T>, alone: impl Fn(T) -> What, tog
 
 #[cfg(test)]
 mod tests {
-    use drover_messages::{AgentId, AttemptId, BuildId, Epoch, Generation};
+    use drover_messages::{AgentId, AttemptId, Epoch, Generation};
 
     use super::*;
 
@@ -97,14 +103,33 @@ mod tests {
         assert_eq!(leases.collect::<Vec<BuildId>>(), builds);
     }
 
+    fn succeeded(build: BuildId) -> What {
+        let drv = StorePath::from_parts(&[1; 20], "x.drv").unwrap().try_into().unwrap();
+        let (attempt, agent) = (AttemptId::new(), AgentId::new());
+        What::BuildSucceeded { build, attempt, agent, drv, build_millis: 1, already_valid: false }
+    }
+
     #[test]
     fn what_is_told_of_one_build_stays_in_order() {
-        let (build, others) = (BuildId::new(), (0..MANY).map(|_| leased(BuildId::new())));
-        let events: Vec<What> =
-            [leased(build), What::BuildCancelled { build }, leased(build)].into_iter().chain(others).collect();
-        let told = together(events.clone());
-        assert_eq!(told[..2], events[..2]);
-        let [What::BuildsLeased { leases }] = &told[2..] else { panic!("{told:?}") };
-        assert_eq!((leases[0].build, leases.len()), (build, MANY + 1));
+        let build = BuildId::new();
+        // An attempt before may be done after all.
+        for between in [What::BuildCancelled { build }, succeeded(build)] {
+            let others = (0..MANY).map(|_| leased(BuildId::new()));
+            let events: Vec<What> = [leased(build), between, leased(build)].into_iter().chain(others).collect();
+            let told = together(events.clone());
+            assert_eq!(told[..2], events[..2]);
+            let [What::BuildsLeased { leases }] = &told[2..] else { panic!("{told:?}") };
+            assert_eq!((leases[0].build, leases.len()), (build, MANY + 1));
+        }
+    }
+
+    #[test]
+    fn the_success_of_another_build_does_not_part_what_is_told_together() {
+        let leases = || (0..MANY / 2).map(|_| leased(BuildId::new()));
+        let told = together(leases().chain([succeeded(BuildId::new())]).chain(leases()).collect());
+        assert!(
+            matches!(&told[..], [What::BuildSucceeded { .. }, What::BuildsLeased { leases }] if leases.len() == MANY),
+            "{told:?}"
+        );
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use drover_messages::Timestamp;
 use drover_nats::streams::{EVENTS, OWED, StreamPlan};
-use drover_nats::{Bus, Declared, NatsError, Reread, reconcile};
+use drover_nats::{Bus, Declared, Link, NatsError, Reread, reconcile};
 use drover_scheduler_core::Input;
+use tokio::sync::watch;
 
 use crate::book::Book;
 use crate::work::Desk;
@@ -33,22 +34,28 @@ pub(crate) async fn declare(bus: &Bus, plans: &[StreamPlan], reread: Reread) -> 
     }
 }
 
-/// Declares again after each reconnect; what a lost stream carried is owed again.
-pub(crate) async fn keep(bus: Bus, plans: Vec<StreamPlan>, desk: Desk, told: Arc<AtomicU64>) -> anyhow::Result<()> {
-    let mut link = bus.link();
-    let mut seen = *link.borrow_and_update();
+/// Declares again after each reconnect; what a lost stream carried is owed again. `link` has seen the connection on which they were
+/// `declared` before.
+pub(crate) async fn keep(
+    bus: Bus,
+    plans: Vec<StreamPlan>,
+    mut link: watch::Receiver<Link>,
+    mut declared: Vec<Declared>,
+    desk: Desk,
+    told: Arc<AtomicU64>,
+) -> anyhow::Result<()> {
     loop {
         link.changed().await?;
-        let now = *link.borrow_and_update();
-        if !now.is_up() || now == seen {
+        if !link.borrow_and_update().is_up() {
             continue;
         }
-        seen = now;
-        for stream in declare(&bus, &plans, Reread::No).await? {
-            if !stream.created {
-                continue;
-            }
-            tracing::warn!(stream = stream.stream, "a stream was lost, and is made again");
+        let before = declared;
+        declared = declare(&bus, &plans, Reread::No).await?;
+        // Which of them a try made that failed in the end, no later try knows; but it is another stream.
+        let is_same = |one: &Declared, other: &Declared| one.stream == other.stream && one.identity == other.identity;
+        let is_new = |stream: &&Declared| !before.iter().any(|before| is_same(before, stream));
+        for stream in declared.iter().filter(is_new) {
+            tracing::warn!(stream = stream.stream, "a stream is new: what it carried is owed again");
             match stream.stream {
                 OWED => desk.bring(Input::QuestionsLost).await,
                 EVENTS => told.store(0, Ordering::Relaxed),
@@ -75,5 +82,33 @@ pub(crate) async fn tick(desk: Desk) -> anyhow::Result<()> {
     loop {
         ticks.tick().await;
         desk.bring(Input::Tick).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_nats::permissions::Who;
+    use drover_nats::streams;
+    use drover_nats::testing::NatsServer;
+
+    use super::*;
+    use crate::work::Work;
+
+    #[tokio::test]
+    async fn what_was_asked_of_a_broker_that_died_is_owed_again_at_once() {
+        let Some(mut server) = NatsServer::start() else { return };
+        let bus = Bus::connect(&server.login(Who::Scheduler).await).await.unwrap();
+        let (mut link, plans) = (bus.link(), streams::all(&[]));
+        let before = *link.borrow_and_update();
+        let declared = declare(&bus, &plans, Reread::Whole).await.unwrap();
+        // It dies and comes back before anybody looks.
+        server.kill();
+        server.run();
+        bus.link().wait_for(|now| now.is_up() && *now != before).await.unwrap();
+        let (desk, mut inbox) = Desk::new();
+        let keeping = tokio::spawn(keep(bus, plans, link, declared, desk, Arc::default()));
+        let brought = tokio::time::timeout(Duration::from_secs(20), inbox.recv()).await.expect("in time");
+        assert!(matches!(brought, Some(Work::Decide(piece)) if matches!(piece.input, Input::QuestionsLost)));
+        keeping.abort();
     }
 }

@@ -23,6 +23,8 @@ use super::{BookError, decode};
 /// So many rows are carried to their tables together: a busy farm writes most rows of a build over and over within a second,
 /// and each table's rows lie the closer the more of them there are.
 const CARRIED_TOGETHER: usize = 131_072;
+/// More rows than that are given back by a thread of their own.
+const GIVEN_BACK_AT_ONCE: usize = 1024;
 /// Lines that one commit takes out at most, whose rows are in their tables.
 const LINES_PRUNED: usize = 64;
 /// What lines are put together in is kept from one to the next, up to so many bytes.
@@ -138,7 +140,7 @@ impl Writing<'_> {
 
     /// Whether a start after a kill would find everything in its table, and know which pages are in use.
     pub(super) fn is_tidy(&self) -> bool {
-        self.progress.spares_repair && !self.has_rows()
+        self.progress.spares_repair && !self.has_rows() && self.progress.spent_lines() == 0
     }
 
     /// Appends rows as a line of this number, and carries as many on to their tables: so the journal stays short.
@@ -186,18 +188,24 @@ impl Writing<'_> {
             (progress.carried, progress.left) = (None, old.len());
             recent.old = old.clone();
             let spent = std::mem::replace(&mut progress.old, old);
-            // To give so many rows back takes longer than a commit, and nobody waits for it.
-            if spent.len() >= CARRIED_TOGETHER {
-                thread::spawn(move || drop(spent));
+            drop(recent);
+            // To give very many rows back takes longer than a commit, and nobody waits for it.
+            if spent.len() >= GIVEN_BACK_AT_ONCE {
+                let _ = thread::Builder::new().name("spent rows".into()).spawn(move || drop(spent));
             }
         }
     }
 }
 
 impl Progress {
+    /// How many lines the next commit can take out.
+    fn spent_lines(&self) -> usize {
+        self.lines.iter().take(LINES_PRUNED).take_while(|line| **line <= self.spent_line).count()
+    }
+
     /// Takes out lines that are not needed any more.
     fn prune(&mut self, t: &WriteTransaction) -> Result<(), BookError> {
-        let spent = self.lines.iter().take(LINES_PRUNED).take_while(|line| **line <= self.spent_line).count();
+        let spent = self.spent_lines();
         if spent > 0 {
             let mut journal = t.open_table(JOURNAL)?;
             for line in self.lines.drain(..spent) {
