@@ -110,6 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn items_of_two_store_directories_are_told_apart_and_a_small_rest_each_alone() {
+        let of_guix = |n| What::ItemAvailable { store_dir: StoreDir::guix(), path: path(n) };
+        let told = together((0..MANY).map(of_guix).chain((0..MOST + 1).map(available)).collect());
+        let counts = told.iter().map(|what| match what {
+            What::ItemsAvailable { store_dir, paths } => (store_dir.clone(), paths.len()),
+            What::ItemAvailable { store_dir, .. } => (store_dir.clone(), 1),
+            other => panic!("{other:?}"),
+        });
+        let mut counts: Vec<(StoreDir, usize)> = counts.collect();
+        counts.sort();
+        assert_eq!(counts, [(StoreDir::guix(), MANY), (StoreDir::nix(), 1), (StoreDir::nix(), MOST)]);
+    }
+
+    #[test]
     fn what_is_told_of_one_build_stays_in_order() {
         let build = BuildId::new();
         // An attempt before may be done after all.

@@ -242,7 +242,9 @@ fn failure(word: &str, name: &str, cause: &Cause, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use drover_messages::{AgentId, AttemptId};
+    use drover_messages::event::Leased;
+    use drover_messages::{AgentId, AttemptId, Epoch, Generation, SubmissionId, Timestamp};
+    use drover_store::StoreDir;
 
     use super::*;
 
@@ -257,5 +259,32 @@ mod tests {
         let names = BTreeMap::from([(ours, "hello")]);
         assert_eq!(line(&void(ours), &names).unwrap(), "again    hello: the agent was lost (gone)");
         assert_eq!(line(&void(BuildId::new()), &names), None);
+    }
+
+    #[test]
+    fn what_is_told_of_several_concerns_whoever_is_among_them() {
+        let (ours, submission) = (BuildId::new(), SubmissionId::new());
+        let submit = Submit {
+            submission,
+            store_dir: StoreDir::guix(),
+            roots: Vec::new(),
+            packs: Vec::new(),
+            sources: Vec::new(),
+            priority: 0,
+            tags: BTreeMap::new(),
+            input_builds: true,
+            mode: Mode::Build,
+            terms: Default::default(),
+            submitted_at: Timestamp(0),
+        };
+        let names = BTreeMap::from([(ours, "hello")]);
+        let epoch = Epoch { generation: Generation(1), n: 1 };
+        let leased = |build| Leased { build, attempt: AttemptId::new(), agent: AgentId::new(), epoch };
+        let leases = |builds: &[BuildId]| What::BuildsLeased { leases: builds.iter().copied().map(leased).collect() };
+        assert!(concerns(&leases(&[BuildId::new(), ours]), &submit, &names));
+        assert!(!concerns(&leases(&[BuildId::new()]), &submit, &names));
+        let available = |store_dir| What::ItemsAvailable { store_dir, paths: Vec::new() };
+        assert!(concerns(&available(StoreDir::guix()), &submit, &names));
+        assert!(!concerns(&available(StoreDir::nix()), &submit, &names));
     }
 }

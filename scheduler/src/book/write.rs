@@ -194,7 +194,7 @@ fn write_record(t: &WriteTransaction, record: &Record, told: u64) -> Result<u64,
 
 #[cfg(test)]
 mod tests {
-    use drover_messages::{AgentId, BuildId, SubmissionId, WishId};
+    use drover_messages::{AgentId, BuildId, Generation, SubmissionId, Timestamp, WishId};
     use drover_scheduler_core::{BuildEvent, Heard, Learned, PackSet, State};
     use drover_store::{DrvPath, PackId, Sha256, StoreDir};
     use redb::{ReadableDatabase, ReadableTableMetadata};
@@ -227,5 +227,26 @@ mod tests {
         assert_eq!(book.learned(&drv).unwrap(), Some(learned));
         assert_eq!(*book.closures([drv.clone()]).unwrap()[&drv], packs);
         assert_eq!(book.database.begin_read().unwrap().open_table(STOPPED).unwrap().len().unwrap(), 1);
+    }
+
+    #[test]
+    fn records_that_were_told_long_ago_are_thrown_away_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let transaction = book.database.begin_write().unwrap();
+        let record = Record { generation: Generation(1), heard: Heard(0), wall: Timestamp(0), events: Vec::new() };
+        let write = |count: u64, told: u64| {
+            for _ in 0..count {
+                write_record(&transaction, &record, told).unwrap();
+            }
+        };
+        let oldest = || transaction.open_table(RECORDS).unwrap().first().unwrap().unwrap().0.value();
+        let many = RECORDS_KEPT + 10 * RECORDS_PRUNED;
+        write(many, 0);
+        assert_eq!(oldest(), 1, "none was told");
+        write(RECORDS_PRUNED, many);
+        assert_eq!(oldest(), 1 + 2 * RECORDS_PRUNED);
+        write(9 * RECORDS_PRUNED, many);
+        assert_eq!(oldest(), many - RECORDS_KEPT);
     }
 }
