@@ -23,6 +23,8 @@ use super::{BookError, decode};
 /// So many rows are carried to their tables together: a busy farm writes most rows of a build over and over within a second,
 /// and each table's rows lie the closer the more of them there are.
 const CARRIED_TOGETHER: usize = 131_072;
+/// Or as soon as there are so many lines: where the same few rows are written over and over, there are never so many rows.
+const LINES_TOGETHER: usize = 4096;
 /// More rows than that are given back by a thread of their own.
 const GIVEN_BACK_AT_ONCE: usize = 1024;
 /// Lines that one commit takes out at most, whose rows are in their tables.
@@ -179,7 +181,8 @@ impl Writing<'_> {
         recent.young.extend(rows);
         if progress.left == 0 {
             progress.spent_line = progress.old_line;
-            let old = if at_once || recent.young.len() >= CARRIED_TOGETHER {
+            let is_enough = recent.young.len() >= CARRIED_TOGETHER || progress.lines.len() >= LINES_TOGETHER;
+            let old = if at_once || is_enough {
                 progress.old_line = progress.newest_line;
                 Arc::new(std::mem::take(&mut recent.young))
             } else {

@@ -73,6 +73,22 @@ fn commits_carry_what_fills_the_journal_and_it_stays_short() {
 }
 
 #[test]
+fn whoever_writes_the_same_row_for_ever_fills_no_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    for line in 1..=LINES_TOGETHER as u64 + 500 {
+        let (mut writing, rows) = (book.journal.begin(), vec![(key(1), says("a"))]);
+        let mut transaction = writing.transaction(&book.database, false).unwrap();
+        // The disk is not what this is about.
+        transaction.set_durability(redb::Durability::None).unwrap();
+        writing.append(&transaction, line, &rows).unwrap();
+        transaction.commit().unwrap();
+        writing.committed(rows, false);
+    }
+    assert!(lines(&book) <= LINES_TOGETHER, "{} lines", lines(&book));
+}
+
+#[test]
 fn the_newest_row_is_read_whatever_was_carried_and_after_any_crash() {
     for seed in 0..20 {
         let mut dice = StdRng::seed_from_u64(seed);
