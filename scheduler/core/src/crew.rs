@@ -9,7 +9,7 @@ use crate::agent::Agent;
 use crate::limits::{Limits, Order};
 use crate::links::Node;
 use crate::pace::Pace;
-use crate::place::{Objection, Requirement};
+use crate::place::Requirement;
 use crate::state::State;
 use crate::time::Heard;
 
@@ -44,10 +44,7 @@ pub(crate) struct Horizon {
 
 impl<'a> Crew<'a> {
     pub(crate) fn of(state: &'a State, now: Heard, limits: &Limits) -> Self {
-        let takes = |(id, agent): &(&AgentId, &Agent)| {
-            let objection = state.objection_to_any(**id, agent, now, limits);
-            objection.is_none_or(|objection| matches!(objection, Objection::Full { .. }))
-        };
+        let takes = |(id, agent): &(&AgentId, &Agent)| state.takes_builds(**id, agent, now, limits);
         let members = state.agents.iter().filter(takes).map(|(id, agent)| (*id, agent)).collect();
         Self { members, able: BTreeMap::new() }
     }

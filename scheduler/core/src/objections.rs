@@ -32,6 +32,26 @@ impl State {
 
     /// What speaks against an agent getting anything.
     pub(crate) fn objection_to_any(&self, id: AgentId, agent: &Agent, now: Heard, limits: &Limits) -> Option<Objection> {
+        if let Some(objection) = self.objection_for_now(id, agent, now, limits) {
+            return Some(objection);
+        }
+        if self.room(agent, now, limits) > 0 {
+            return None;
+        }
+        match (agent.breaker.at_most(now), agent.breaker.why()) {
+            (Some(_), Some(why)) => Some(Objection::Quarantined(why.to_owned())),
+            _ => Some(Objection::Full { slots: agent.hello.max_parallel_builds }),
+        }
+    }
+
+    /// Whether an agent takes builds, now or when a slot is free.
+    pub(crate) fn takes_builds(&self, id: AgentId, agent: &Agent, now: Heard, limits: &Limits) -> bool {
+        let trusted = agent.breaker.at_most(now).is_none();
+        self.objection_for_now(id, agent, now, limits).is_none() && (trusted || self.room(agent, now, limits) > 0)
+    }
+
+    /// What speaks against an agent getting anything, beside what it has already.
+    fn objection_for_now(&self, id: AgentId, agent: &Agent, now: Heard, limits: &Limits) -> Option<Objection> {
         if !agent.alive || now.millis_since(agent.heard) > limits.suspect_millis() {
             return Some(Objection::Away);
         }
@@ -44,19 +64,14 @@ impl State {
         if agent.is_stuck(now, limits) {
             return Some(Objection::Stuck);
         }
-        if self.room(agent, now, limits) > 0 {
-            return None;
-        }
-        match (agent.breaker.at_most(now), agent.breaker.why()) {
-            (Some(_), Some(why)) => Some(Objection::Quarantined(why.to_owned())),
-            _ => Some(Objection::Full { slots: agent.hello.max_parallel_builds }),
-        }
+        None
     }
 
     /// How many builds more an agent may have.
     pub(crate) fn room(&self, agent: &Agent, now: Heard, limits: &Limits) -> u32 {
-        let beyond_slots = if agent.is_soon_free(now) { limits.offers_beyond_slots } else { 0 };
-        let room = agent.room(beyond_slots);
+        let most = agent.room(limits.offers_beyond_slots);
+        // Of most agents all slots are taken, and the places beyond them as well.
+        let room = if most == 0 || agent.is_soon_free(now) { most } else { agent.room(0) };
         match agent.breaker.at_most(now) {
             Some(most) => room.min(most.saturating_sub(agent.leases.len() as u32)),
             None => room,

@@ -172,9 +172,9 @@ impl Requirement {
         if self.system != "builtin" && !hello.systems.contains(&self.system) {
             return Some(Objection::System(self.system.clone()));
         }
-        let lacking: BTreeSet<String> = self.features.iter().filter(|f| !hello.features.contains(f)).cloned().collect();
-        if !lacking.is_empty() {
-            return Some(Objection::Features(lacking));
+        let mut lacking = self.features.iter().filter(|feature| !hello.features.contains(feature)).peekable();
+        if lacking.peek().is_some() {
+            return Some(Objection::Features(lacking.cloned().collect()));
         }
         let mandatory = hello.mandatory_features.iter().find(|feature| !self.features.contains(*feature));
         if let Some(feature) = mandatory {

@@ -135,10 +135,16 @@ impl<'a> Offered<'a> {
         self.lines.retain(|line| line.requirement != requirement);
     }
 
-    /// The next build. `share` says what a client uses, less first; nothing, if it may not have more.
-    pub(crate) fn next(&mut self, share: impl Fn(ClientId) -> Option<u64>) -> Option<BuildId> {
+    /// The next build that is not taken. `share` says what a client uses, less first; nothing, if it may not have more.
+    pub(crate) fn next(
+        &mut self,
+        is_taken: impl Fn(&BuildId) -> bool,
+        share: impl Fn(ClientId) -> Option<u64>,
+    ) -> Option<BuildId> {
         loop {
             let first = |(n, line): (usize, &mut Waiting<'_>)| {
+                // The first ones are taken by those who looked before. They are many, and what a client uses is not soon said.
+                while line.builds.next_if(|(_, build)| is_taken(build)).is_some() {}
                 let (seq, _) = line.builds.peek()?;
                 Some((share(line.client)?, *seq, n))
             };

@@ -38,9 +38,9 @@ impl Step<'_> {
         for (n, matched) in given.into_iter().enumerate() {
             let Match { agent, build, placement } = matched;
             let epoch = Epoch { generation: self.state.generation, n: self.state.next_epoch + n as u64 };
-            self.lease(agent, build, epoch);
+            let attempt = AttemptId::derived(build.id, epoch);
+            self.lease(agent, build, attempt, epoch);
             if let Some(placement) = placement {
-                let attempt = AttemptId::derived(build.id, epoch);
                 if untold > 0 {
                     untold -= 1;
                     self.event(What::BuildPlaced { build: build.id, attempt, placement: placement.clone() });
@@ -50,9 +50,8 @@ impl Step<'_> {
         }
     }
 
-    fn lease(&mut self, agent: AgentId, build: &Build, epoch: Epoch) {
+    fn lease(&mut self, agent: AgentId, build: &Build, id: AttemptId, epoch: Epoch) {
         let Some(known) = self.state.agents.get(&agent) else { return };
-        let id = AttemptId::derived(build.id, epoch);
         let attempt = Box::new(Attempt::begin(id, agent, known.hello.store.clone(), epoch));
         let until = self.now.heard.plus_millis(self.limits.lease_millis);
         self.change(Change::AttemptStarted { build: build.id, attempt });

@@ -73,11 +73,7 @@ impl<'a> Step<'a> {
         }
         loop {
             let line = taker.line.get_or_insert_with(|| self.state.ready.for_agent(taker.agent));
-            // The first ones are taken by those who looked before.
-            let build = line.next(&share)?;
-            if taken.contains(&build) {
-                continue;
-            }
+            let build = line.next(|build| taken.contains(build), &share)?;
             let node = self.state.builds.get(&build)?;
             if self.is_for(node, taker, taken) {
                 taker.passed.push_back(node);
