@@ -14,6 +14,8 @@ pub(crate) enum Work {
     Decide(Box<Piece>),
     /// Decide about all of these, and commit that at once.
     DecideAll(Vec<Piece>),
+    /// Decide about this, which says much and is in no hurry: by itself, so that nothing else waits until all of it is written.
+    Enter(Box<Piece>),
     /// Answer a question from what is committed.
     Ask(Question),
 }
@@ -22,6 +24,12 @@ pub(crate) enum Work {
 pub(crate) struct Piece {
     pub(crate) input: Input,
     pub(crate) then: Option<Then>,
+}
+
+impl Piece {
+    fn then(input: Input, then: impl FnOnce(&Outcome) + Send + 'static) -> Box<Self> {
+        Box::new(Self { input, then: Some(Box::new(then)) })
+    }
 }
 
 /// Something to be read from what is committed.
@@ -49,7 +57,7 @@ impl Desk {
 
     /// Brings something, and does more when it is committed.
     pub(crate) async fn bring_then(&self, input: Input, then: impl FnOnce(&Outcome) + Send + 'static) {
-        let _ = self.inbox.send(Work::Decide(Box::new(Piece { input, then: Some(Box::new(then)) }))).await;
+        let _ = self.inbox.send(Work::Decide(Piece::then(input, then))).await;
     }
 
     /// Brings what came together: one commit for all of it costs little more than for one.
@@ -59,20 +67,19 @@ impl Desk {
 
     /// Brings something, and waits until it is committed.
     pub(crate) async fn settle(&self, input: Input) {
-        self.settle_all([input]).await;
+        let (tell, committed) = wait();
+        self.bring_then(input, tell).await;
+        let _ = committed.await;
     }
 
-    /// Brings one after the other, with two on their way at once, and waits until all are committed: one can be decided about
-    /// while the one before it is written.
-    pub(crate) async fn settle_all(&self, inputs: impl IntoIterator<Item = Input>) {
+    /// Brings one after the other, each for a commit of its own, with two on their way at once, and waits until all are committed:
+    /// one can be decided about while the one before it is written.
+    pub(crate) async fn enter(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut last: Option<oneshot::Receiver<()>> = None;
         for input in inputs {
-            let (done, wait) = oneshot::channel();
-            let tell = move |_: &Outcome| {
-                let _ = done.send(());
-            };
-            self.bring_then(input, tell).await;
-            if let Some(before) = last.replace(wait) {
+            let (tell, committed) = wait();
+            let _ = self.inbox.send(Work::Enter(Piece::then(input, tell))).await;
+            if let Some(before) = last.replace(committed) {
                 let _ = before.await;
             }
         }
@@ -88,4 +95,13 @@ impl Desk {
         let _ = self.inbox.send(Work::Ask(Box::new(question))).await;
         wait.await.ok()
     }
+}
+
+/// What is done when something is committed, and what waits for that.
+fn wait() -> (impl FnOnce(&Outcome) + Send + 'static, oneshot::Receiver<()>) {
+    let (done, committed) = oneshot::channel();
+    let tell = move |_: &Outcome| {
+        let _ = done.send(());
+    };
+    (tell, committed)
 }

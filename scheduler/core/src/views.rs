@@ -153,6 +153,11 @@ impl State {
         self.owed.get(&id).map(|owed| owed.publication.as_ref())
     }
 
+    /// Whether something is leased, so that slots may come free.
+    pub fn has_leases(&self) -> bool {
+        !self.shares.running().is_empty()
+    }
+
     /// Whether leases are given yet: a new reign hears first who holds what.
     pub fn gives_leases(&self, now: Heard) -> bool {
         now >= self.leases_from

@@ -184,7 +184,7 @@ impl Planner {
         match self.plan(&submission, &submit).await {
             Ok(()) => Ok(()),
             Err(NotNow::Never(why)) => {
-                self.desk.settle(Input::Reject { submission, why }).await;
+                self.desk.enter([Input::Reject { submission, why }]).await;
                 Ok(())
             }
             Err(NotNow::Trouble(why)) => Err(why),
@@ -220,9 +220,9 @@ impl Planner {
         let found = pieces(found, ITEMS_OF_COMMIT).map(|found| Input::Found { store_dir: store_dir.clone(), found });
         let sources = pieces(sources, ITEMS_OF_COMMIT).map(|sources| Input::AddSources { submission: submission_id, sources });
         let head = [Input::Learn { packed, drvs: Vec::new() }].into_iter().chain(learned);
-        self.desk.settle_all(head.chain([Input::Enter(submission.clone())]).chain(found).chain(sources)).await;
+        self.desk.enter(head.chain([Input::Enter(submission.clone())]).chain(found).chain(sources)).await;
         self.enter_builds(submission_id, builds).await?;
-        self.desk.settle(Input::GoLive { submission: submission_id }).await;
+        self.desk.enter([Input::GoLive { submission: submission_id }]).await;
         tracing::info!(submission = %submission_id, builds = planned, sources = brought, "a submission is taken up");
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Planner {
         }
         block_in_place(|| builds.sort_by_cached_key(|build| build.id));
         let builds = pieces(builds, BUILDS_OF_COMMIT);
-        self.desk.settle_all(builds.map(|builds| Input::AddBuilds { submission, builds })).await;
+        self.desk.enter(builds.map(|builds| Input::AddBuilds { submission, builds })).await;
         Ok(())
     }
 

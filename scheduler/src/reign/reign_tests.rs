@@ -3,9 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
+use drover_messages::{AgentId, AttemptId, Epoch};
+use drover_scheduler_core::{BuildState, Lease};
 use drover_store::StoreDir;
 
 use super::*;
+use crate::book::samples;
 use crate::work::Desk;
 
 fn path(n: u8) -> StorePath {
@@ -98,4 +101,58 @@ fn what_is_asked_is_answered_before_more_is_decided() {
     assert_eq!(asking.join().unwrap(), Some(([1, 0], false)));
     drop((desk, more));
     reign.join().unwrap().unwrap();
+}
+
+/// A reign with a build that an agent has, so that a slot may come free.
+fn busy() -> (tempfile::TempDir, Reign) {
+    let (agent, epoch) = (AgentId::new(), Epoch { generation: Generation(1), n: 1 });
+    let lease = |build| Lease { attempt: AttemptId::derived(build, epoch), agent, epoch, until: Heard(u64::MAX) };
+    let mut build = samples::of(1, "x", BuildState::Waiting { missing: 1 });
+    build.state = BuildState::Leased(lease(build.id));
+    let (folder, book) = samples::open(&[build], &[]);
+    (folder, Reign::over(&book))
+}
+
+fn in_no_hurry(n: u8) -> Work {
+    Work::Enter(Box::new(Piece { input: found_among_many(&path(n)), then: None }))
+}
+
+/// Which of these were decided about.
+fn decided(reign: &Reign) -> [bool; 2] {
+    [1, 2].map(|n| reign.core().state().item(&path(n)).is_some())
+}
+
+/// Two pieces that are in no hurry: which of them are decided about while the first is written.
+fn decided_while_entering(reign: &mut Reign) -> [bool; 2] {
+    let mut deciding = Batch::default();
+    [1, 2].into_iter().for_each(|n| reign.take(in_no_hurry(n), &mut deciding).unwrap());
+    reign.enter(&mut deciding).unwrap();
+    assert!(reign.writing.is_some());
+    decided(reign)
+}
+
+#[test]
+fn while_a_slot_may_come_free_one_large_piece_is_written_before_the_next_is_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut idle = Reign::over(&Book::open(folder.path()).unwrap());
+    assert_eq!(decided_while_entering(&mut idle), [true, true]);
+
+    let (_folder, mut busy) = busy();
+    assert_eq!(decided_while_entering(&mut busy), [true, false]);
+    busy.scribe.wait().unwrap();
+    busy.writing = None;
+    busy.enter(&mut Batch::default()).unwrap();
+    assert_eq!(decided(&busy), [true, true]);
+}
+
+#[test]
+fn what_is_in_no_hurry_gets_its_turn_however_much_else_there_is() {
+    let (_folder, mut reign) = busy();
+    let mut deciding = Batch::default();
+    reign.decide(found_among_many(&path(1)), None, &mut deciding).unwrap();
+    reign.put_down(&mut deciding).unwrap();
+    assert!(reign.writing.is_some(), "much is being written");
+    reign.take(in_no_hurry(2), &mut deciding).unwrap();
+    reign.enter(&mut deciding).unwrap();
+    assert_eq!(decided(&reign), [true, true]);
 }

@@ -1,14 +1,13 @@
 //! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here. While a
 //! long batch is committed, the next is decided about; nothing of it goes out, and nothing is answered, before it is committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod recall;
 
-use drover_messages::agent::Held;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
-use drover_scheduler_core::{
-    Build, Change, Core, Effect, Heard, Input, Item, Limits, Outcome, State, Submission, SubmissionState, WholeBuild,
-};
+use drover_scheduler_core::{Build, Change, Core, Effect, Heard, Input, Item, Limits, Outcome, State, Submission};
 use drover_store::StorePath;
 use futures::executor::block_on;
 use tokio::sync::mpsc;
@@ -17,7 +16,7 @@ use crate::book::{Book, BookError, Memory, Page, Record, Sheet};
 use crate::clock::Clock;
 use crate::scribe::Scribe;
 use crate::together::together;
-use crate::work::{Question, Then, Work};
+use crate::work::{Piece, Question, Then, Work};
 
 /// Work that one commit takes, in pieces.
 const BATCH: usize = 512;
@@ -38,6 +37,8 @@ pub(crate) struct Reign {
     /// What is being written.
     writing: Option<Batch>,
     effects: mpsc::UnboundedSender<Vec<Effect>>,
+    /// What is in no hurry. While there is any, something is being written.
+    later: VecDeque<Box<Piece>>,
     /// Room for what the next batch changes, from one that is put down.
     room: Vec<Change>,
     /// Whether something was committed since the last tick.
@@ -60,6 +61,8 @@ struct Batch {
     ticked: bool,
     /// How much work went into it.
     works: usize,
+    /// Whether it began with what was in no hurry.
+    enters: bool,
 }
 
 impl Batch {
@@ -95,7 +98,7 @@ impl Reign {
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
         let (core, room) = (Core::new(state, limits), Vec::new());
-        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, room, is_busy: false })
+        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, later: VecDeque::new(), room, is_busy: false })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -112,6 +115,7 @@ impl Reign {
                     if self.writing.is_none() {
                         self.put_down(&mut deciding)?;
                     }
+                    self.enter(&mut deciding)?;
                 }
                 Next::Written => {
                     let Some(mut written) = self.writing.take() else { continue };
@@ -121,6 +125,7 @@ impl Reign {
                         self.put_down(&mut deciding)?;
                     }
                     self.forget(written);
+                    self.enter(&mut deciding)?;
                 }
                 Next::End => return Ok(()),
             }
@@ -145,6 +150,26 @@ impl Reign {
                 _ => Ok(Next::Works),
             },
         }
+    }
+
+    /// Decides about what is in no hurry, a piece for each commit. While one is written the next is decided about only where no
+    /// slot may come free meanwhile: its agent would wait until both are written.
+    fn enter(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
+        while deciding.works == 0 && !(self.is_entering() && self.core.state().has_leases()) {
+            let Some(piece) = self.later.pop_front() else { return Ok(()) };
+            (deciding.works, deciding.enters) = (1, true);
+            self.decide(piece.input, piece.then, deciding)?;
+            self.decide(Input::Dispatch, None, deciding)?;
+            if self.writing.is_none() {
+                self.put_down(deciding)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is being written was in no hurry.
+    fn is_entering(&self) -> bool {
+        self.writing.as_ref().is_some_and(|batch| batch.enters)
     }
 
     /// Has a batch written, here if it says little: then it is sooner done than handed over. Of one that says nothing, nothing is.
@@ -205,6 +230,10 @@ impl Reign {
         match work {
             Work::Decide(piece) => self.decide(piece.input, piece.then, batch),
             Work::DecideAll(pieces) => pieces.into_iter().try_for_each(|piece| self.decide(piece.input, piece.then, batch)),
+            Work::Enter(piece) => {
+                self.later.push_back(piece);
+                Ok(())
+            }
             Work::Ask(question) => {
                 batch.questions.push(question);
                 Ok(())
@@ -233,78 +262,6 @@ impl Reign {
         batch.effects.extend(std::mem::take(&mut outcome.effects));
         batch.thens.extend(then.map(|then| (then, outcome)));
         Ok(())
-    }
-
-    /// What is being written cannot be read yet, and may be forgotten: who would read it waits.
-    fn wait_for(&mut self, is_spoken_of: impl FnOnce(&Page) -> bool) -> Result<(), BookError> {
-        match &self.writing {
-            Some(writing) if is_spoken_of(&writing.page) => self.scribe.wait(),
-            _ => Ok(()),
-        }
-    }
-
-    /// What an input speaks of that is finished, and so not in memory.
-    fn recall_for(&mut self, input: &Input) -> Result<Option<Input>, BookError> {
-        let mut submissions: BTreeSet<SubmissionId> = BTreeSet::new();
-        let mut builds: BTreeSet<BuildId> = BTreeSet::new();
-        let mut paths: BTreeSet<StorePath> = BTreeSet::new();
-        match input {
-            Input::Report { report, .. } => drop(builds.insert(report.build)),
-            Input::Hello { hello, .. } => builds.extend(self.unsettled(&hello.beat.held)?),
-            Input::Beat { beat, .. } => builds.extend(self.unsettled(&beat.held)?),
-            Input::Confirmed { items, .. } => {
-                for (path, _) in items {
-                    builds.extend(self.book.makers(path)?);
-                    paths.insert(path.clone());
-                }
-            }
-            Input::Wish(wanted) => {
-                submissions.extend(&wanted.submissions);
-                builds.extend(&wanted.builds);
-            }
-            Input::Found { found, .. } => paths.extend(found.iter().map(|(path, _)| path.clone())),
-            Input::AddSources { sources, .. } => paths.extend(sources.iter().map(|source| source.path.clone())),
-            Input::AddBuilds { submission, builds: planned } => {
-                let state = self.core.state().submission(*submission).map(|submission| &submission.state);
-                // Of what is planned once more, some may be over.
-                if state.is_none_or(|state| *state != SubmissionState::Planning) {
-                    builds.extend(planned.iter().map(|planned| planned.id));
-                }
-                let spoken_of = planned.iter().flat_map(|planned| {
-                    let outputs = planned.recipe.outputs.values().map(|product| &product.path);
-                    planned.inputs.iter().chain(outputs)
-                });
-                // Most are inputs of many: what is in memory is not even listed.
-                paths.extend(spoken_of.filter(|path| self.core.state().item(path).is_none()).cloned());
-            }
-            _ => return Ok(None),
-        }
-        builds.retain(|id| self.core.state().build(*id).is_none());
-        if builds.is_empty() && submissions.is_empty() && paths.is_empty() {
-            return Ok(None);
-        }
-        self.wait_for(|page| !page.builds.is_disjoint(&builds))?;
-        let recalled: Vec<WholeBuild> = self.book.builds(builds)?;
-        submissions.extend(recalled.iter().map(|whole| whole.build.submission));
-        submissions.retain(|id| self.core.state().submission(*id).is_none());
-        self.wait_for(|page| !page.submissions.is_disjoint(&submissions))?;
-        let mut of_old = Vec::new();
-        for id in submissions {
-            of_old.extend(self.book.submission(id)?);
-        }
-        paths.extend(recalled.iter().flat_map(WholeBuild::paths).cloned());
-        paths.retain(|path| self.core.state().item(path).is_none());
-        self.wait_for(|page| !page.items.is_disjoint(&paths))?;
-        let items = self.book.items(&paths)?;
-        Ok(Some(Input::Recall { submissions: of_old, builds: recalled, items }))
-    }
-
-    /// Those finished builds of what an agent holds that the core has to look at: of an attempt that is settled, it says so
-    /// without its build.
-    fn unsettled(&mut self, held: &[Held]) -> Result<Vec<BuildId>, BookError> {
-        let finished: Vec<&Held> = held.iter().filter(|held| self.core.state().build(held.build).is_none()).collect();
-        self.wait_for(|page| finished.iter().any(|held| page.builds.contains(&held.build)))?;
-        self.book.unsettled(finished.into_iter().map(|held| (held.build, held.attempt)))
     }
 
     /// From one tick to the next with nothing to commit, there is time to tidy up.
