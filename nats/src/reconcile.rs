@@ -28,8 +28,8 @@ pub struct Declared {
     pub stream: &'static str,
     /// It was not there before, or was kept elsewhere: whatever it carried is lost, and is owed again.
     pub created: bool,
-    /// When it was made, by the broker's clock: another value is another stream of the same name.
-    pub identity: String,
+    /// When it was made, by the broker's clock: another time is another stream of the same name.
+    pub made_nanos: u64,
 }
 
 /// Makes it so. Done twice, it is done once.
@@ -76,7 +76,8 @@ async fn stream(bus: &Bus, plan: &StreamPlan) -> Result<Declared, NatsError> {
             Err(error) if is_missing_stream(&error) => (create(bus, plan).await?, true),
             Err(error) => return Err(error.to_string()),
         };
-        Ok::<_, String>(Declared { stream: plan.name, created, identity: info.created.to_string() })
+        let made_nanos = u64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default();
+        Ok::<_, String>(Declared { stream: plan.name, created, made_nanos })
     };
     let declared = bus.within(API_TIMEOUT, what, made).await?;
     if declared.created {

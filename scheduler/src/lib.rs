@@ -32,6 +32,7 @@ mod snapshots;
 mod summaries;
 mod telling;
 mod together;
+mod told;
 mod upkeep;
 mod why;
 mod wishes;

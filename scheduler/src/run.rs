@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 use drover_bucket::Bucket;
@@ -21,6 +20,7 @@ use crate::reign::Reign;
 use crate::scribe::Scribe;
 use crate::servers::Servers;
 use crate::snapshots::Snapshots;
+use crate::told::Cursor;
 use crate::work::Desk;
 use crate::{calls, discards, effects, intake, leftovers, logins, overthrow, planning, questions, telling, upkeep};
 
@@ -44,7 +44,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let (desk, inbox) = Desk::new();
     let (to_effects, effects) = mpsc::unbounded_channel();
-    let (told, fresh) = (Arc::new(AtomicU64::new(memory.told)), Arc::<Fresh>::default());
+    let (told, fresh) = (Arc::new(Cursor::new(memory.told)), Arc::<Fresh>::default());
+    upkeep::turn_to_events(&told, &declared);
     let scribe = Scribe::start(book.clone(), told.clone(), fresh.clone())?;
     let clock = Clock::new(memory.heard, bus.link());
     let limits = args.limits();
@@ -69,7 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(effects::carry_out(hands, effects));
     tasks.spawn(discards::throw_away(bucket.clone(), discarded));
     tasks.spawn(leftovers::look(bucket.clone(), desk.clone()));
-    tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh, telling::identity(&declared)));
+    tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh));
     tasks.spawn(upkeep::keep(bus.clone(), plans, link, declared, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
     if let Some(days) = args.keep_days {

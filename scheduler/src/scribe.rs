@@ -2,7 +2,6 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as blocking;
 use std::thread::{self, JoinHandle};
 
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::book::{Book, BookError, Record, Sheet};
 use crate::fresh::{Fresh, News};
+use crate::told::Cursor;
 
 /// The way to it.
 pub(crate) struct Scribe {
@@ -26,13 +26,13 @@ pub(crate) struct Scribe {
 #[derive(Clone)]
 struct Pen {
     book: Book,
-    told: Arc<AtomicU64>,
+    told: Arc<Cursor>,
     fresh: Arc<Fresh>,
 }
 
 impl Pen {
     fn write(&self, sheet: Sheet) -> Result<(), BookError> {
-        let (record, number) = self.book.commit(sheet, self.told.load(Ordering::Relaxed))?;
+        let (record, number) = self.book.commit(sheet, self.told.get())?;
         let Record { generation, wall, events, .. } = record;
         self.fresh.put(News { number, generation, wall, events });
         Ok(())
@@ -40,8 +40,8 @@ impl Pen {
 }
 
 impl Scribe {
-    /// `told` is the number of the last record that was told to the broker; what is committed goes to `fresh`, to be told.
-    pub(crate) fn start(book: Book, told: Arc<AtomicU64>, fresh: Arc<Fresh>) -> std::io::Result<Self> {
+    /// With each commit goes what was `told` so far; what is committed goes to `fresh`, to be told.
+    pub(crate) fn start(book: Book, told: Arc<Cursor>, fresh: Arc<Fresh>) -> std::io::Result<Self> {
         let (sheets, to_write) = blocking::channel();
         let (written, done) = mpsc::unbounded_channel();
         let pen = Pen { book, told, fresh };

@@ -4,35 +4,27 @@
 //! the book may be there in part, by an earlier start or a try that failed: each event of that is acknowledged by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use drover_messages::event::Event;
-use drover_nats::{Acknowledgement, Addressed, Bus, Declared, NatsError, Subject, streams};
+use drover_nats::{Acknowledgement, Addressed, Bus, NatsError, Subject};
 
 use crate::book::Book;
 use crate::fresh::{Fresh, News};
+use crate::told::Cursor;
 
 /// Records that are told together.
 const RECORDS: usize = 64;
 /// The pause after the broker did not take an event.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 
-/// Whether the stream of events is new, so that it lacks what was told before.
-pub(crate) fn identity(declared: &[Declared]) -> bool {
-    declared.iter().any(|stream| stream.stream == streams::EVENTS && stream.created)
-}
-
-/// Tells what is committed, for ever. A stream that is `new` is told all that is remembered.
-pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, fresh: Arc<Fresh>, new: bool) -> anyhow::Result<()> {
-    if new {
-        told.store(0, Ordering::Relaxed);
-    }
+/// Tells what is committed, for ever.
+pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<Cursor>, fresh: Arc<Fresh>) -> anyhow::Result<()> {
     loop {
-        let from = told.load(Ordering::Relaxed);
-        let (news, is_new) = match fresh.after(from, RECORDS) {
+        let from = told.get();
+        let (news, is_new) = match fresh.after(from.record, RECORDS) {
             Some(news) => (news, true),
-            None => (book.news_after(from, RECORDS)?, false),
+            None => (book.news_after(from.record, RECORDS)?, false),
         };
         let Some(last) = news.last().map(|news| news.number) else {
             fresh.committed().await;
@@ -42,7 +34,7 @@ pub(crate) async fn tell(bus: Bus, book: Book, told: Arc<AtomicU64>, fresh: Arc<
         let told_all = if is_new { bus.publish_in_turn(&events).await } else { tell_each(&bus, &events).await };
         match told_all {
             // A stream that was lost meanwhile has put the cursor back: it stays there.
-            Ok(()) => drop(told.compare_exchange(from, last, Ordering::Relaxed, Ordering::Relaxed)),
+            Ok(()) => told.advance(from, last),
             Err(error) => {
                 tracing::warn!(%error, "events cannot be told now; they are told later");
                 tokio::time::sleep(TELL_AGAIN).await;
@@ -75,11 +67,12 @@ mod tests {
     use drover_messages::{AgentId, Generation, Timestamp};
     use drover_nats::permissions::Who;
     use drover_nats::testing::NatsServer;
-    use drover_nats::{Filter, Reread, reconcile};
+    use drover_nats::{Filter, Reread, reconcile, streams};
     use drover_scheduler_core::{Heard, State};
 
     use super::*;
     use crate::book::{Page, Record, Sheet};
+    use crate::told::Told;
 
     const GENERATION: Generation = Generation(1);
 
@@ -93,7 +86,7 @@ mod tests {
         let events: Vec<What> = (0..5).map(|_| What::AgentLost { agent: AgentId::new() }).collect();
         let record = Record { generation: GENERATION, heard: Heard(0), wall: Timestamp(0), events: events.clone() };
         let sheet = Sheet::of(record, Vec::new(), &Page::default(), &State::new(GENERATION)).unwrap();
-        let (_, number) = book.commit(sheet, 0).unwrap();
+        let (_, number) = book.commit(sheet, Told::default()).unwrap();
         let news = News { number, generation: GENERATION, wall: Timestamp(0), events };
         let all: Vec<_> = news.clone().into_events().map(addressed).collect();
         let (subject, event, id) = &all[2];
@@ -102,10 +95,10 @@ mod tests {
             fresh.put(news);
         }
 
-        let told = Arc::<AtomicU64>::default();
-        let telling = tokio::spawn(tell(bus.clone(), book, told.clone(), fresh, false));
+        let told = Arc::<Cursor>::default();
+        let telling = tokio::spawn(tell(bus.clone(), book, told.clone(), fresh));
         let all_told = async {
-            while told.load(Ordering::Relaxed) < number {
+            while told.get().record < number {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -1,7 +1,6 @@
 //! Streams and consumers, made at the start and whenever the connection comes back; and the passing of time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use drover_messages::Timestamp;
@@ -11,6 +10,7 @@ use drover_scheduler_core::Input;
 use tokio::sync::watch;
 
 use crate::book::Book;
+use crate::told::Cursor;
 use crate::work::Desk;
 
 /// How often the core is told that time has passed: what a delay may be late by.
@@ -34,6 +34,11 @@ pub(crate) async fn declare(bus: &Bus, plans: &[StreamPlan], reread: Reread) -> 
     }
 }
 
+/// Tells the stream of events from now on: one that was told nothing yet, all that is remembered.
+pub(crate) fn turn_to_events(told: &Cursor, declared: &[Declared]) {
+    declared.iter().filter(|stream| stream.stream == EVENTS).for_each(|stream| told.turn_to(stream));
+}
+
 /// Declares again after each reconnect; what a lost stream carried is owed again. `link` has seen the connection on which they were
 /// `declared` before.
 pub(crate) async fn keep(
@@ -42,7 +47,7 @@ pub(crate) async fn keep(
     mut link: watch::Receiver<Link>,
     mut declared: Vec<Declared>,
     desk: Desk,
-    told: Arc<AtomicU64>,
+    told: Arc<Cursor>,
 ) -> anyhow::Result<()> {
     loop {
         link.changed().await?;
@@ -52,16 +57,15 @@ pub(crate) async fn keep(
         let before = declared;
         declared = declare(&bus, &plans, Reread::No).await?;
         // Which of them a try made that failed in the end, no later try knows; but it is another stream.
-        let is_same = |one: &Declared, other: &Declared| one.stream == other.stream && one.identity == other.identity;
+        let is_same = |one: &Declared, other: &Declared| one.stream == other.stream && one.made_nanos == other.made_nanos;
         let is_new = |stream: &&Declared| !before.iter().any(|before| is_same(before, stream));
         for stream in declared.iter().filter(is_new) {
             tracing::warn!(stream = stream.stream, "a stream is new: what it carried is owed again");
-            match stream.stream {
-                OWED => desk.bring(Input::QuestionsLost).await,
-                EVENTS => told.store(0, Ordering::Relaxed),
-                _ => {}
+            if stream.stream == OWED {
+                desk.bring(Input::QuestionsLost).await;
             }
         }
+        turn_to_events(&told, &declared);
     }
 }
 

@@ -14,6 +14,7 @@ use super::store_dirs::StoreDirs;
 use super::tables::*;
 use super::walk::Walk;
 use super::{Book, BookError, decode};
+use crate::told::Told;
 
 /// Items that are looked for together: so few that a commit need not wait long for whoever looks into the journal.
 const ROWS_TOGETHER: usize = 256;
@@ -21,7 +22,7 @@ const ROWS_TOGETHER: usize = 256;
 /// Everything open, as it was recorded.
 pub(crate) struct Memory {
     pub(crate) heard: Heard,
-    pub(crate) told: u64,
+    pub(crate) told: Told,
     pub(crate) submissions: Vec<Submission>,
     pub(crate) builds: Open,
     /// What builds and publications speak of, as far as anything is known of it.
@@ -48,7 +49,7 @@ impl Book {
         let (mut paths, mut store_dirs) = (self.recorded(paths)?, StoreDirs::default());
         let items = paths.iter_mut().filter_map(|(_, item)| item.as_mut());
         items.for_each(|item| item.store_dir = store_dirs.shared(&item.store_dir));
-        let (heard, told) = (Heard(self.meta(HEARD)?), self.meta(TOLD)?);
+        let (heard, told) = (Heard(self.meta(HEARD)?), Told { record: self.meta(TOLD)?, stream: self.meta(TOLD_TO)? });
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
         let drained = self.drained()?;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::paths::Register;
 use super::tables::*;
 use super::{Book, Page, Record, Sheet, encode, made};
+use crate::told::Told;
 
 type Id = [u8; 16];
 
@@ -72,7 +73,7 @@ pub(super) fn open_build(build: Build) -> OpenBuild {
 pub(super) fn commit(book: &Book, changes: Vec<Change>, state: &State) {
     let record = Record { generation: Generation(1), heard: Heard(1), wall: TIME, events: Vec::new() };
     let page = Page::of(&changes);
-    book.commit(Sheet::of(record, changes, &page, state).unwrap(), 0).unwrap();
+    book.commit(Sheet::of(record, changes, &page, state).unwrap(), Told::default()).unwrap();
 }
 
 /// A build, and the numbers of what it needs.

@@ -71,6 +71,7 @@ const SCHEMA: &str = "schema";
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
 pub(super) const TOLD: &str = "told";
+pub(super) const TOLD_TO: &str = "told-to";
 
 /// The row of a tag, in the table of tags.
 pub(super) fn tag_row(key: &str, value: &str) -> String {

@@ -10,6 +10,7 @@ use super::paths::Register;
 use super::sheet::{Sheet, Verdict};
 use super::tables::*;
 use super::{Book, BookError, Record, encode, index, made};
+use crate::told::Told;
 
 /// Records that are kept after they were told, for a broker that lost its streams.
 const RECORDS_KEPT: u64 = 10_000;
@@ -19,8 +20,8 @@ const RECORDS_PRUNED: u64 = 64;
 const ROWS_TIDIED: usize = 1024;
 
 impl Book {
-    /// Commits. `told` is the number of the last record that was told to the broker. Returns the record, and its number.
-    pub(crate) fn commit(&self, sheet: Sheet, told: u64) -> Result<(Record, u64), BookError> {
+    /// Commits, and what was told so far. Returns the record, and its number.
+    pub(crate) fn commit(&self, sheet: Sheet, told: Told) -> Result<(Record, u64), BookError> {
         let Sheet { record, created, mut rows, submissions, failures, others } = sheet;
         let mut writing = self.journal.begin();
         // Behind a submission there may be nothing more for long, and very many builds to start with.
@@ -172,19 +173,19 @@ fn write_drained(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErr
     Ok(())
 }
 
-fn write_record(t: &WriteTransaction, record: &Record, told: u64) -> Result<u64, BookError> {
+fn write_record(t: &WriteTransaction, record: &Record, told: Told) -> Result<u64, BookError> {
     let mut meta = t.open_table(META)?;
     let mut records = t.open_table(RECORDS)?;
     let last = meta.get(LAST_RECORD)?.map_or(0, |value| value.value());
     let number = last + 1;
     records.insert(number, encode(record)?.as_slice())?;
-    for (key, value) in [(LAST_RECORD, number), (HEARD, record.heard.0), (TOLD, told)] {
+    for (key, value) in [(LAST_RECORD, number), (HEARD, record.heard.0), (TOLD, told.record), (TOLD_TO, told.stream)] {
         meta.insert(key, value)?;
     }
     let pruned = if number.is_multiple_of(RECORDS_PRUNED) { 2 * RECORDS_PRUNED } else { 0 };
     for _ in 0..pruned {
         let oldest = records.first()?.map(|(number, _)| number.value());
-        match oldest.filter(|oldest| oldest + RECORDS_KEPT < told) {
+        match oldest.filter(|oldest| oldest + RECORDS_KEPT < told.record) {
             Some(oldest) => records.remove(oldest).map(drop)?,
             None => break,
         }
@@ -199,6 +200,7 @@ mod tests {
     use drover_store::{DrvPath, PackId, Sha256, StoreDir};
     use redb::{ReadableDatabase, ReadableTableMetadata};
 
+    use super::super::Page;
     use super::super::samples::{commit, store_path};
     use super::*;
 
@@ -230,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_told_is_remembered_with_the_stream_to_which() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, generation) = (Book::open(folder.path()).unwrap(), Generation(1));
+        let record = Record { generation, heard: Heard(0), wall: Timestamp(0), events: Vec::new() };
+        let sheet = Sheet::of(record, Vec::new(), &Page::default(), &State::new(generation)).unwrap();
+        let told = Told { record: 5, stream: 1_760_000_000_000_000_000 };
+        book.commit(sheet, told).unwrap();
+        assert_eq!(book.remember().unwrap().told, told);
+    }
+
+    #[test]
     fn records_that_were_told_long_ago_are_thrown_away_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
@@ -237,7 +250,7 @@ mod tests {
         let record = Record { generation: Generation(1), heard: Heard(0), wall: Timestamp(0), events: Vec::new() };
         let write = |count: u64, told: u64| {
             for _ in 0..count {
-                write_record(&transaction, &record, told).unwrap();
+                write_record(&transaction, &record, Told { record: told, stream: 0 }).unwrap();
             }
         };
         let oldest = || transaction.open_table(RECORDS).unwrap().first().unwrap().unwrap().0.value();
