@@ -40,7 +40,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Builds that one commit enters: so few that offers need not wait for long, so many that writing them through to the disk is
 /// not most of it.
-const BUILDS_OF_COMMIT: usize = 2000;
+const BUILDS_OF_COMMIT: usize = 1000;
 /// The same of sources, and of items that other servers have.
 const ITEMS_OF_COMMIT: usize = 2000;
 /// The same of derivations, whose rows are small and concern nobody else.

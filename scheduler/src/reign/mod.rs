@@ -61,7 +61,7 @@ struct Batch {
     ticked: bool,
     /// How much work went into it.
     works: usize,
-    /// Whether it began with what was in no hurry.
+    /// Whether it has what was in no hurry.
     enters: bool,
 }
 
@@ -117,19 +117,26 @@ impl Reign {
                     }
                     self.enter(&mut deciding)?;
                 }
-                Next::Written => {
-                    let Some(mut written) = self.writing.take() else { continue };
-                    self.carry_out(&mut written);
-                    // What the next one says is taken from the state before anything is forgotten: it may speak of that.
-                    if deciding.works > 0 {
-                        self.put_down(&mut deciding)?;
-                    }
-                    self.forget(written);
-                    self.enter(&mut deciding)?;
-                }
+                Next::Written => self.written(&mut deciding)?,
                 Next::End => return Ok(()),
             }
         }
+    }
+
+    /// Lets out what is committed, and has the next written.
+    fn written(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
+        let Some(mut written) = self.writing.take() else { return Ok(()) };
+        self.carry_out(&mut written);
+        // Where there is always much else, what is in no hurry goes with that every other time: alone it would never have its turn.
+        if deciding.changes.len() >= LONG && !written.enters {
+            self.enter_next(deciding)?;
+        }
+        // What the next one says is taken from the state before anything is forgotten: it may speak of that.
+        if deciding.works > 0 {
+            self.put_down(deciding)?;
+        }
+        self.forget(written);
+        self.enter(deciding)
     }
 
     async fn next(
@@ -152,14 +159,13 @@ impl Reign {
         }
     }
 
-    /// Decides about what is in no hurry, a piece for each commit. While one is written the next is decided about only where no
-    /// slot may come free meanwhile: its agent would wait until both are written.
+    /// Decides about what is in no hurry, a piece for each commit. While something is written the next is decided about only where
+    /// no slot may come free meanwhile: its agent would wait until both are written.
     fn enter(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
-        while deciding.works == 0 && !(self.is_entering() && self.core.state().has_leases()) {
-            let Some(piece) = self.later.pop_front() else { return Ok(()) };
-            (deciding.works, deciding.enters) = (1, true);
-            self.decide(piece.input, piece.then, deciding)?;
-            self.decide(Input::Dispatch, None, deciding)?;
+        while deciding.works == 0 && (self.writing.is_none() || !self.core.state().has_leases()) {
+            if !self.enter_next(deciding)? {
+                break;
+            }
             if self.writing.is_none() {
                 self.put_down(deciding)?;
             }
@@ -167,9 +173,14 @@ impl Reign {
         Ok(())
     }
 
-    /// Whether what is being written was in no hurry.
-    fn is_entering(&self) -> bool {
-        self.writing.as_ref().is_some_and(|batch| batch.enters)
+    /// Decides about the next piece; `false` if there is none.
+    fn enter_next(&mut self, deciding: &mut Batch) -> Result<bool, BookError> {
+        let Some(piece) = self.later.pop_front() else { return Ok(false) };
+        deciding.works += 1;
+        deciding.enters = true;
+        self.decide(piece.input, piece.then, deciding)?;
+        self.decide(Input::Dispatch, None, deciding)?;
+        Ok(true)
     }
 
     /// Has a batch written, here if it says little: then it is sooner done than handed over. Of one that says nothing, nothing is.

@@ -21,14 +21,14 @@ fn found(path: &StorePath) -> Input {
 }
 
 /// The same of so many that it takes long to write.
-fn found_among_many(path: &StorePath) -> Input {
-    let many = (0..LONG as u32).map(|n| {
-        let mut hash = [0; 20];
-        hash[..4].copy_from_slice(&n.to_be_bytes());
+fn found_among_many(n: u8) -> Input {
+    let many = (0..LONG as u32).map(|other| {
+        let mut hash = [n; 20];
+        hash[..4].copy_from_slice(&other.to_be_bytes());
         StorePath::from_parts(&hash, "other").unwrap()
     });
     let servers = BTreeSet::from(["https://elsewhere.example".to_owned()]);
-    let found = many.chain([path.clone()]).map(|path| (path, servers.clone())).collect();
+    let found = many.chain([path(n)]).map(|path| (path, servers.clone())).collect();
     Input::Found { store_dir: StoreDir::nix(), found }
 }
 
@@ -69,7 +69,7 @@ fn what_is_being_written_is_read_when_it_is_written() {
     let book = Book::open(folder.path()).unwrap();
     let mut reign = Reign::over(&book);
     let mut batch = Batch::default();
-    reign.decide(found_among_many(&path(7)), None, &mut batch).unwrap();
+    reign.decide(found_among_many(7), None, &mut batch).unwrap();
     let held = book.hold();
     reign.put_down(&mut batch).unwrap();
     reign.core.state_mut().forget_finished([], [], [path(7)]);
@@ -89,7 +89,7 @@ fn what_is_asked_is_answered_before_more_is_decided() {
     let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
     let held = book.hold();
     let reign = thread::spawn(move || reign.run(inbox));
-    block_on(desk.bring(found_among_many(&path(1))));
+    block_on(desk.bring(found_among_many(1)));
     let (asking, more) = (desk.clone(), desk.clone());
     let knows = |reign: &Reign| [1, 2].map(|n| reign.book().items::<Vec<_>>([&path(n)]).unwrap().len());
     let decided = |reign: &Reign| reign.core().state().item(&path(2)).is_some();
@@ -114,45 +114,52 @@ fn busy() -> (tempfile::TempDir, Reign) {
 }
 
 fn in_no_hurry(n: u8) -> Work {
-    Work::Enter(Box::new(Piece { input: found_among_many(&path(n)), then: None }))
+    Work::Enter(Box::new(Piece { input: found_among_many(n), then: None }))
 }
 
-/// Which of these were decided about.
-fn decided(reign: &Reign) -> [bool; 2] {
-    [1, 2].map(|n| reign.core().state().item(&path(n)).is_some())
-}
-
-/// Two pieces that are in no hurry: which of them are decided about while the first is written.
-fn decided_while_entering(reign: &mut Reign) -> [bool; 2] {
-    let mut deciding = Batch::default();
-    [1, 2].into_iter().for_each(|n| reign.take(in_no_hurry(n), &mut deciding).unwrap());
-    reign.enter(&mut deciding).unwrap();
-    assert!(reign.writing.is_some());
-    decided(reign)
+/// Whether the second of them was decided about.
+fn went_on(reign: &Reign) -> bool {
+    reign.core().state().item(&path(2)).is_some()
 }
 
 #[test]
-fn while_a_slot_may_come_free_one_large_piece_is_written_before_the_next_is_decided() {
+fn while_a_slot_may_come_free_a_large_piece_is_written_before_the_next_is_decided() {
     let folder = tempfile::tempdir().unwrap();
-    let mut idle = Reign::over(&Book::open(folder.path()).unwrap());
-    assert_eq!(decided_while_entering(&mut idle), [true, true]);
-
-    let (_folder, mut busy) = busy();
-    assert_eq!(decided_while_entering(&mut busy), [true, false]);
-    busy.scribe.wait().unwrap();
-    busy.writing = None;
-    busy.enter(&mut Batch::default()).unwrap();
-    assert_eq!(decided(&busy), [true, true]);
+    let idle = Reign::over(&Book::open(folder.path()).unwrap());
+    let (_folder, busy) = busy();
+    for (mut reign, is_busy) in [(idle, false), (busy, true)] {
+        let mut deciding = Batch::default();
+        [1, 2].into_iter().for_each(|n| reign.take(in_no_hurry(n), &mut deciding).unwrap());
+        reign.enter(&mut deciding).unwrap();
+        assert!(reign.writing.is_some());
+        assert_eq!(went_on(&reign), !is_busy);
+        reign.scribe.wait().unwrap();
+        reign.written(&mut deciding).unwrap();
+        assert!(went_on(&reign));
+    }
 }
 
-#[test]
-fn what_is_in_no_hurry_gets_its_turn_however_much_else_there_is() {
+/// What is written says much, what is decided about meanwhile as well, and something is in no hurry: whether that goes along.
+fn goes_along_behind(first: Work) -> bool {
     let (_folder, mut reign) = busy();
     let mut deciding = Batch::default();
-    reign.decide(found_among_many(&path(1)), None, &mut deciding).unwrap();
-    reign.put_down(&mut deciding).unwrap();
-    assert!(reign.writing.is_some(), "much is being written");
-    reign.take(in_no_hurry(2), &mut deciding).unwrap();
+    reign.take(first, &mut deciding).unwrap();
+    if reign.later.is_empty() {
+        reign.put_down(&mut deciding).unwrap();
+    }
     reign.enter(&mut deciding).unwrap();
-    assert_eq!(decided(&reign), [true, true]);
+    reign.take(in_no_hurry(2), &mut deciding).unwrap();
+    deciding.works = 1;
+    reign.decide(found_among_many(3), None, &mut deciding).unwrap();
+    assert!(reign.writing.is_some() && !went_on(&reign));
+    reign.scribe.wait().unwrap();
+    reign.written(&mut deciding).unwrap();
+    went_on(&reign)
+}
+
+#[test]
+fn what_is_in_no_hurry_has_its_turn_every_other_time_however_much_else_there_is() {
+    let much_else = Piece { input: found_among_many(1), then: None };
+    assert!(goes_along_behind(Work::Decide(Box::new(much_else))));
+    assert!(!goes_along_behind(in_no_hurry(1)));
 }
