@@ -96,6 +96,7 @@ mod tests {
     use drover_nats::testing::NatsServer;
 
     use super::*;
+    use crate::told::Told;
     use crate::work::Work;
 
     #[tokio::test]
@@ -110,9 +111,13 @@ mod tests {
         server.run();
         bus.link().wait_for(|now| now.is_up() && *now != before).await.unwrap();
         let (desk, mut inbox) = Desk::new();
-        let keeping = tokio::spawn(keep(bus, plans, link, declared, desk, Arc::default()));
+        let told = Arc::new(Cursor::new(Told { record: 7, stream: 1 }));
+        let keeping = tokio::spawn(keep(bus, plans, link, declared, desk, told.clone()));
         let brought = tokio::time::timeout(Duration::from_secs(20), inbox.recv()).await.expect("in time");
         assert!(matches!(brought, Some(Work::Decide(piece)) if matches!(piece.input, Input::QuestionsLost)));
+        while told.get().record != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         keeping.abort();
     }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Work {
     Decide(Box<Piece>),
     /// Decide about all of these, and commit that at once.
     DecideAll(Vec<Piece>),
-    /// Decide about this, which says much and is in no hurry: by itself, so that nothing else waits until all of it is written.
+    /// Decide about this when there is time: it may say so much that all else would wait until it is written.
     Enter(Box<Piece>),
     /// Answer a question from what is committed.
     Ask(Question),
@@ -72,8 +72,8 @@ impl Desk {
         let _ = committed.await;
     }
 
-    /// Brings one after the other, each for a commit of its own, with two on their way at once, and waits until all are committed:
-    /// one can be decided about while the one before it is written.
+    /// Brings what is in no hurry, one after the other with two on their way at once, and waits until all are committed: on an
+    /// idle farm one is decided about while the one before it is written.
     pub(crate) async fn enter(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut last: Option<oneshot::Receiver<()>> = None;
         for input in inputs {

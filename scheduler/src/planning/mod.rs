@@ -41,9 +41,9 @@ const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Builds that one commit enters: so few that offers need not wait for long, so many that writing them through to the disk is
 /// not most of it.
 const BUILDS_OF_COMMIT: usize = 1000;
-/// The same of sources, and of items that other servers have.
+/// Sources, and items that other servers have: their rows are shorter.
 const ITEMS_OF_COMMIT: usize = 2000;
-/// The same of derivations, whose rows are small and concern nobody else.
+/// Derivations: the rows of these are shorter still.
 const LEARNED_OF_COMMIT: usize = 8000;
 
 /// Takes up submissions.

@@ -1,9 +1,10 @@
 //! The thread that holds the state. Take what came in, decide, commit, carry out, acknowledge: in that order, here. While a
 //! long batch is committed, the next is decided about; nothing of it goes out, and nothing is answered, before it is committed.
 
+mod later;
 mod recall;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::event::What;
 use drover_messages::{BuildId, Generation, SubmissionId};
@@ -16,7 +17,8 @@ use crate::book::{Book, BookError, Memory, Page, Record, Sheet};
 use crate::clock::Clock;
 use crate::scribe::Scribe;
 use crate::together::together;
-use crate::work::{Piece, Question, Then, Work};
+use crate::work::{Question, Then, Work};
+use later::Later;
 
 /// Work that one commit takes, in pieces.
 const BATCH: usize = 512;
@@ -37,8 +39,7 @@ pub(crate) struct Reign {
     /// What is being written.
     writing: Option<Batch>,
     effects: mpsc::UnboundedSender<Vec<Effect>>,
-    /// What is in no hurry. While there is any, something is being written.
-    later: VecDeque<Box<Piece>>,
+    later: Later,
     /// Room for what the next batch changes, from one that is put down.
     room: Vec<Change>,
     /// Whether something was committed since the last tick.
@@ -98,7 +99,7 @@ impl Reign {
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
         let (core, room) = (Core::new(state, limits), Vec::new());
-        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, later: VecDeque::new(), room, is_busy: false })
+        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, later: Later::default(), room, is_busy: false })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -106,29 +107,32 @@ impl Reign {
         let (mut works, mut deciding) = (Vec::with_capacity(BATCH), Batch::default());
         loop {
             match block_on(self.next(&mut inbox, &mut works, &deciding))? {
-                Next::Works => {
-                    deciding.works += works.len();
-                    for work in works.drain(..) {
-                        self.take(work, &mut deciding)?;
-                    }
-                    self.decide(Input::Dispatch, None, &mut deciding)?;
-                    if self.writing.is_none() {
-                        self.put_down(&mut deciding)?;
-                    }
-                    self.enter(&mut deciding)?;
-                }
+                Next::Works => self.work(works.drain(..), &mut deciding)?,
                 Next::Written => self.written(&mut deciding)?,
                 Next::End => return Ok(()),
             }
         }
     }
 
+    /// Decides about what came in, and has it written unless something is.
+    fn work(&mut self, works: impl Iterator<Item = Work>, deciding: &mut Batch) -> Result<(), BookError> {
+        for work in works {
+            self.take(work, deciding)?;
+        }
+        if deciding.works > 0 {
+            self.decide(Input::Dispatch, None, deciding)?;
+            if self.writing.is_none() {
+                self.put_down(deciding)?;
+            }
+        }
+        self.enter(deciding)
+    }
+
     /// Lets out what is committed, and has the next written.
     fn written(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
         let Some(mut written) = self.writing.take() else { return Ok(()) };
         self.carry_out(&mut written);
-        // Where there is always much else, what is in no hurry goes with that every other time: alone it would never have its turn.
-        if deciding.changes.len() >= LONG && !written.enters {
+        if self.is_kept_waiting(deciding) {
             self.enter_next(deciding)?;
         }
         // What the next one says is taken from the state before anything is forgotten: it may speak of that.
@@ -159,30 +163,6 @@ impl Reign {
         }
     }
 
-    /// Decides about what is in no hurry, a piece for each commit. While something is written the next is decided about only where
-    /// no slot may come free meanwhile: its agent would wait until both are written.
-    fn enter(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
-        while deciding.works == 0 && (self.writing.is_none() || !self.core.state().has_leases()) {
-            if !self.enter_next(deciding)? {
-                break;
-            }
-            if self.writing.is_none() {
-                self.put_down(deciding)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Decides about the next piece; `false` if there is none.
-    fn enter_next(&mut self, deciding: &mut Batch) -> Result<bool, BookError> {
-        let Some(piece) = self.later.pop_front() else { return Ok(false) };
-        deciding.works += 1;
-        deciding.enters = true;
-        self.decide(piece.input, piece.then, deciding)?;
-        self.decide(Input::Dispatch, None, deciding)?;
-        Ok(true)
-    }
-
     /// Has a batch written, here if it says little: then it is sooner done than handed over. Of one that says nothing, nothing is.
     fn put_down(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
         let next = Batch { changes: std::mem::take(&mut self.room), ..Batch::default() };
@@ -207,6 +187,7 @@ impl Reign {
         self.room.shrink_to(CHANGES_KEPT);
         if sheet.says() >= LONG {
             self.scribe.write(sheet);
+            self.later.went_before(&batch);
             self.writing = Some(batch);
             return Ok(());
         }
@@ -238,11 +219,12 @@ impl Reign {
     }
 
     fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), BookError> {
+        batch.works += usize::from(!matches!(work, Work::Enter(_)));
         match work {
             Work::Decide(piece) => self.decide(piece.input, piece.then, batch),
             Work::DecideAll(pieces) => pieces.into_iter().try_for_each(|piece| self.decide(piece.input, piece.then, batch)),
             Work::Enter(piece) => {
-                self.later.push_back(piece);
+                self.later.put(piece);
                 Ok(())
             }
             Work::Ask(question) => {

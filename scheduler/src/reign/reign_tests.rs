@@ -9,7 +9,7 @@ use drover_store::StoreDir;
 
 use super::*;
 use crate::book::samples;
-use crate::work::Desk;
+use crate::work::{Desk, Piece};
 
 fn path(n: u8) -> StorePath {
     StorePath::from_parts(&[n; 20], "item").unwrap()
@@ -117,49 +117,92 @@ fn in_no_hurry(n: u8) -> Work {
     Work::Enter(Box::new(Piece { input: found_among_many(n), then: None }))
 }
 
-/// Whether the second of them was decided about.
-fn went_on(reign: &Reign) -> bool {
-    reign.core().state().item(&path(2)).is_some()
+/// Whether this was decided about.
+fn knows(reign: &Reign, n: u8) -> bool {
+    reign.core().state().item(&path(n)).is_some()
+}
+
+/// What is being written is committed.
+fn written(reign: &mut Reign, deciding: &mut Batch) {
+    reign.scribe.wait().unwrap();
+    reign.written(deciding).unwrap();
 }
 
 #[test]
 fn while_a_slot_may_come_free_a_large_piece_is_written_before_the_next_is_decided() {
-    let folder = tempfile::tempdir().unwrap();
-    let idle = Reign::over(&Book::open(folder.path()).unwrap());
-    let (_folder, busy) = busy();
-    for (mut reign, is_busy) in [(idle, false), (busy, true)] {
-        let mut deciding = Batch::default();
-        [1, 2].into_iter().for_each(|n| reign.take(in_no_hurry(n), &mut deciding).unwrap());
-        reign.enter(&mut deciding).unwrap();
-        assert!(reign.writing.is_some());
-        assert_eq!(went_on(&reign), !is_busy);
-        reign.scribe.wait().unwrap();
-        reign.written(&mut deciding).unwrap();
-        assert!(went_on(&reign));
-    }
-}
-
-/// What is written says much, what is decided about meanwhile as well, and something is in no hurry: whether that goes along.
-fn goes_along_behind(first: Work) -> bool {
     let (_folder, mut reign) = busy();
     let mut deciding = Batch::default();
-    reign.take(first, &mut deciding).unwrap();
-    if reign.later.is_empty() {
-        reign.put_down(&mut deciding).unwrap();
-    }
-    reign.enter(&mut deciding).unwrap();
-    reign.take(in_no_hurry(2), &mut deciding).unwrap();
-    deciding.works = 1;
-    reign.decide(found_among_many(3), None, &mut deciding).unwrap();
-    assert!(reign.writing.is_some() && !went_on(&reign));
-    reign.scribe.wait().unwrap();
-    reign.written(&mut deciding).unwrap();
-    went_on(&reign)
+    reign.work([1, 2].map(in_no_hurry).into_iter(), &mut deciding).unwrap();
+    assert!(reign.writing.is_some() && knows(&reign, 1) && !knows(&reign, 2));
+    written(&mut reign, &mut deciding);
+    assert!(reign.writing.is_some() && knows(&reign, 2));
 }
 
 #[test]
-fn what_is_in_no_hurry_has_its_turn_every_other_time_however_much_else_there_is() {
-    let much_else = Piece { input: found_among_many(1), then: None };
-    assert!(goes_along_behind(Work::Decide(Box::new(much_else))));
-    assert!(!goes_along_behind(in_no_hurry(1)));
+fn on_an_idle_farm_each_piece_is_decided_while_the_one_before_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut reign = Reign::over(&Book::open(folder.path()).unwrap());
+    let mut deciding = Batch::default();
+    reign.work([1, 2].map(in_no_hurry).into_iter(), &mut deciding).unwrap();
+    for n in 3..6 {
+        assert!(reign.writing.is_some() && knows(&reign, n - 1));
+        written(&mut reign, &mut deciding);
+        reign.work([in_no_hurry(n)].into_iter(), &mut deciding).unwrap();
+    }
+    assert!(knows(&reign, 5));
+}
+
+#[test]
+fn no_piece_is_decided_ahead_of_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut reign = Reign::over(&Book::open(folder.path()).unwrap());
+    let mut deciding = Batch::default();
+    let much = Piece { input: found_among_many(1), then: None };
+    let asked = [Work::Ask(Box::new(|_| ())), Work::Decide(Box::new(much)), in_no_hurry(2)];
+    reign.work(asked.into_iter(), &mut deciding).unwrap();
+    assert!(reign.writing.is_some() && !knows(&reign, 2));
+    written(&mut reign, &mut deciding);
+    assert!(knows(&reign, 2));
+}
+
+#[test]
+fn short_pieces_go_together() {
+    let (_folder, mut reign) = busy();
+    let mut deciding = Batch::default();
+    let short = |n| Work::Enter(Box::new(Piece { input: found(&path(n)), then: None }));
+    reign.work([in_no_hurry(1)].into_iter().chain([2, 3].map(short)), &mut deciding).unwrap();
+    assert!(reign.writing.is_some() && !knows(&reign, 2));
+    reign.scribe.wait().unwrap();
+    reign.writing = None;
+    reign.enter_next(&mut deciding).unwrap();
+    assert!(knows(&reign, 2) && knows(&reign, 3));
+}
+
+#[test]
+fn however_much_else_there_is_a_piece_has_its_turn() {
+    let (_folder, mut reign) = busy();
+    let mut deciding = Batch::default();
+    let much_else = |n| [Work::Decide(Box::new(Piece { input: found_among_many(n), then: None }))].into_iter();
+    reign.work(much_else(1).chain([in_no_hurry(2)]), &mut deciding).unwrap();
+    let goes_along = (3..10).find(|n| {
+        reign.work(much_else(*n), &mut deciding).unwrap();
+        assert!(reign.writing.is_some());
+        written(&mut reign, &mut deciding);
+        knows(&reign, 2)
+    });
+    assert_eq!(goes_along, Some(4), "two that are long go before it");
+}
+
+#[test]
+fn what_was_in_no_hurry_is_committed_before_the_end() {
+    let (_folder, reign) = busy();
+    let (book, (desk, inbox)) = (reign.book().clone(), Desk::new());
+    let held = book.hold();
+    let reign = thread::spawn(move || reign.run(inbox));
+    let entering = thread::spawn(move || block_on(desk.enter((1..6).map(found_among_many))));
+    thread::sleep(Duration::from_millis(50));
+    drop(held);
+    entering.join().unwrap();
+    reign.join().unwrap().unwrap();
+    assert_eq!(book.items::<Vec<_>>(&[1, 2, 3, 4, 5].map(path)).unwrap().len(), 5);
 }
