@@ -1,5 +1,7 @@
 //! What is brought to the thread that reigns, and how others reach it.
 
+use std::collections::VecDeque;
+
 use drover_scheduler_core::{Input, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
@@ -7,6 +9,9 @@ use crate::reign::Reign;
 
 /// What may wait for the thread, in pieces of work. Whoever brings more waits.
 pub(crate) const INBOX: usize = 4096;
+
+/// Pieces of what is in no hurry that are brought before the first is committed: what two commits of an idle farm take.
+const UNDER_WAY: usize = 4;
 
 /// One piece of work.
 pub(crate) enum Work {
@@ -72,19 +77,22 @@ impl Desk {
         let _ = committed.await;
     }
 
-    /// Brings what is in no hurry, one after the other with two on their way at once, and waits until all are committed: on an
-    /// idle farm one is decided about while the one before it is written.
+    /// Brings what is in no hurry, one after the other with some on their way at once, and waits until all are committed: on an
+    /// idle farm the next are decided about while those before them are written.
     pub(crate) async fn enter(&self, inputs: impl IntoIterator<Item = Input>) {
-        let mut last: Option<oneshot::Receiver<()>> = None;
+        let mut under_way: VecDeque<oneshot::Receiver<()>> = VecDeque::with_capacity(UNDER_WAY);
         for input in inputs {
+            if under_way.len() == UNDER_WAY
+                && let Some(first) = under_way.pop_front()
+            {
+                let _ = first.await;
+            }
             let (tell, committed) = wait();
             let _ = self.inbox.send(Work::Enter(Piece::then(input, tell))).await;
-            if let Some(before) = last.replace(committed) {
-                let _ = before.await;
-            }
+            under_way.push_back(committed);
         }
-        if let Some(last) = last {
-            let _ = last.await;
+        for committed in under_way {
+            let _ = committed.await;
         }
     }
 

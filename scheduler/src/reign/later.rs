@@ -12,6 +12,9 @@ use crate::work::Piece;
 /// So many long commits of all else go before a piece, and no more: on a busy farm each may be long.
 const GO_BEFORE: usize = 2;
 
+/// Where nothing is leased, so much more is decided about at once: longer commits are fewer, and nobody waits for them.
+const TIMES_LONG: usize = 2;
+
 /// Pieces that are in no hurry. While there are any, something is being written.
 #[derive(Default)]
 pub(super) struct Later {
@@ -32,10 +35,9 @@ impl Later {
 }
 
 impl Reign {
-    /// Decides about the next pieces, unless something is decided that is to go out first. While something is written this is
-    /// done only where nothing is leased: whose slot comes free meanwhile would wait until both are written.
+    /// Decides about the next pieces, if it is their time.
     pub(super) fn enter(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
-        while !self.later.pieces.is_empty() && deciding.works == 0 && self.may_go_on() {
+        while !self.later.pieces.is_empty() && self.may_enter(deciding) {
             self.enter_next(deciding)?;
             if self.writing.is_none() {
                 self.put_down(deciding)?;
@@ -44,10 +46,13 @@ impl Reign {
         Ok(())
     }
 
-    /// Whether more is decided about while nobody needs it. What is asked is answered from what is committed.
-    fn may_go_on(&self) -> bool {
-        let is_idle = || !self.core.state().has_leases();
-        self.writing.as_ref().is_none_or(|writing| writing.questions.is_empty() && is_idle())
+    /// Whether it is the time of a piece. While something is written it is so only where nothing is leased: whose slot comes free
+    /// meanwhile would wait until both are written. What is asked is answered from what is committed.
+    fn may_enter(&self, deciding: &Batch) -> bool {
+        match &self.writing {
+            Some(writing) => !deciding.enters && writing.questions.is_empty() && !self.core.state().has_leases(),
+            None => deciding.works == 0,
+        }
     }
 
     /// Whether pieces were passed by so often that the next goes along with what is put down now.
@@ -57,8 +62,9 @@ impl Reign {
 
     /// Decides about the next piece; of short ones, about several.
     pub(super) fn enter_next(&mut self, deciding: &mut Batch) -> Result<(), BookError> {
-        let before = deciding.changes.len();
-        while deciding.changes.len() < before + LONG
+        let more = if self.core.state().has_leases() { LONG } else { TIMES_LONG * LONG };
+        let enough = deciding.changes.len() + more;
+        while deciding.changes.len() < enough
             && let Some(piece) = self.later.pieces.pop_front()
         {
             self.decide(piece.input, piece.then, deciding)?;
