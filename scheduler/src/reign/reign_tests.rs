@@ -153,6 +153,17 @@ fn on_an_idle_farm_each_piece_is_decided_while_the_one_before_it_is_written() {
 }
 
 #[test]
+fn one_commit_is_decided_ahead_and_no_more_goes_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut reign = Reign::over(&Book::open(folder.path()).unwrap());
+    let mut deciding = Batch::default();
+    for n in 1..4 {
+        reign.work([in_no_hurry(n)].into_iter(), &mut deciding).unwrap();
+    }
+    assert!(knows(&reign, 2) && !knows(&reign, 3));
+}
+
+#[test]
 fn no_piece_is_decided_ahead_of_an_answer() {
     let folder = tempfile::tempdir().unwrap();
     let mut reign = Reign::over(&Book::open(folder.path()).unwrap());
