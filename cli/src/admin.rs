@@ -29,7 +29,7 @@ enum Command {
     /// Copy the scheduler's whole state, as it is at one moment, while it goes on: a backup. It prints the file
     ///
     /// The file lies on the scheduler's machine, in the folder of `drover-scheduler --snapshots`. To restore it, stop the
-    /// scheduler, put it in the place of state.redb, start the scheduler: docs/deployment.md
+    /// scheduler, put it in the place of state.redb and its journal, start the scheduler: docs/deployment.md
     Snapshot {
         /// One JSON document: file, bytes, took_millis
         #[arg(long)]

@@ -14,6 +14,7 @@ mod scribe;
 mod work;
 
 mod calls;
+mod carrier;
 mod discards;
 mod disposals;
 mod effects;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::args::Args;
 use crate::book::Book;
+use crate::carrier;
 use crate::clock::Clock;
 use crate::discards::Discards;
 use crate::disposals::Disposals;
@@ -46,6 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (to_effects, effects) = mpsc::unbounded_channel();
     let (told, fresh) = (Arc::new(Cursor::new(memory.told)), Arc::<Fresh>::default());
     upkeep::turn_to_events(&told, &declared);
+    let carried = carrier::start(book.clone())?;
     let scribe = Scribe::start(book.clone(), told.clone(), fresh.clone())?;
     let clock = Clock::new(memory.heard, bus.link());
     let limits = args.limits();
@@ -108,6 +110,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     tokio::select! {
         reigned = end => Ok(reigned.context("the thread that reigns died")??),
+        uncarried = carried => Err(uncarried.context("the thread that carries died")?.into()),
         Some(task) = tasks.join_next() => task.context("a part of the scheduler died")?,
     }
 }

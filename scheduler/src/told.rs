@@ -3,9 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drover_nats::Declared;
+use serde::{Deserialize, Serialize};
 
 /// What was told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Told {
     /// Up to this record.
     pub(crate) record: u64,

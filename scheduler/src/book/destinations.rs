@@ -19,6 +19,7 @@ pub(super) struct Destinations<'t> {
     owed: Table<'t, Id, Bytes>,
     took: Table<'t, (&'static str, &'static str), Bytes>,
     used: Table<'t, Id, Bytes>,
+    records: Table<'t, u64, Bytes>,
 }
 
 impl<'t> Destinations<'t> {
@@ -30,6 +31,7 @@ impl<'t> Destinations<'t> {
             owed: t.open_table(OWED)?,
             took: t.open_table(TOOK)?,
             used: t.open_table(USED)?,
+            records: t.open_table(RECORDS)?,
         })
     }
 
@@ -43,6 +45,7 @@ impl<'t> Destinations<'t> {
                 Key::Item(path) => put(&mut self.items, path.as_str(), bytes),
                 Key::Owed(publication) => put(&mut self.owed, publication.uuid().into_bytes(), bytes),
                 Key::Took(package) => put(&mut self.took, (package.system.as_str(), package.name.as_str()), bytes),
+                Key::Record(number) => put(&mut self.records, number, bytes),
                 Key::Used(client) => put(&mut self.used, client.uuid().into_bytes(), bytes),
             }?;
         }

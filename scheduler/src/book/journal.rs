@@ -1,36 +1,29 @@
-//! Rows that are written again and again: what becomes of builds and items, what is owed, what is learned.
+//! Rows that are written again and again: what becomes of builds and items, what is owed, what is learned, what is told.
 //!
 //! Written to their tables at once, each commit would touch as many pages as it has rows. So a commit appends its rows to the
-//! journal, as one line, and they are carried to their tables later: in order, a few with each commit, and once for all that
-//! was written over them meanwhile. Until then they are read from memory. After a crash the journal is read again.
+//! journal, as one line of a [segment](super::segment), and they are [carried](super::carry) to their tables later: in order, and
+//! once for all that was written over them meanwhile. Until then they are read from memory. After a crash the journal is read
+//! again.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread;
 
 use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_scheduler_core::Package;
 use drover_store::StorePath;
-use redb::{Database, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::destinations::Destinations;
-use super::tables::JOURNAL;
-use super::{BookError, decode};
+use super::BookError;
+use super::segment::{JournalId, Segment};
+use crate::told::Told;
 
 /// So many rows are carried to their tables together: a busy farm writes most rows of a build over and over within a second,
 /// and each table's rows lie the closer the more of them there are.
 const CARRIED_TOGETHER: usize = 131_072;
-/// Or as soon as there are so many lines: where the same few rows are written over and over, there are never so many rows.
-const LINES_TOGETHER: usize = 4096;
-/// More rows than that are given back by a thread of their own.
-const GIVEN_BACK_AT_ONCE: usize = 1024;
-/// Lines that one commit takes out at most, whose rows are in their tables.
-const LINES_PRUNED: usize = 64;
-/// What lines are put together in is kept from one to the next, up to so many bytes.
-const LINE_BYTES_KEPT: usize = 1 << 20;
+/// Or as soon as their lines take so much room: where the same few rows are written over and over, there are never so many rows.
+const BYTES_TOGETHER: u64 = 64 << 20;
 
 /// Which row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,19 +40,41 @@ pub(super) enum Key {
     Took(Arc<Package>),
     /// What a client has used.
     Used(ClientId),
+    /// What a commit tells.
+    Record(u64),
 }
 
 /// What it says; nothing, if it is not there any more.
 pub(super) type Row = Option<ByteBuf>;
 
 /// What is on its way to the tables, in the order in which it goes.
-type Rows = BTreeMap<Key, Row>;
+pub(super) type Rows = BTreeMap<Key, Row>;
+
+/// How far the state is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Newest {
+    /// The number of the last commit.
+    pub(super) number: u64,
+    /// The hearing clock.
+    pub(super) heard: u64,
+    /// What was told so far.
+    pub(super) told: Told,
+}
+
+/// What one commit says. `R` are its rows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Line<R = Vec<(Key, Row)>> {
+    pub(super) newest: Newest,
+    /// Whether it says more, in tables: without that it does not count.
+    pub(super) in_tables: bool,
+    pub(super) rows: R,
+}
 
 /// Rows on their way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Journal {
     recent: RwLock<Recent>,
-    progress: Mutex<Progress>,
+    pen: Mutex<Pen>,
 }
 
 /// What is committed, and may not be in the tables yet.
@@ -71,38 +86,40 @@ struct Recent {
     old: Arc<Rows>,
 }
 
-/// How far that is. Who writes has it to itself.
-#[derive(Debug, Default)]
-struct Progress {
-    old: Arc<Rows>,
-    /// The last of those that is in its table.
-    carried: Option<Key>,
-    /// So many of them are not.
-    left: usize,
-    /// The line from which the last of them came.
-    old_line: u64,
-    /// All rows of lines up to this one are in their tables.
-    spent_line: u64,
-    /// The line that was appended last.
-    newest_line: u64,
-    /// All lines that are there, oldest first: to look would be to read the first, which may be long.
-    lines: VecDeque<u64>,
-    /// Whether the last commit wrote down what a start after a kill must know of the pages.
-    spares_repair: bool,
-    /// Where lines are put together: some are large, and one comes soon after the other.
-    line: Vec<u8>,
+/// Where lines are written. Who writes has it to itself.
+#[derive(Debug)]
+struct Pen {
+    folder: PathBuf,
+    id: JournalId,
+    newest: Newest,
+    /// The segment with what came last.
+    segment: Option<Segment>,
 }
 
 /// The right to write, for as long as it is held.
 pub(super) struct Writing<'a> {
     recent: &'a RwLock<Recent>,
-    progress: MutexGuard<'a, Progress>,
+    pen: MutexGuard<'a, Pen>,
+}
+
+/// What goes to the tables together.
+pub(super) struct Load {
+    pub(super) rows: Arc<Rows>,
+    /// How far the state was when it set out.
+    pub(super) newest: Newest,
+    /// Where its lines are.
+    pub(super) segment: PathBuf,
 }
 
 impl Journal {
+    /// One that goes on where the state is, with segments in this folder.
+    pub(super) fn begin_at(newest: Newest, id: JournalId, folder: PathBuf) -> Self {
+        Self { recent: RwLock::default(), pen: Mutex::new(Pen { folder, id, newest, segment: None }) }
+    }
+
     /// Reserves the right to write. Others wait.
     pub(super) fn begin(&self) -> Writing<'_> {
-        Writing { recent: &self.recent, progress: self.progress.lock().unwrap_or_else(PoisonError::into_inner) }
+        Writing { recent: &self.recent, pen: self.pen.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// What was written of these rows and may not be in the tables yet; for the others, the tables say what is true, to whoever
@@ -110,6 +127,33 @@ impl Journal {
     pub(super) fn look(&self, keys: impl Iterator<Item = Key>) -> Vec<Option<Row>> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         keys.map(|key| recent.get(&key).cloned()).collect()
+    }
+
+    /// Records behind that number that may not be in their table yet, the oldest of them.
+    pub(super) fn records_after(&self, number: u64, most: usize) -> Vec<(u64, ByteBuf)> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |rows: &Rows| -> Vec<_> {
+            let records = rows.range(Key::Record(number + 1)..=Key::Record(u64::MAX)).take(most);
+            records.filter_map(|(key, row)| key.record().zip(row.clone())).collect()
+        };
+        let (mut records, young) = (of(&recent.old), of(&recent.young));
+        records.extend(young);
+        records
+    }
+
+    /// Everything that was carried is in its table.
+    pub(super) fn arrived(&self) {
+        let arrived = std::mem::take(&mut self.recent.write().unwrap_or_else(PoisonError::into_inner).old);
+        drop(arrived);
+    }
+}
+
+impl Key {
+    fn record(&self) -> Option<u64> {
+        match self {
+            Self::Record(number) => Some(*number),
+            _ => None,
+        }
     }
 }
 
@@ -120,115 +164,54 @@ impl Recent {
 }
 
 impl Writing<'_> {
+    /// How far the state is.
+    pub(super) fn newest(&self) -> Newest {
+        self.pen.newest
+    }
+
     /// Whether a row may not be in its table yet.
     pub(super) fn is_on_its_way(&self, key: &Key) -> bool {
         self.recent.read().unwrap_or_else(PoisonError::into_inner).get(key).is_some()
     }
 
-    /// Whether some rows may not be in their tables yet.
-    pub(super) fn has_rows(&self) -> bool {
+    /// All rows that may not be in their tables yet.
+    pub(super) fn rows(&self) -> Rows {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        !recent.young.is_empty() || !recent.old.is_empty()
+        let mut rows = recent.old.as_ref().clone();
+        rows.extend(recent.young.iter().map(|(key, row)| (key.clone(), row.clone())));
+        rows
     }
 
-    /// Begins a transaction. One that `spares_repair` writes down which pages are in use, so that a start after a kill need not
-    /// read all of them to find out; it takes about as long as two others.
-    pub(super) fn transaction(&mut self, database: &Database, spares_repair: bool) -> Result<WriteTransaction, BookError> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(spares_repair);
-        self.progress.spares_repair = spares_repair;
-        Ok(transaction)
+    /// Appends a line. It counts when this returns, or when what it says in tables is committed.
+    pub(super) fn append(&mut self, line: &Line<&[(Key, Row)]>) -> Result<(), BookError> {
+        let pen = &mut *self.pen;
+        let segment = match &mut pen.segment {
+            Some(segment) => segment,
+            none => none.insert(Segment::begin(&pen.folder, pen.id, line.newest.number)?),
+        };
+        segment.append(line)
     }
 
-    /// Whether a start after a kill would find everything in its table, and know which pages are in use.
-    pub(super) fn is_tidy(&self) -> bool {
-        self.progress.spares_repair && !self.has_rows() && self.progress.spent_lines() == 0
+    /// What was appended counts, and can be read.
+    pub(super) fn committed(mut self, newest: Newest, rows: Vec<(Key, Row)>) {
+        self.pen.newest = newest;
+        self.recent.write().unwrap_or_else(PoisonError::into_inner).young.extend(rows);
     }
 
-    /// Appends rows as a line of this number, and carries as many on to their tables: so the journal stays short.
-    pub(super) fn append(&mut self, t: &WriteTransaction, line: u64, rows: &[(Key, Row)]) -> Result<(), BookError> {
-        let progress = &mut *self.progress;
-        if !rows.is_empty() {
-            progress.line.clear();
-            rmp_serde::encode::write_named(&mut progress.line, rows)?;
-            t.open_table(JOURNAL)?.insert(line, progress.line.as_slice())?;
-            progress.line.shrink_to(LINE_BYTES_KEPT);
-            progress.lines.push_back(line);
-        }
-        progress.newest_line = line;
-        self.carry(t, rows.len())
+    /// Whether what came last is enough to set out.
+    pub(super) fn is_enough(&self) -> bool {
+        let rows = self.recent.read().unwrap_or_else(PoisonError::into_inner).young.len();
+        rows >= CARRIED_TOGETHER || self.pen.segment.as_ref().is_some_and(|segment| segment.bytes() >= BYTES_TOGETHER)
     }
 
-    /// Carries so many rows to their tables.
-    pub(super) fn carry(&mut self, t: &WriteTransaction, rows: usize) -> Result<(), BookError> {
-        let progress = &mut *self.progress;
-        let rows = rows.min(progress.left);
-        if rows > 0 {
-            let behind = progress.carried.take().map_or(Bound::Unbounded, Bound::Excluded);
-            let next = progress.old.range((behind, Bound::Unbounded)).take(rows);
-            progress.carried = next.clone().last().map(|(key, _)| key.clone());
-            Destinations::open(t)?.put_all(next)?;
-        }
-        progress.left -= rows;
-        progress.prune(t)
-    }
-
-    /// What was appended is committed, and can be read. When all that set out has come to its table, what came last sets out: if
-    /// it is enough, or `at_once`.
-    pub(super) fn committed(mut self, rows: Vec<(Key, Row)>, at_once: bool) {
-        let progress = &mut *self.progress;
+    /// What came last sets out to the tables, once all that set out before is there.
+    pub(super) fn set_out(&mut self) -> Option<Load> {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        recent.young.extend(rows);
-        if progress.left == 0 {
-            progress.spent_line = progress.old_line;
-            let is_enough = recent.young.len() >= CARRIED_TOGETHER || progress.lines.len() >= LINES_TOGETHER;
-            let old = if at_once || is_enough {
-                progress.old_line = progress.newest_line;
-                Arc::new(std::mem::take(&mut recent.young))
-            } else {
-                Arc::default()
-            };
-            (progress.carried, progress.left) = (None, old.len());
-            recent.old = old.clone();
-            let spent = std::mem::replace(&mut progress.old, old);
-            drop(recent);
-            // To give very many rows back takes longer than a commit, and nobody waits for it.
-            if spent.len() >= GIVEN_BACK_AT_ONCE {
-                let _ = thread::Builder::new().name("spent rows".into()).spawn(move || drop(spent));
-            }
-        }
+        let segment = self.pen.segment.take_if(|_| recent.old.is_empty() && !recent.young.is_empty())?.end();
+        let rows = Arc::new(std::mem::take(&mut recent.young));
+        recent.old = rows.clone();
+        Some(Load { rows, newest: self.pen.newest, segment })
     }
-}
-
-impl Progress {
-    /// How many lines the next commit can take out.
-    fn spent_lines(&self) -> usize {
-        self.lines.iter().take(LINES_PRUNED).take_while(|line| **line <= self.spent_line).count()
-    }
-
-    /// Takes out lines that are not needed any more.
-    fn prune(&mut self, t: &WriteTransaction) -> Result<(), BookError> {
-        let spent = self.spent_lines();
-        if spent > 0 {
-            let mut journal = t.open_table(JOURNAL)?;
-            for line in self.lines.drain(..spent) {
-                journal.remove(line)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Brings everything to its table.
-pub(super) fn replay(t: &WriteTransaction) -> Result<(), BookError> {
-    let mut journal = t.open_table(JOURNAL)?;
-    let mut rows = Rows::new();
-    for line in journal.iter()? {
-        rows.extend(decode::<Vec<(Key, Row)>>("a line of the journal", line?.1.value())?);
-    }
-    Destinations::open(t)?.put_all(rows.iter())?;
-    journal.retain(|_, _| false)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -184,16 +184,20 @@ impl Book {
 
     /// What records after that number tell, oldest first, of at most so many.
     pub(crate) fn news_after(&self, number: u64, most: usize) -> Result<Vec<News>, BookError> {
+        let recent = self.journal.records_after(number, most);
         let read = self.database.begin_read()?;
         let table = read.open_table(RECORDS)?;
-        let rows = table.range(number + 1..)?;
-        rows.take(most)
-            .map(|row| {
-                let (number, row) = row?;
-                let Record { generation, wall, events, .. } = decode("a record", row.value())?;
-                Ok(News { number: number.value(), generation, wall, events })
-            })
-            .collect()
+        let mut records = BTreeMap::new();
+        for row in table.range(number + 1..)?.take(most) {
+            let (number, row) = row?;
+            records.insert(number.value(), row.value().to_vec());
+        }
+        records.extend(recent.into_iter().map(|(number, row)| (number, row.into_vec())));
+        let news = |(number, row): (u64, Vec<u8>)| {
+            let Record { generation, wall, events, .. } = decode("a record", &row)?;
+            Ok(News { number, generation, wall, events })
+        };
+        records.into_iter().take(most).map(news).collect()
     }
 }
 

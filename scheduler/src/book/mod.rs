@@ -1,9 +1,11 @@
 //! The truth: what is recorded, in redb. It knows tables and bytes; what they mean is the core's.
 
+mod carry;
 mod course;
 mod destinations;
 mod find;
 mod index;
+mod inside;
 mod journal;
 mod load;
 mod lookup;
@@ -15,6 +17,7 @@ mod paths;
 mod renumber;
 mod retention;
 mod rows;
+mod segment;
 mod sheet;
 mod sieve;
 mod snapshot;
@@ -42,6 +45,7 @@ pub(crate) use sheet::{Page, Sheet};
 
 use journal::Journal;
 use paths::Known;
+use tables::make_tables;
 
 /// Pages of the database that are kept in memory, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -69,6 +73,15 @@ pub(crate) enum BookError {
     Row { what: &'static str, source: rmp_serde::decode::Error },
     #[error("a row of the state speaks of a path by the number {number}, which is no path's")]
     NoPath { number: u64 },
+    #[error("the journal beside the state cannot be read or written: {0}")]
+    Journal(#[from] std::io::Error),
+    #[error("{segment} is damaged: what it says cannot be told from what it does not")]
+    Damaged { segment: String },
+    #[error(
+        "what is in {folder} is not the journal of this state.redb, or not all of it: they belong together. Where a copy of the \
+         state was put in place, {folder} must be moved away as well"
+    )]
+    NotOurs { folder: String },
     #[error("a path in the state is none: {0}")]
     Path(#[from] drover_store::ParseError),
     #[error("a row of the state cannot be written: {0}")]
@@ -99,15 +112,16 @@ pub(crate) struct Record {
 
 impl Book {
     pub(crate) fn open(folder: &Path) -> Result<Self, BookError> {
-        let path = folder.join("state.redb");
+        let (path, journal) = (folder.join("state.redb"), folder.join("journal"));
         let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create(&path);
         let database = opened.map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => BookError::InUse { path: path.display().to_string() },
             error => error.into(),
         })?;
-        let book = Self { database: Arc::new(database), journal: Arc::default(), numbers: Arc::default() };
-        book.make_tables()?;
-        Ok(book)
+        let (newest, id) = make_tables(&database, &journal)?;
+        carry::empty(&journal)?;
+        let journal = Arc::new(Journal::begin_at(newest, id, journal));
+        Ok(Self { database: Arc::new(database), journal, numbers: Arc::default() })
     }
 }
 
@@ -118,9 +132,15 @@ impl Book {
         self.journal.begin()
     }
 
+    /// Brings every row to its table.
+    pub(crate) fn carry_all(&self) {
+        let mut seen = self.journal.begin().newest().number;
+        self.carry_if_due(&mut seen).unwrap();
+    }
+
     /// Whether every row is in its table.
     pub(crate) fn is_tidy(&self) -> bool {
-        !self.journal.begin().has_rows()
+        self.journal.begin().rows().is_empty()
     }
 }
 

@@ -9,7 +9,7 @@ use super::find::{CLOCKS_DIFFER_MILLIS, QUEUED_AT_MOST_MILLIS};
 use super::journal::{Key, Writing};
 use super::made::Made;
 use super::tables::*;
-use super::{Book, BookError, decode, index};
+use super::{Book, BookError, carry, decode, index};
 
 /// Rows of a kind that one commit forgets, so that others need not wait long.
 const FORGOTTEN_AT_ONCE: usize = 500;
@@ -23,8 +23,8 @@ impl Book {
     pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
         let gone_from_broker = Timestamp::now().0.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
         let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
-        let mut writing = self.journal.begin();
-        let transaction = writing.transaction(&self.database, false)?;
+        let writing = self.journal.begin();
+        let transaction = carry::begin(&self.database, true)?;
         let forgotten = [
             forget_builds(&transaction, &writing, old)?,
             forget_submissions(&transaction, older)?,

@@ -70,7 +70,7 @@ pub(super) fn open_build(build: Build) -> OpenBuild {
 }
 
 /// Commits changes of a state that they were applied to.
-pub(super) fn commit(book: &Book, changes: Vec<Change>, state: &State) {
+pub(crate) fn commit(book: &Book, changes: Vec<Change>, state: &State) {
     let record = Record { generation: Generation(1), heard: Heard(1), wall: TIME, events: Vec::new() };
     let page = Page::of(&changes);
     book.commit(Sheet::of(record, changes, &page, state).unwrap(), Told::default()).unwrap();

@@ -1,17 +1,20 @@
 //! A copy of the whole state, as it was at one moment, made while the scheduler goes on. To restore it, put it in the place
-//! of `state.redb` while no scheduler runs: what it lacks is read from the broker and learned from the agents.
+//! of `state.redb`, without a journal, while no scheduler runs: what it lacks is read from the broker and learned from the agents.
 
 use std::path::Path;
 
 use redb::{ReadableDatabase, ReadableTable};
 
+use super::destinations::Destinations;
 use super::tables::*;
-use super::{Book, BookError, CACHE_BYTES};
+use super::{Book, BookError, CACHE_BYTES, carry};
 
 impl Book {
     /// Writes the copy, to a file that is not there yet.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), BookError> {
-        let read = self.database.begin_read()?;
+        let writing = self.journal.begin();
+        let (rows, newest, read) = (writing.rows(), writing.newest(), self.database.begin_read()?);
+        drop(writing);
         let copy = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
         let write = copy.begin_write()?;
         macro_rules! copy {
@@ -25,6 +28,8 @@ impl Book {
             }};
         }
         each_table!(copy);
+        Destinations::open(&write)?.put_all(rows.iter())?;
+        carry::all_carried(&write, newest)?;
         write.commit()?;
         Ok(())
     }

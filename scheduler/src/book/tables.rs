@@ -1,17 +1,19 @@
 //! The tables.
 
-use redb::{ReadableTable, TableDefinition};
+use std::path::Path;
 
-use super::{Book, BookError, index, journal, renumber};
+use redb::{Database, ReadableTable, TableDefinition};
+
+use super::journal::Newest;
+use super::segment::JournalId;
+use super::{BookError, carry, index, inside, renumber};
 
 type Id = [u8; 16];
 
-/// Single values: the hearing clock, the number of the last record, the cursor of what was told.
+/// Single values: the hearing clock, the number of the last record, the cursor of what was told, which journal it is.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// What each commit tells, by its number; the oldest go when they were told long ago.
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
-/// Rows that commits have written and that may not be in their tables yet, by the numbers of their records.
-pub(super) const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 /// Every submission.
 pub(super) const SUBMISSIONS: TableDefinition<Id, &[u8]> = TableDefinition::new("submissions");
 /// Every build, as it was made, with numbers for paths.
@@ -60,18 +62,24 @@ pub(super) const AHEAD: TableDefinition<Id, ()> = TableDefinition::new("cancelle
 
 /// The shape of all of it. It grew 2 with wishes, durations, whole closures and what else is younger than checks; 3 with
 /// names, clients and what came to nothing, by which builds are listed; 4 with what becomes of builds, which older programs
-/// would not see; 5 with numbers for paths, and with the journal.
-pub(super) const SCHEMA_VERSION: u64 = 5;
+/// would not see; 5 with numbers for paths, and with the journal; 6 with the journal beside it.
+pub(super) const SCHEMA_VERSION: u64 = 6;
 /// What was recorded under an earlier one is not in the tables by which builds are listed.
 const INDEXED_SINCE: u64 = 3;
 /// What was recorded under an earlier one spells out all paths.
 const NUMBERED_SINCE: u64 = 5;
-const SCHEMA: &str = "schema";
+/// What was recorded under an earlier one has its journal in a table.
+const JOURNAL_BESIDE_SINCE: u64 = 6;
+pub(super) const SCHEMA: &str = "schema";
 
 pub(super) const HEARD: &str = "heard";
 pub(super) const LAST_RECORD: &str = "last-record";
 pub(super) const TOLD: &str = "told";
 pub(super) const TOLD_TO: &str = "told-to";
+/// Up to which record all rows are in their tables.
+pub(super) const CARRIED: &str = "carried";
+/// Which journal goes on from there.
+pub(super) const JOURNAL: &str = "journal";
 
 /// The row of a tag, in the table of tags.
 pub(super) fn tag_row(key: &str, value: &str) -> String {
@@ -83,7 +91,6 @@ macro_rules! each_table {
     ($do:ident) => {
         $do!(META);
         $do!(RECORDS);
-        $do!(JOURNAL);
         $do!(SUBMISSIONS);
         $do!(BUILDS);
         $do!(COURSES);
@@ -110,38 +117,39 @@ macro_rules! each_table {
 }
 pub(super) use each_table;
 
-impl Book {
-    /// Makes the tables that are not there, so that reading finds them, notes the schema, and brings what is only in the
-    /// journal to its tables. A state that a newer program has written is left alone.
-    pub(super) fn make_tables(&self) -> Result<(), BookError> {
-        let transaction = self.database.begin_write()?;
-        let found = {
-            let mut meta = transaction.open_table(META)?;
-            let found = meta.get(SCHEMA)?.map_or(0, |value| value.value());
-            if found > SCHEMA_VERSION {
-                return Err(BookError::Newer { found });
-            }
-            // What older programs wrote lacks fields that are filled in where it is read, and tables that are made here.
-            meta.insert(SCHEMA, SCHEMA_VERSION)?;
-            found
-        };
-        if found < NUMBERED_SINCE {
-            renumber::put_aside(&transaction)?;
+/// Makes the tables that are not there, so that reading finds them, notes the schema, and brings what is only in the journal to
+/// its tables. A state that a newer program has written is left alone. Returns how far the state is, and which journal goes on.
+pub(super) fn make_tables(database: &Database, journal: &Path) -> Result<(Newest, JournalId), BookError> {
+    let transaction = carry::begin(database, true)?;
+    let found = {
+        let mut meta = transaction.open_table(META)?;
+        let found = meta.get(SCHEMA)?.map_or(0, |value| value.value());
+        if found > SCHEMA_VERSION {
+            return Err(BookError::Newer { found });
         }
-        macro_rules! make {
-            ($table:ident) => {
-                transaction.open_table($table)?;
-            };
-        }
-        each_table!(make);
-        if found < NUMBERED_SINCE {
-            renumber::take_over(&transaction)?;
-        }
-        if found < INDEXED_SINCE {
-            index::enter_all(&transaction)?;
-        }
-        journal::replay(&transaction)?;
-        transaction.commit()?;
-        Ok(())
+        // What older programs wrote lacks fields that are filled in where it is read, and tables that are made here.
+        meta.insert(SCHEMA, SCHEMA_VERSION)?;
+        found
+    };
+    if found < NUMBERED_SINCE {
+        renumber::put_aside(&transaction)?;
     }
+    macro_rules! make {
+        ($table:ident) => {
+            transaction.open_table($table)?;
+        };
+    }
+    each_table!(make);
+    if found < NUMBERED_SINCE {
+        renumber::take_over(&transaction)?;
+    }
+    if found < INDEXED_SINCE {
+        index::enter_all(&transaction)?;
+    }
+    if found < JOURNAL_BESIDE_SINCE {
+        inside::take_over(&transaction)?;
+    }
+    let begun = carry::replay(&transaction, journal)?;
+    transaction.commit()?;
+    Ok(begun)
 }

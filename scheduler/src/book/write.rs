@@ -1,58 +1,62 @@
-//! One commit: a sheet is written to the tables and the journal.
+//! One commit: a sheet is written to the journal, and what is written once to its tables.
 
 use std::sync::PoisonError;
 
 use drover_scheduler_core::{Change, Submission, SubmissionState, WholeBuild};
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableDatabase, WriteTransaction};
+use serde_bytes::ByteBuf;
 
-use super::journal::{Key, Row};
+use super::journal::{Key, Line, Newest, Row};
 use super::paths::Register;
 use super::sheet::{Sheet, Verdict};
 use super::tables::*;
-use super::{Book, BookError, Record, encode, index, made};
+use super::{Book, BookError, Record, carry, encode, index, made};
 use crate::told::Told;
-
-/// Records that are kept after they were told, for a broker that lost its streams.
-const RECORDS_KEPT: u64 = 10_000;
-/// Each time that so many records more are written, as many old ones are thrown away, or twice that if there are.
-const RECORDS_PRUNED: u64 = 64;
-/// Rows that are carried to their tables in one commit that does nothing else: so few that others need not wait for long.
-const ROWS_TIDIED: usize = 1024;
 
 impl Book {
     /// Commits, and what was told so far. Returns the record, and its number.
     pub(crate) fn commit(&self, sheet: Sheet, told: Told) -> Result<(Record, u64), BookError> {
         let Sheet { record, created, mut rows, submissions, failures, others } = sheet;
         let mut writing = self.journal.begin();
-        // Behind a submission there may be nothing more for long, and very many builds to start with.
-        let spares_repair = submissions.iter().any(|submission| matches!(submission.state, SubmissionState::Live { .. }));
-        let transaction = writing.transaction(&self.database, spares_repair)?;
-        rows.extend(self.write_created(&transaction, &created)?);
-        write_wishes(&transaction, &others)?;
-        write_failures(&transaction, &record, &failures)?;
-        index::write_stopped(&transaction, &others)?;
-        write_drained(&transaction, &others)?;
-        write_submissions(&transaction, &submissions)?;
-        write_learned(&transaction, &others)?;
-        let number = write_record(&transaction, &record, told)?;
-        writing.append(&transaction, number, &rows)?;
-        transaction.commit()?;
-        writing.committed(rows, false);
-        Ok((record, number))
+        let failures = self.news_of(failures)?;
+        let newest = Newest { number: writing.newest().number + 1, heard: record.heard.0, told };
+        rows.push((Key::Record(newest.number), Some(ByteBuf::from(encode(&record)?))));
+        let in_tables = !(created.is_empty() && submissions.is_empty() && failures.is_empty() && others.is_empty());
+        if in_tables {
+            // Behind a submission there may be nothing more for long, and very many builds to start with.
+            let spares_repair = submissions.iter().any(|submission| matches!(submission.state, SubmissionState::Live { .. }));
+            let transaction = carry::begin(&self.database, spares_repair)?;
+            rows.extend(self.write_created(&transaction, &created)?);
+            write_wishes(&transaction, &others)?;
+            write_failures(&transaction, &record, &failures)?;
+            index::write_stopped(&transaction, &others)?;
+            write_drained(&transaction, &others)?;
+            write_submissions(&transaction, &submissions)?;
+            write_learned(&transaction, &others)?;
+            carry::write_newest(&transaction, newest)?;
+            writing.append(&Line { newest, in_tables, rows: &rows })?;
+            transaction.commit()?;
+        } else {
+            writing.append(&Line { newest, in_tables, rows: &rows })?;
+        }
+        writing.committed(newest, rows);
+        Ok((record, newest.number))
     }
 
-    /// While there is nothing else to be committed: leaves the database so that it opens at once, also after a kill, and carries
-    /// rows of the journal to their tables.
-    pub(crate) fn tidy(&self) -> Result<(), BookError> {
-        let mut writing = self.journal.begin();
-        if writing.is_tidy() {
-            return Ok(());
+    /// Of what is known of derivations now, that which is not recorded: of most that succeed no failure ever was.
+    fn news_of(&self, verdicts: Vec<Verdict>) -> Result<Vec<Verdict>, BookError> {
+        if verdicts.is_empty() {
+            return Ok(verdicts);
         }
-        let transaction = writing.transaction(&self.database, true)?;
-        writing.carry(&transaction, ROWS_TIDIED)?;
-        transaction.commit()?;
-        writing.committed(Vec::new(), true);
-        Ok(())
+        let read = self.database.begin_read()?;
+        let failures = read.open_table(FAILURES)?;
+        let mut news = Vec::new();
+        for verdict in verdicts {
+            if verdict.failed.is_some() || failures.get(verdict.drv.as_str())?.is_some() {
+                news.push(verdict);
+            }
+        }
+        Ok(news)
     }
 
     /// Returns the rows of those that were there and over, and are planned anew: what had become of them is forgotten.
@@ -173,26 +177,6 @@ fn write_drained(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookErr
     Ok(())
 }
 
-fn write_record(t: &WriteTransaction, record: &Record, told: Told) -> Result<u64, BookError> {
-    let mut meta = t.open_table(META)?;
-    let mut records = t.open_table(RECORDS)?;
-    let last = meta.get(LAST_RECORD)?.map_or(0, |value| value.value());
-    let number = last + 1;
-    records.insert(number, encode(record)?.as_slice())?;
-    for (key, value) in [(LAST_RECORD, number), (HEARD, record.heard.0), (TOLD, told.record), (TOLD_TO, told.stream)] {
-        meta.insert(key, value)?;
-    }
-    let pruned = if number.is_multiple_of(RECORDS_PRUNED) { 2 * RECORDS_PRUNED } else { 0 };
-    for _ in 0..pruned {
-        let oldest = records.first()?.map(|(number, _)| number.value());
-        match oldest.filter(|oldest| oldest + RECORDS_KEPT < told.record) {
-            Some(oldest) => records.remove(oldest).map(drop)?,
-            None => break,
-        }
-    }
-    Ok(number)
-}
-
 #[cfg(test)]
 mod tests {
     use drover_messages::{AgentId, BuildId, Generation, SubmissionId, Timestamp, WishId};
@@ -222,6 +206,7 @@ mod tests {
             Change::Build { build: BuildId::new(), event: BuildEvent::Cancel },
         ];
         commit(&book, changes, &State::new(Default::default()));
+        book.carry_all();
         let memory = book.remember().unwrap();
         assert_eq!(memory.drained, [(agent, deadline)]);
         assert_eq!(memory.cancelled_ahead, [submission]);
@@ -239,27 +224,7 @@ mod tests {
         let sheet = Sheet::of(record, Vec::new(), &Page::default(), &State::new(generation)).unwrap();
         let told = Told { record: 5, stream: 1_760_000_000_000_000_000 };
         book.commit(sheet, told).unwrap();
+        book.carry_all();
         assert_eq!(book.remember().unwrap().told, told);
-    }
-
-    #[test]
-    fn records_that_were_told_long_ago_are_thrown_away_and_no_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(folder.path()).unwrap();
-        let transaction = book.database.begin_write().unwrap();
-        let record = Record { generation: Generation(1), heard: Heard(0), wall: Timestamp(0), events: Vec::new() };
-        let write = |count: u64, told: u64| {
-            for _ in 0..count {
-                write_record(&transaction, &record, Told { record: told, stream: 0 }).unwrap();
-            }
-        };
-        let oldest = || transaction.open_table(RECORDS).unwrap().first().unwrap().unwrap().0.value();
-        let many = RECORDS_KEPT + 10 * RECORDS_PRUNED;
-        write(many, 0);
-        assert_eq!(oldest(), 1, "none was told");
-        write(RECORDS_PRUNED, many);
-        assert_eq!(oldest(), 1 + 2 * RECORDS_PRUNED);
-        write(9 * RECORDS_PRUNED, many);
-        assert_eq!(oldest(), many - RECORDS_KEPT);
     }
 }

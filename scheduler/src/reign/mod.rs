@@ -42,8 +42,6 @@ pub(crate) struct Reign {
     later: Later,
     /// Room for what the next batch changes, from one that is put down.
     room: Vec<Change>,
-    /// Whether something was committed since the last tick.
-    is_busy: bool,
 }
 
 /// What one batch came to.
@@ -58,8 +56,6 @@ struct Batch {
     recalled: Page,
     /// What it touches, once it is written down.
     page: Page,
-    /// Whether time has passed.
-    ticked: bool,
     /// How much work went into it.
     works: usize,
     /// Whether it has what was in no hurry.
@@ -99,7 +95,7 @@ impl Reign {
         state.remember_cancelled(memory.cancelled_ahead);
         state.begin_reign(memory.heard, &limits);
         let (core, room) = (Core::new(state, limits), Vec::new());
-        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, later: Later::default(), room, is_busy: false })
+        Ok(Self { generation, core, book, clock, scribe, writing: None, effects, later: Later::default(), room })
     }
 
     /// Reigns until nobody brings anything any more, or the book cannot be written.
@@ -168,12 +164,10 @@ impl Reign {
         let next = Batch { changes: std::mem::take(&mut self.room), ..Batch::default() };
         let mut batch = std::mem::replace(deciding, next);
         if !batch.says_something() {
-            self.rest(batch.ticked)?;
             self.carry_out(&mut batch);
             self.forget(batch);
             return Ok(());
         }
-        self.is_busy = true;
         let now = self.clock.now();
         batch.page = Page::of(&batch.changes);
         // What was taken back may have got something to do.
@@ -236,7 +230,6 @@ impl Reign {
 
     fn decide(&mut self, input: Input, then: Option<Then>, batch: &mut Batch) -> Result<(), BookError> {
         let now = self.clock.now();
-        batch.ticked |= matches!(input, Input::Tick);
         if let Some(recall) = self.recall_for(&input)? {
             if let Input::Recall { submissions, builds, items } = &recall {
                 batch.recalled.submissions.extend(submissions.iter().map(|submission| submission.id));
@@ -255,14 +248,6 @@ impl Reign {
         batch.effects.extend(std::mem::take(&mut outcome.effects));
         batch.thens.extend(then.map(|then| (then, outcome)));
         Ok(())
-    }
-
-    /// From one tick to the next with nothing to commit, there is time to tidy up.
-    fn rest(&mut self, ticked: bool) -> Result<(), BookError> {
-        match ticked && !std::mem::replace(&mut self.is_busy, false) {
-            true => self.book.tidy(),
-            false => Ok(()),
-        }
     }
 
     pub(crate) fn core(&self) -> &Core {

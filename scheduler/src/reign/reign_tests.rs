@@ -32,24 +32,6 @@ fn found_among_many(n: u8) -> Input {
     Input::Found { store_dir: StoreDir::nix(), found }
 }
 
-#[tokio::test]
-async fn a_farm_at_rest_brings_what_it_committed_to_the_tables() {
-    let folder = tempfile::tempdir().unwrap();
-    let book = Book::open(folder.path()).unwrap();
-    let (reign, (desk, inbox)) = (Reign::over(&book), Desk::new());
-    let reign = thread::spawn(move || reign.run(inbox));
-
-    desk.settle(found(&path(7))).await;
-    desk.settle(Input::Tick).await;
-    assert!(!book.is_tidy(), "a tick right behind a commit does not mean that there is time");
-    for _ in 0..2 {
-        desk.settle(Input::Tick).await;
-    }
-    assert!(book.is_tidy());
-    drop(desk);
-    reign.join().unwrap().unwrap();
-}
-
 #[test]
 fn what_was_brought_last_is_committed_before_the_end() {
     let folder = tempfile::tempdir().unwrap();

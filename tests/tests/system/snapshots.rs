@@ -22,9 +22,11 @@ async fn what_was_accepted_and_built_after_a_copy_was_made_is_there_when_that_is
 
     // What docs/deployment.md says, step by step.
     farm.scheduler.stop(drover_tests::PATIENCE).await;
-    let state = farm.folder.scheduler().join("state.redb");
-    std::fs::rename(&state, farm.folder.scheduler().join("state.redb.old")).unwrap();
-    std::fs::copy(&copy.file, &state).unwrap();
+    let folder = farm.folder.scheduler();
+    for name in ["state.redb", "journal"] {
+        std::fs::rename(folder.join(name), folder.join(format!("{name}.old"))).unwrap();
+    }
+    std::fs::copy(&copy.file, folder.join("state.redb")).unwrap();
     farm.run_scheduler().await;
 
     ends_well(&farm, submitted, 0).await;

@@ -9,6 +9,7 @@ use crate::killed::{ends_well, in_the_middle};
 
 /// How long a scheduler may take to see that another reigns.
 const ABDICATES_WITHIN: Duration = Duration::from_secs(30);
+
 #[tokio::test]
 async fn a_state_restored_from_an_earlier_copy_is_caught_up_with() {
     let Some((mut farm, submitted)) = in_the_middle().await else { return };
@@ -53,7 +54,10 @@ fn second_scheduler(farm: &Farm, state: &Path) -> Process {
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        let (from, to) = file.map(|file| (file.path(), to.join(file.file_name()))).unwrap();
+        match from.is_dir() {
+            true => copy_folder(&from, &to),
+            false => drop(std::fs::copy(from, to).unwrap()),
+        }
     }
 }
