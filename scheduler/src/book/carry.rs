@@ -8,8 +8,8 @@ use std::time::Instant;
 use redb::{Database, ReadableTable, WriteTransaction};
 
 use super::destinations::Destinations;
-use super::journal::{Key, Line, Load, Newest, Row, Rows};
-use super::segment::{self, JournalId, sync_folder};
+use super::journal::{Line, Load, Newest, Rows};
+use super::segment::{self, JournalId, Name, Segment, sync_folder};
 use super::tables::*;
 use super::{Book, BookError};
 use crate::told::Told;
@@ -23,29 +23,37 @@ impl Book {
     /// Carries what is in the journal to its tables, if there is enough of it, or if nothing came since the commit that was
     /// `seen` before: then there is time.
     pub(crate) fn carry_if_due(&self, seen: &mut u64) -> Result<(), BookError> {
-        let mut writing = self.journal.begin();
-        let newest = writing.newest().number;
-        let is_due = writing.is_enough() || newest == std::mem::replace(seen, newest);
-        let load = if is_due { writing.set_out() } else { None };
-        drop(writing);
-        load.map_or(Ok(()), |load| self.carry(load))
+        let next = self.journal.begin().is_due(seen);
+        if let Some(next) = next {
+            let next = Segment::begin(self.journal.folder(), next)?;
+            let load = self.journal.begin().set_out(next);
+            self.carry(&load)?;
+        }
+        let is_to_spare_repair = self.journal.begin().is_to_spare_repair();
+        if is_to_spare_repair {
+            begin(&self.database, true)?.commit()?;
+        }
+        Ok(())
     }
 
-    fn carry(&self, load: Load) -> Result<(), BookError> {
-        let rows: Vec<(&Key, &Row)> = load.rows.iter().collect();
-        for some in rows.chunks(ROWS_AT_ONCE) {
-            let started = Instant::now();
+    fn carry(&self, load: &Load) -> Result<(), BookError> {
+        let mut rows = load.rows.iter().peekable();
+        while rows.peek().is_some() {
             let transaction = begin(&self.database, true)?;
-            Destinations::open(&transaction)?.put_all(some.iter().copied())?;
+            let started = Instant::now();
+            Destinations::open(&transaction)?.put_all(rows.by_ref().take(ROWS_AT_ONCE))?;
+            forget_records(&transaction, load.newest.told)?;
+            if rows.peek().is_none() {
+                all_carried(&transaction, load.newest)?;
+            }
             transaction.commit()?;
-            // Others have as much of the processor, and of the tables.
-            thread::sleep(started.elapsed());
+            // Others have as much of the processor, and of the tables, while there is time.
+            if !self.journal.is_behind() {
+                thread::sleep(started.elapsed());
+            }
         }
-        let transaction = begin(&self.database, true)?;
-        all_carried(&transaction, load.newest)?;
-        transaction.commit()?;
         self.journal.arrived();
-        Ok(fs::remove_file(load.segment)?)
+        Ok(fs::remove_file(load.segment.path(self.journal.folder()))?)
     }
 }
 
@@ -76,27 +84,58 @@ pub(super) fn write_newest(t: &WriteTransaction, newest: Newest) -> Result<(), B
     Ok(())
 }
 
-/// All rows of commits up to this one are in their tables. Records that were told long ago are thrown away.
+/// All rows of commits up to this one are in their tables.
 pub(super) fn all_carried(t: &WriteTransaction, newest: Newest) -> Result<(), BookError> {
     write_newest(t, newest)?;
     t.open_table(META)?.insert(CARRIED, newest.number)?;
-    t.open_table(RECORDS)?.retain_in(..newest.told.record.saturating_sub(RECORDS_KEPT), |_, _| false)?;
     Ok(())
 }
 
-/// Brings everything in this folder to its table, and begins another journal. When that is committed, the folder can be
-/// [emptied](empty).
-pub(super) fn replay(t: &WriteTransaction, folder: &Path) -> Result<(Newest, JournalId), BookError> {
-    let (known, carried, id) = {
+/// Throws away records that were told long ago, as many as are carried at once.
+fn forget_records(t: &WriteTransaction, told: Told) -> Result<(), BookError> {
+    let mut records = t.open_table(RECORDS)?;
+    for _ in 0..ROWS_AT_ONCE {
+        let oldest = records.first()?.map(|(number, _)| number.value());
+        match oldest.filter(|oldest| oldest + RECORDS_KEPT < told.record) {
+            Some(oldest) => records.remove(oldest).map(drop)?,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// A copy needs no journal, and takes none.
+pub(super) fn without_journal(t: &WriteTransaction) -> Result<(), BookError> {
+    let mut meta = t.open_table(META)?;
+    [JOURNAL, JOURNAL_BEFORE].into_iter().try_for_each(|key| meta.remove(key).map(drop))?;
+    Ok(())
+}
+
+/// Brings everything in this folder to its table, and begins another journal there. When that is committed, the others can be
+/// [thrown away](throw_away_others).
+pub(super) fn replay(t: &WriteTransaction, folder: &Path) -> Result<(Newest, Segment), BookError> {
+    let (known, carried, id, before) = {
         let meta = t.open_table(META)?;
         let value = |key| Ok::<_, BookError>(meta.get(key)?.map_or(0, |value| value.value()));
-        (newest_of(&meta)?, value(CARRIED)?, JournalId(value(JOURNAL)?))
+        (newest_of(&meta)?, value(CARRIED)?, JournalId(value(JOURNAL)?), JournalId(value(JOURNAL_BEFORE)?))
     };
     let (mut newest, mut rows) = (Newest { number: carried, ..known }, Rows::new());
     let not_ours = || BookError::NotOurs { folder: folder.display().to_string() };
-    let mut is_over = false;
+    let (mut is_there, mut is_over) = (id == JournalId::default(), false);
     for segment in segment::all(folder)? {
-        let Some((of, lines)) = segment::read::<Line>(&segment)? else { continue };
+        if segment.journal == before {
+            fs::remove_file(segment.path(folder))?;
+            continue;
+        }
+        let lines: Vec<Line> = segment::read(&segment.path(folder))?;
+        if segment.journal != id {
+            // A start that came to nothing has left one without a line.
+            match lines.is_empty() {
+                true => continue,
+                false => return Err(not_ours()),
+            }
+        }
+        is_there = true;
         for line in lines.into_iter().filter(|line| line.newest.number > carried) {
             if is_over {
                 return Err(not_ours());
@@ -106,29 +145,40 @@ pub(super) fn replay(t: &WriteTransaction, folder: &Path) -> Result<(Newest, Jou
             if is_over {
                 continue;
             }
-            if of != id || line.newest.number != newest.number + 1 {
+            if line.newest.number != newest.number + 1 {
                 return Err(not_ours());
             }
             newest = line.newest;
             rows.extend(line.rows);
         }
     }
-    if newest.number < known.number {
+    if !is_there || newest.number < known.number {
         return Err(not_ours());
     }
     Destinations::open(t)?.put_all(rows.iter())?;
     all_carried(t, newest)?;
-    let id = JournalId(rand::random());
-    t.open_table(META)?.insert(JOURNAL, id.0)?;
-    Ok((newest, id))
+    Ok((newest, begin_another(t, folder, id)?))
 }
 
-/// Throws away the segments of a journal of which everything is in its table.
-pub(super) fn empty(folder: &Path) -> Result<(), BookError> {
+fn begin_another(t: &WriteTransaction, folder: &Path, before: JournalId) -> Result<Segment, BookError> {
     fs::create_dir_all(folder)?;
-    for segment in segment::all(folder)? {
-        fs::remove_file(segment)?;
-    }
-    sync_folder(folder)?;
-    Ok(folder.parent().map_or(Ok(()), sync_folder)?)
+    folder.parent().map_or(Ok(()), sync_folder)?;
+    let id = JournalId(rand::random::<u64>().max(1));
+    let segment = Segment::begin(folder, Name::first_of(id))?;
+    let mut meta = t.open_table(META)?;
+    meta.insert(JOURNAL, id.0)?;
+    meta.insert(JOURNAL_BEFORE, before.0)?;
+    Ok(segment)
 }
+
+/// Throws away all segments of other journals than this one's.
+pub(super) fn throw_away_others(folder: &Path, begun: &Segment) -> Result<(), BookError> {
+    for segment in segment::all(folder)?.into_iter().filter(|segment| segment.journal != begun.name().journal) {
+        fs::remove_file(segment.path(folder))?;
+    }
+    Ok(sync_folder(folder)?)
+}
+
+#[cfg(test)]
+#[path = "carry_tests.rs"]
+mod tests;

@@ -6,8 +6,10 @@
 //! again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
 
 use drover_messages::{BuildId, ClientId, PublicationId};
 use drover_scheduler_core::Package;
@@ -16,14 +18,19 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::BookError;
-use super::segment::{JournalId, Segment};
+use super::segment::{Name, Segment};
 use crate::told::Told;
 
 /// So many rows are carried to their tables together: a busy farm writes most rows of a build over and over within a second,
 /// and each table's rows lie the closer the more of them there are.
-const CARRIED_TOGETHER: usize = 131_072;
+pub(super) const CARRIED_TOGETHER: usize = 131_072;
 /// Or as soon as their lines take so much room: where the same few rows are written over and over, there are never so many rows.
-const BYTES_TOGETHER: u64 = 64 << 20;
+pub(super) const BYTES_TOGETHER: u64 = 64 << 20;
+
+/// Who writes waits when so many are behind those that are being carried.
+const BEHIND_AT_MOST: usize = 4 * CARRIED_TOGETHER;
+/// The pause before it is looked whether there is room again.
+const LOOK_FOR_ROOM_AFTER: Duration = Duration::from_millis(10);
 
 /// Which row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +80,8 @@ pub(super) struct Line<R = Vec<(Key, Row)>> {
 /// Rows on their way.
 #[derive(Debug)]
 pub(super) struct Journal {
+    /// Where its segments are.
+    folder: PathBuf,
     recent: RwLock<Recent>,
     pen: Mutex<Pen>,
 }
@@ -89,11 +98,11 @@ struct Recent {
 /// Where lines are written. Who writes has it to itself.
 #[derive(Debug)]
 struct Pen {
-    folder: PathBuf,
-    id: JournalId,
     newest: Newest,
     /// The segment with what came last.
-    segment: Option<Segment>,
+    segment: Segment,
+    /// Whether the last commit to tables wrote down what a start after a kill must know of their pages.
+    spares_repair: bool,
 }
 
 /// The right to write, for as long as it is held.
@@ -108,13 +117,34 @@ pub(super) struct Load {
     /// How far the state was when it set out.
     pub(super) newest: Newest,
     /// Where its lines are.
-    pub(super) segment: PathBuf,
+    pub(super) segment: Name,
 }
 
 impl Journal {
-    /// One that goes on where the state is, with segments in this folder.
-    pub(super) fn begin_at(newest: Newest, id: JournalId, folder: PathBuf) -> Self {
-        Self { recent: RwLock::default(), pen: Mutex::new(Pen { folder, id, newest, segment: None }) }
+    /// One that goes on where the state is, with a segment in this folder.
+    pub(super) fn begin_at(newest: Newest, folder: PathBuf, segment: Segment) -> Self {
+        Self { folder, recent: RwLock::default(), pen: Mutex::new(Pen { newest, segment, spares_repair: true }) }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many rows came since those that are being carried.
+    fn young(&self) -> usize {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner).young.len()
+    }
+
+    /// Returns when not too much is to be carried yet. Without a thread that carries, there is never so much.
+    pub(super) fn wait_for_room(&self) {
+        while self.young() > BEHIND_AT_MOST {
+            thread::sleep(LOOK_FOR_ROOM_AFTER);
+        }
+    }
+
+    /// Whether there is enough to be carried for the next time already.
+    pub(super) fn is_behind(&self) -> bool {
+        self.young() >= CARRIED_TOGETHER
     }
 
     /// Reserves the right to write. Others wait.
@@ -174,22 +204,25 @@ impl Writing<'_> {
         self.recent.read().unwrap_or_else(PoisonError::into_inner).get(key).is_some()
     }
 
-    /// All rows that may not be in their tables yet.
-    pub(super) fn rows(&self) -> Rows {
+    /// All rows that may not be in their tables yet: first those that are being carried, then what came since.
+    pub(super) fn rows(&self) -> (Arc<Rows>, Rows) {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = recent.old.as_ref().clone();
-        rows.extend(recent.young.iter().map(|(key, row)| (key.clone(), row.clone())));
-        rows
+        (recent.old.clone(), recent.young.clone())
     }
 
     /// Appends a line. It counts when this returns, or when what it says in tables is committed.
     pub(super) fn append(&mut self, line: &Line<&[(Key, Row)]>) -> Result<(), BookError> {
-        let pen = &mut *self.pen;
-        let segment = match &mut pen.segment {
-            Some(segment) => segment,
-            none => none.insert(Segment::begin(&pen.folder, pen.id, line.newest.number)?),
-        };
-        segment.append(line)
+        self.pen.segment.append(line)
+    }
+
+    /// A commit to tables spares repair, or not.
+    pub(super) fn spares_repair(&mut self, spares: bool) {
+        self.pen.spares_repair = spares;
+    }
+
+    /// Whether a commit to tables is to be made that spares repair. Whoever is told so makes it.
+    pub(super) fn is_to_spare_repair(&mut self) -> bool {
+        !std::mem::replace(&mut self.pen.spares_repair, true)
     }
 
     /// What was appended counts, and can be read.
@@ -198,22 +231,23 @@ impl Writing<'_> {
         self.recent.write().unwrap_or_else(PoisonError::into_inner).young.extend(rows);
     }
 
-    /// Whether what came last is enough to set out.
-    pub(super) fn is_enough(&self) -> bool {
-        let rows = self.recent.read().unwrap_or_else(PoisonError::into_inner).young.len();
-        rows >= CARRIED_TOGETHER || self.pen.segment.as_ref().is_some_and(|segment| segment.bytes() >= BYTES_TOGETHER)
+    /// Whether what came last is enough to be carried, with nothing on its way; or whether it is all, and nothing came since
+    /// the commit that was `seen` before. Then it says which segment comes next.
+    pub(super) fn is_due(&self, seen: &mut u64) -> Option<Name> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.pen.newest.number;
+        let is_at_rest = std::mem::replace(seen, newest) == newest;
+        let is_enough = recent.young.len() >= CARRIED_TOGETHER || self.pen.segment.bytes() >= BYTES_TOGETHER;
+        let is_due = !recent.young.is_empty() && recent.old.is_empty() && (is_enough || is_at_rest);
+        is_due.then(|| self.pen.segment.name().next())
     }
 
-    /// What came last sets out to the tables, once all that set out before is there.
-    pub(super) fn set_out(&mut self) -> Option<Load> {
+    /// What came last sets out to the tables. All that set out before is there, and what comes goes to another segment.
+    pub(super) fn set_out(&mut self, next: Segment) -> Load {
+        let segment = std::mem::replace(&mut self.pen.segment, next).name().clone();
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        let segment = self.pen.segment.take_if(|_| recent.old.is_empty() && !recent.young.is_empty())?.end();
         let rows = Arc::new(std::mem::take(&mut recent.young));
         recent.old = rows.clone();
-        Some(Load { rows, newest: self.pen.newest, segment })
+        Load { rows, newest: self.pen.newest, segment }
     }
 }
-
-#[cfg(test)]
-#[path = "journal_tests.rs"]
-mod tests;

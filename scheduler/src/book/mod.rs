@@ -118,9 +118,9 @@ impl Book {
             redb::DatabaseError::DatabaseAlreadyOpen => BookError::InUse { path: path.display().to_string() },
             error => error.into(),
         })?;
-        let (newest, id) = make_tables(&database, &journal)?;
-        carry::empty(&journal)?;
-        let journal = Arc::new(Journal::begin_at(newest, id, journal));
+        let (newest, segment) = make_tables(&database, &journal)?;
+        carry::throw_away_others(&journal, &segment)?;
+        let journal = Arc::new(Journal::begin_at(newest, journal, segment));
         Ok(Self { database: Arc::new(database), journal, numbers: Arc::default() })
     }
 }
@@ -140,7 +140,8 @@ impl Book {
 
     /// Whether every row is in its table.
     pub(crate) fn is_tidy(&self) -> bool {
-        self.journal.begin().rows().is_empty()
+        let (old, young) = self.journal.begin().rows();
+        old.is_empty() && young.is_empty()
     }
 }
 

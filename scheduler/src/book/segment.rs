@@ -1,6 +1,6 @@
-//! The journal's files. A segment begins with [`MAGIC`] and the journal's id, of eight bytes; behind that are lines. A line is
-//! [`MARK`], its length (eight bytes, little-endian), the first eight bytes of the SHA-256 of what follows, and that: MessagePack
-//! with named fields. Segments are called by the number of their first line.
+//! The journal's files. A segment begins with [`MAGIC`]; behind that are lines. A line is [`MARK`], its length (eight bytes,
+//! little-endian), the first eight bytes of the SHA-256 of what follows, and that: MessagePack with named fields. Segments are
+//! called by the id of their journal, of sixteen hexadecimal digits, and their place in it, of ten decimal ones.
 //!
 //! A line is on disk before the next is written. So only the last can be broken, by a kill while it was written, and then
 //! nobody was ever told of it.
@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use super::BookError;
 
 const MAGIC: &[u8] = b"drover journal 1\n";
-const ID_BYTES: usize = 8;
 const MARK: &[u8] = b"\x97line\n\xd7\x0a";
 const LENGTH_BYTES: usize = 8;
 const DIGEST_BYTES: usize = 8;
@@ -23,28 +22,53 @@ const HEAD_BYTES: usize = MARK.len() + LENGTH_BYTES + DIGEST_BYTES;
 /// The room in which a line is put together is kept from one to the next, up to so many bytes.
 const LINE_BYTES_KEPT: usize = 1 << 20;
 
-/// Which journal it is: each start of a scheduler begins one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Which journal it is: each start of a scheduler begins one. None is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct JournalId(pub(super) u64);
+
+/// Which segment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) journal: JournalId,
+    place: u64,
+}
+
+impl Name {
+    pub(super) fn first_of(journal: JournalId) -> Self {
+        Self { journal, place: 0 }
+    }
+
+    pub(super) fn next(&self) -> Self {
+        Self { journal: self.journal, place: self.place + 1 }
+    }
+
+    pub(super) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{:016x}-{:010}", self.journal.0, self.place))
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let (journal, place) = name.split_once('-').filter(|(journal, place)| journal.len() == 16 && place.len() == 10)?;
+        Some(Self { journal: JournalId(u64::from_str_radix(journal, 16).ok()?), place: place.parse().ok()? })
+    }
+}
 
 /// A segment that is written to.
 #[derive(Debug)]
 pub(super) struct Segment {
-    path: PathBuf,
+    name: Name,
     file: File,
     bytes: u64,
     line: Vec<u8>,
 }
 
 impl Segment {
-    /// Begins one, in a folder that is there.
-    pub(super) fn begin(folder: &Path, id: JournalId, first: u64) -> io::Result<Self> {
-        let path = folder.join(format!("{first:020}"));
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        file.write_all(&[MAGIC, &id.0.to_le_bytes()].concat())?;
+    /// Begins one, in a folder that is there. When this returns, it is on disk.
+    pub(super) fn begin(folder: &Path, name: Name) -> io::Result<Self> {
+        let mut file = OpenOptions::new().append(true).create_new(true).open(name.path(folder))?;
+        file.write_all(MAGIC)?;
         file.sync_all()?;
         sync_folder(folder)?;
-        Ok(Self { path, file, bytes: 0, line: Vec::new() })
+        Ok(Self { name, file, bytes: 0, line: Vec::new() })
     }
 
     /// Appends a line. When this returns, it is on disk.
@@ -66,44 +90,37 @@ impl Segment {
         self.bytes
     }
 
-    /// No more is written to it.
-    pub(super) fn end(self) -> PathBuf {
-        self.path
+    pub(super) fn name(&self) -> &Name {
+        &self.name
     }
 }
 
 /// All segments of a folder, in order; none where there is no folder.
-pub(super) fn all(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn all(folder: &Path) -> io::Result<Vec<Name>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let is_one = |name: &str| name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    let mut segments = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        segments.extend(entry.file_name().to_str().filter(|name| is_one(name)).map(|_| entry.path()));
-    }
+    let names: Vec<_> = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    let mut segments: Vec<Name> = names.iter().filter_map(|name| Name::parse(name.to_str()?)).collect();
     segments.sort();
     Ok(segments)
 }
 
-/// Lines that are whole, and whose journal they are. `None` for a segment that a kill left without its beginning.
-pub(super) fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<(JournalId, Vec<T>)>, BookError> {
+/// The lines of a segment that are whole.
+pub(super) fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>, BookError> {
     let bytes = fs::read(path)?;
-    let Some((head, mut rest)) = bytes.split_at_checked(MAGIC.len() + ID_BYTES) else { return Ok(None) };
-    let damaged = || BookError::Damaged { segment: path.display().to_string() };
-    let id = head.strip_prefix(MAGIC).and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
+    // One that was killed while it was begun has less than its beginning, and no line.
+    let (is_begun, mut rest) = bytes.strip_prefix(MAGIC).map_or((false, bytes.as_slice()), |rest| (true, rest));
     let mut lines = Vec::new();
-    while let Some((body, behind)) = first_line(rest) {
+    while is_begun && let Some((body, behind)) = first_line(rest) {
         lines.push(super::decode("a line of the journal", body)?);
         rest = behind;
     }
-    let is_followed = (1..rest.len()).any(|at| first_line(&rest[at..]).is_some());
-    if is_followed {
-        return Err(damaged());
+    match (0..rest.len()).any(|at| first_line(&rest[at..]).is_some()) {
+        true => Err(BookError::Damaged { segment: path.display().to_string() }),
+        false => Ok(lines),
     }
-    Ok(Some((JournalId(u64::from_le_bytes(id)), lines)))
 }
 
 /// The line with which these bytes begin, if it is whole, and what is behind it.
@@ -134,15 +151,13 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const ID: JournalId = JournalId(7);
-
     fn written(folder: &Path, lines: &[&str]) -> PathBuf {
-        let mut segment = Segment::begin(folder, ID, 1).unwrap();
+        let mut segment = Segment::begin(folder, Name::first_of(JournalId(7)).next()).unwrap();
         lines.iter().for_each(|line| segment.append(line).unwrap());
-        segment.end()
+        segment.name().path(folder)
     }
 
-    fn lines(path: &Path) -> Result<Option<(JournalId, Vec<String>)>, BookError> {
+    fn lines(path: &Path) -> Result<Vec<String>, BookError> {
         read(path)
     }
 
@@ -150,9 +165,10 @@ mod tests {
     fn what_is_appended_is_read_again_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path(), &["one", "", "three"]);
-        assert_eq!(lines(&path).unwrap(), Some((ID, vec!["one".to_owned(), String::new(), "three".to_owned()])));
+        assert_eq!(lines(&path).unwrap(), ["one", "", "three"]);
         fs::write(folder.path().join("notes"), "").unwrap();
-        assert_eq!(all(folder.path()).unwrap(), [path]);
+        let first = Segment::begin(folder.path(), Name::first_of(JournalId(7))).unwrap();
+        assert_eq!(all(folder.path()).unwrap(), [first.name().clone(), first.name().next()]);
         assert!(all(&folder.path().join("absent")).unwrap().is_empty());
     }
 
@@ -164,21 +180,11 @@ mod tests {
         let second = whole.windows(MARK.len()).rposition(|bytes| bytes == MARK).unwrap();
         for cut in 0..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
-            let read = lines(&path).unwrap().map(|(_, lines)| lines.len());
-            let expected = (cut >= MAGIC.len() + ID_BYTES).then_some(usize::from(cut >= second));
-            assert_eq!(read, expected, "cut at {cut}");
+            assert_eq!(lines(&path).unwrap().len(), usize::from(cut >= second), "cut at {cut}");
+            // The length may be on disk before what is there.
+            fs::write(&path, [&whole[..cut], &[0; 100]].concat()).unwrap();
+            assert_eq!(lines(&path).unwrap().len(), usize::from(cut >= second), "zeros from {cut}");
         }
-    }
-
-    #[test]
-    fn a_last_line_of_which_not_all_came_to_the_disk_does_not_count() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = written(folder.path(), &["one", "two"]);
-        let mut bytes = fs::read(&path).unwrap();
-        let last = bytes.len() - 1;
-        bytes[last] = 0;
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(lines(&path).unwrap(), Some((ID, vec!["one".to_owned()])));
     }
 
     #[test]
@@ -186,7 +192,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path(), &["one", "two"]);
         let whole = fs::read(&path).unwrap();
-        let first = MAGIC.len() + ID_BYTES;
+        let first = MAGIC.len();
         for at in [0, 5, first, first + MARK.len(), first + HEAD_BYTES] {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;

@@ -13,7 +13,7 @@ impl Book {
     /// Writes the copy, to a file that is not there yet.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), BookError> {
         let writing = self.journal.begin();
-        let (rows, newest, read) = (writing.rows(), writing.newest(), self.database.begin_read()?);
+        let ((old, young), newest, read) = (writing.rows(), writing.newest(), self.database.begin_read()?);
         drop(writing);
         let copy = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
         let write = copy.begin_write()?;
@@ -28,8 +28,9 @@ impl Book {
             }};
         }
         each_table!(copy);
-        Destinations::open(&write)?.put_all(rows.iter())?;
+        Destinations::open(&write)?.put_all(old.iter().chain(&young))?;
         carry::all_carried(&write, newest)?;
+        carry::without_journal(&write)?;
         write.commit()?;
         Ok(())
     }

@@ -5,12 +5,12 @@ use std::path::Path;
 use redb::{Database, ReadableTable, TableDefinition};
 
 use super::journal::Newest;
-use super::segment::JournalId;
+use super::segment::Segment;
 use super::{BookError, carry, index, inside, renumber};
 
 type Id = [u8; 16];
 
-/// Single values: the hearing clock, the number of the last record, the cursor of what was told, which journal it is.
+/// Single values: the hearing clock, the number of the last record, the cursor of what was told, how far rows were carried, which journal it is.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// What each commit tells, by its number; the oldest go when they were told long ago.
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
@@ -80,6 +80,8 @@ pub(super) const TOLD_TO: &str = "told-to";
 pub(super) const CARRIED: &str = "carried";
 /// Which journal goes on from there.
 pub(super) const JOURNAL: &str = "journal";
+/// Which one went before, of which all is in the tables.
+pub(super) const JOURNAL_BEFORE: &str = "journal-before";
 
 /// The row of a tag, in the table of tags.
 pub(super) fn tag_row(key: &str, value: &str) -> String {
@@ -118,8 +120,8 @@ macro_rules! each_table {
 pub(super) use each_table;
 
 /// Makes the tables that are not there, so that reading finds them, notes the schema, and brings what is only in the journal to
-/// its tables. A state that a newer program has written is left alone. Returns how far the state is, and which journal goes on.
-pub(super) fn make_tables(database: &Database, journal: &Path) -> Result<(Newest, JournalId), BookError> {
+/// its tables. A state that a newer program has written is left alone. Returns how far the state is, and where it goes on.
+pub(super) fn make_tables(database: &Database, journal: &Path) -> Result<(Newest, Segment), BookError> {
     let transaction = carry::begin(database, true)?;
     let found = {
         let mut meta = transaction.open_table(META)?;

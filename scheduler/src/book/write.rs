@@ -1,5 +1,6 @@
 //! One commit: a sheet is written to the journal, and what is written once to its tables.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use drover_scheduler_core::{Change, Submission, SubmissionState, WholeBuild};
@@ -17,6 +18,7 @@ impl Book {
     /// Commits, and what was told so far. Returns the record, and its number.
     pub(crate) fn commit(&self, sheet: Sheet, told: Told) -> Result<(Record, u64), BookError> {
         let Sheet { record, created, mut rows, submissions, failures, others } = sheet;
+        self.journal.wait_for_room();
         let mut writing = self.journal.begin();
         let failures = self.news_of(failures)?;
         let newest = Newest { number: writing.newest().number + 1, heard: record.heard.0, told };
@@ -36,6 +38,7 @@ impl Book {
             carry::write_newest(&transaction, newest)?;
             writing.append(&Line { newest, in_tables, rows: &rows })?;
             transaction.commit()?;
+            writing.spares_repair(spares_repair);
         } else {
             writing.append(&Line { newest, in_tables, rows: &rows })?;
         }
@@ -50,9 +53,13 @@ impl Book {
         }
         let read = self.database.begin_read()?;
         let failures = read.open_table(FAILURES)?;
-        let mut news = Vec::new();
+        let (mut news, mut failed) = (Vec::new(), BTreeSet::new());
         for verdict in verdicts {
-            if verdict.failed.is_some() || failures.get(verdict.drv.as_str())?.is_some() {
+            let fails = verdict.failed.is_some();
+            if fails {
+                failed.insert(verdict.drv.clone());
+            }
+            if fails || failed.contains(&verdict.drv) || failures.get(verdict.drv.as_str())?.is_some() {
                 news.push(verdict);
             }
         }
@@ -214,6 +221,23 @@ mod tests {
         assert_eq!(book.learned(&drv).unwrap(), Some(learned));
         assert_eq!(*book.closures([drv.clone()]).unwrap()[&drv], packs);
         assert_eq!(book.database.begin_read().unwrap().open_table(STOPPED).unwrap().len().unwrap(), 1);
+    }
+
+    #[test]
+    fn of_a_failure_and_a_success_that_come_together_the_last_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let drv = DrvPath::try_from(store_path(1, "x.drv")).unwrap();
+        let one = |failed| Verdict { drv: drv.clone(), failed };
+        let written = |verdicts: Vec<Verdict>| {
+            let record = Record { generation: Generation(1), heard: Heard(0), wall: Timestamp(0), events: Vec::new() };
+            let sheet = Sheet::of(record, Vec::new(), &Page::default(), &State::default()).unwrap();
+            book.commit(Sheet { failures: verdicts, ..sheet }, Told::default()).unwrap();
+            book.database.begin_read().unwrap().open_table(FAILURES).unwrap().len().unwrap()
+        };
+        assert_eq!(written(vec![one(Some(BuildId::new())), one(None)]), 0);
+        assert_eq!(written(vec![one(None), one(Some(BuildId::new()))]), 1);
+        assert_eq!(written(vec![one(None)]), 0);
     }
 
     #[test]

@@ -91,9 +91,10 @@ impl Ground {
         meter::mib(self.scheduler(), "VmHWM")
     }
 
-    /// What its database takes on disk, in MiB.
-    pub fn redb_mib(&self) -> f64 {
-        meter::file_mib(&self.bare.folder.scheduler().join("state.redb"))
+    /// What its database and its journal take on disk, in MiB.
+    pub fn state_mib(&self) -> [f64; 2] {
+        let state = self.bare.folder.scheduler();
+        [meter::file_mib(&state.join("state.redb")), meter::folder_mib(&state.join("journal"))]
     }
 
     /// Makes sure that every build of a submission has succeeded and can be fetched.

@@ -49,6 +49,12 @@ pub fn file_mib(path: &std::path::Path) -> f64 {
     path.metadata().map_or(0.0, |meta| meta.len() as f64 / MIB)
 }
 
+/// What the files of a folder take, in MiB.
+pub fn folder_mib(path: &std::path::Path) -> f64 {
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+    files.map(|file| file_mib(&file.path())).sum()
+}
+
 fn cpu_secs(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name, in brackets, may hold anything.

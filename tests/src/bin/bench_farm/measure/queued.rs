@@ -45,11 +45,11 @@ pub async fn measure(args: &Args, results: &mut Vec<String>) -> anyhow::Result<(
         args.queued,
         started.elapsed().as_secs_f64()
     );
+    let [redb, journal] = ground.state_mib();
     println!(
-        "queued: the scheduler has {:.0} MiB, and had {:.0} MiB at most; redb has {:.0} MiB",
+        "queued: the scheduler has {:.0} MiB, and had {:.0} MiB at most; redb has {redb:.0} MiB, and the journal {journal:.0}",
         meter::mib(ground.scheduler(), "VmRSS"),
         ground.most_mib(),
-        ground.redb_mib()
     );
     let rss = meter::mib(ground.scheduler(), "VmRSS");
 

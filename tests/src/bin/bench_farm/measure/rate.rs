@@ -34,7 +34,8 @@ pub async fn measure(args: &Args, results: &mut Vec<String>) -> anyhow::Result<O
         events.all(),
         events.messages
     );
-    println!("rate: processor time: {}; redb has {:.0} MiB", used(&meters), ground.redb_mib());
+    let [redb, journal] = ground.state_mib();
+    println!("rate: processor time: {}; redb has {redb:.0} MiB, and the journal {journal:.0}", used(&meters));
     let rss = ground.most_mib();
     let tally = ground.dismiss().await?;
     ground.check(submission.id(), builds).await?;
