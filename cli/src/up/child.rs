@@ -66,7 +66,10 @@ impl Child {
             .kill_on_drop(true);
         let mut process = command.spawn().map_err(|error| named(error, &plan.program))?;
         if let Some(pid) = process.id() {
-            std::fs::write(folders.pid_file(&plan.name), format!("{pid}\n"))?;
+            // Whoever reads it finds all of it: after a kill of ours, what it names is ended by it.
+            let (file, part) = (folders.pid_file(&plan.name), folders.run.join(format!("{}.part", plan.name)));
+            std::fs::write(&part, format!("{pid}\n"))?;
+            std::fs::rename(part, file)?;
         }
         let stdin = process.stdin.take();
         Ok(Self { process, _stdin: stdin })
