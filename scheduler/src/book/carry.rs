@@ -39,6 +39,8 @@ impl Book {
     fn carry(&self, load: &Load) -> Result<(), BookError> {
         let mut rows = load.rows.iter().peekable();
         while rows.peek().is_some() {
+            // Who has the right to write may wait for the tables: redb gives them to whoever comes first.
+            drop(self.journal.begin());
             let transaction = begin(&self.database, true)?;
             let started = Instant::now();
             Destinations::open(&transaction)?.put_all(rows.by_ref().take(ROWS_AT_ONCE))?;
@@ -122,11 +124,8 @@ pub(super) fn replay(t: &WriteTransaction, folder: &Path) -> Result<(Newest, Seg
     let (mut newest, mut rows) = (Newest { number: carried, ..known }, Rows::new());
     let not_ours = || BookError::NotOurs { folder: folder.display().to_string() };
     let (mut is_there, mut is_over) = (id == JournalId::default(), false);
-    for segment in segment::all(folder)? {
-        if segment.journal == before {
-            fs::remove_file(segment.path(folder))?;
-            continue;
-        }
+    let (of_before, others): (Vec<Name>, Vec<Name>) = segment::all(folder)?.into_iter().partition(|name| name.journal == before);
+    for segment in others {
         let lines: Vec<Line> = segment::read(&segment.path(folder))?;
         if segment.journal != id {
             // A start that came to nothing has left one without a line.
@@ -155,6 +154,7 @@ pub(super) fn replay(t: &WriteTransaction, folder: &Path) -> Result<(Newest, Seg
     if !is_there || newest.number < known.number {
         return Err(not_ours());
     }
+    of_before.iter().try_for_each(|segment| fs::remove_file(segment.path(folder)))?;
     Destinations::open(t)?.put_all(rows.iter())?;
     all_carried(t, newest)?;
     Ok((newest, begin_another(t, folder, id)?))
