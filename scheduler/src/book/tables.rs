@@ -10,7 +10,8 @@ use super::{BookError, carry, index, inside, renumber};
 
 type Id = [u8; 16];
 
-/// Single values: the hearing clock, the number of the last record, the cursor of what was told, how far rows were carried, which journal it is.
+/// Single values: the hearing clock, the number of the last record, the cursor of what was told, how far rows were carried,
+/// which journal it is.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// What each commit tells, by its number; the oldest go when they were told long ago.
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
