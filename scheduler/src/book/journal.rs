@@ -28,7 +28,7 @@ pub(super) const CARRIED_TOGETHER: usize = 131_072;
 pub(super) const BYTES_TOGETHER: u64 = 64 << 20;
 
 /// Who writes waits when so many are behind those that are being carried.
-const BEHIND_AT_MOST: usize = 2 * CARRIED_TOGETHER;
+pub(super) const BEHIND_AT_MOST: usize = 2 * CARRIED_TOGETHER;
 /// The pause before it is looked whether there is room again.
 const LOOK_FOR_ROOM_AFTER: Duration = Duration::from_millis(10);
 

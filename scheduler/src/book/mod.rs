@@ -15,6 +15,7 @@ mod numbers;
 mod open;
 mod paths;
 mod renumber;
+mod replay;
 mod retention;
 mod rows;
 mod segment;
@@ -26,6 +27,8 @@ mod tables;
 mod walk;
 mod write;
 
+#[cfg(test)]
+mod journal_samples;
 #[cfg(test)]
 pub(crate) mod samples;
 
@@ -119,7 +122,7 @@ impl Book {
             error => error.into(),
         })?;
         let (newest, segment) = make_tables(&database, &journal)?;
-        carry::throw_away_others(&journal, &segment)?;
+        replay::throw_away_others(&journal, &segment)?;
         let journal = Arc::new(Journal::begin_at(newest, journal, segment));
         Ok(Self { database: Arc::new(database), journal, numbers: Arc::default() })
     }

@@ -6,7 +6,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 
 use super::journal::Newest;
 use super::segment::Segment;
-use super::{BookError, carry, index, inside, renumber};
+use super::{BookError, carry, index, inside, renumber, replay};
 
 type Id = [u8; 16];
 
@@ -152,7 +152,7 @@ pub(super) fn make_tables(database: &Database, journal: &Path) -> Result<(Newest
     if found < JOURNAL_BESIDE_SINCE {
         inside::take_over(&transaction)?;
     }
-    let begun = carry::replay(&transaction, journal)?;
+    let begun = replay::replay(&transaction, journal)?;
     transaction.commit()?;
     Ok(begun)
 }
