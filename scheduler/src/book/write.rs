@@ -24,7 +24,7 @@ impl Book {
         let newest = Newest { number: writing.newest().number + 1, heard: record.heard.0, told };
         rows.push((Key::Record(newest.number), Some(ByteBuf::from(encode(&record)?))));
         let in_tables = !(created.is_empty() && submissions.is_empty() && failures.is_empty() && others.is_empty());
-        if in_tables {
+        let transaction = if in_tables {
             // Behind a submission there may be nothing more for long, and very many builds to start with.
             let spares_repair = submissions.iter().any(|submission| matches!(submission.state, SubmissionState::Live { .. }));
             let transaction = carry::begin(&self.database, spares_repair)?;
@@ -36,11 +36,14 @@ impl Book {
             write_submissions(&transaction, &submissions)?;
             write_learned(&transaction, &others)?;
             carry::write_newest(&transaction, newest)?;
-            writing.append(&Line { newest, in_tables, rows: &rows })?;
-            transaction.commit()?;
             writing.spares_repair(spares_repair);
+            Some(transaction)
         } else {
-            writing.append(&Line { newest, in_tables, rows: &rows })?;
+            None
+        };
+        writing.append(&Line { newest, in_tables, rows: &rows })?;
+        if let Some(transaction) = transaction {
+            transaction.commit()?;
         }
         writing.committed(newest, rows);
         Ok((record, newest.number))
