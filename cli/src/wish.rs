@@ -167,7 +167,9 @@ async fn first_of(mut events: Replay, of: WishId) -> Result<What, NatsError> {
 fn fulfilled(change: Wished, builds: u64) -> String {
     let (count, are) = (human::count(builds, "build"), if builds == 1 { "is" } else { "are" });
     match change {
-        Wished::Cancel if builds == 0 => "Nothing of it was to be done yet, and nothing of it will be.".into(),
+        Wished::Cancel if builds == 0 => {
+            "It is cancelled, and no build with it: none was to be done yet, or others need them.".into()
+        }
         Wished::Cancel => format!("{count} {are} cancelled."),
         Wished::Retry => format!("{count} {are} tried again."),
         Wished::Priority(priority) => format!("{count} of priority {priority} now."),

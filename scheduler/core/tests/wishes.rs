@@ -5,10 +5,10 @@
 #[allow(dead_code)]
 mod farm;
 
-use drover_messages::WishId;
 use drover_messages::event::What;
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
+use drover_messages::{Cause, WishId};
 use drover_scheduler_core::input::Wanted;
 use drover_scheduler_core::{Input, Outcome, SubmissionState};
 use farm::{Farm, build, client, planned, submission, uuid};
@@ -131,4 +131,31 @@ fn a_wish_that_is_heard_twice_is_fulfilled_once() {
     farm.wish(1, Wished::Retry, &[1], &[]);
     assert_eq!(farm.advance(Input::Wish(Box::new(wanted))), Outcome::default());
     assert_eq!(farm.state(build(1, "top")), "waiting");
+}
+
+#[test]
+fn who_is_blocked_by_what_another_has_submitted_has_that_tried_again() {
+    let mut farm = Farm::new();
+    farm.submit(1, vec![planned(1, "base", &[], false), planned(1, "middle", &["base"], false)]);
+    farm.submit(2, vec![planned(2, "other", &["middle"], true)]);
+    let agent = farm.agent(1, 1);
+    for named in [(&[2][..], &[][..]), (&[], &[build(2, "other")])] {
+        let offer = farm.offers().remove(0);
+        farm.failed(agent, &offer, Cause::BuilderFailed);
+        assert_eq!(farm.state(build(2, "other")), "blocked");
+        assert_eq!(changed(&farm.wish(2, Wished::Retry, named.0, named.1)), 1);
+        assert_eq!(["base", "middle"].map(|name| farm.state(build(1, name))), ["ready", "waiting"]);
+        assert_eq!(farm.state(build(2, "other")), "waiting");
+    }
+}
+
+#[test]
+fn what_the_user_of_a_cancelled_submission_had_named_goes_with_the_last_who_needs_it() {
+    let mut farm = Farm::new();
+    farm.submit(1, vec![planned(1, "shared", &[], true)]);
+    farm.submit(2, vec![planned(2, "top", &["shared"], true)]);
+    assert_eq!(changed(&farm.wish(1, Wished::Cancel, &[1], &[])), 0);
+    assert_eq!(farm.state(build(1, "shared")), "ready");
+    assert_eq!(changed(&farm.wish(2, Wished::Cancel, &[2], &[])), 2);
+    assert_eq!(farm.state(build(1, "shared")), "cancelled");
 }

@@ -73,7 +73,7 @@ async fn a_cancellation_that_overtakes_its_submission_is_remembered() {
     let (unwanted, wanted) = (Recipe::new("unwanted", &[]), Recipe::new("wanted", &[]));
     let submission = SubmissionId::new();
     let told = farm.told(&["cancel", &submission.to_string()]).await;
-    assert_eq!(told, "Nothing of it was to be done yet, and nothing of it will be.\n");
+    assert_eq!(told, "It is cancelled, and no build with it: none was to be done yet, or others need them.\n");
     farm.scheduler.kill();
     farm.run_scheduler().await;
     let build = BuildId::derived(submission, &unwanted.drv);

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::event::What;
 use drover_messages::wish::Wished;
-use drover_messages::{BuildId, Cause, SubmissionId};
+use drover_messages::{BuildId, SubmissionId};
 use drover_store::StorePath;
 
 use super::Step;
-use crate::attempt::{AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent, BuildState};
 use crate::change::Change;
 use crate::input::Wanted;
 use crate::item::{Item, ItemState};
 use crate::outcome::Effect;
+use crate::state::State;
 use crate::submission::{Submission, SubmissionState};
 
 impl<'a> Step<'a> {
@@ -73,13 +73,8 @@ impl<'a> Step<'a> {
         Ok(gone.len() as u64)
     }
 
-    /// What runs for it is stopped; its slots are free when the agent says that it has let go.
     fn cancel_build(&mut self, build: &Build) {
-        for attempt in build.attempts.iter().filter(|attempt| attempt.state == AttemptState::Running) {
-            let why = "it was cancelled".into();
-            self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::Aborted, why));
-            self.stop(attempt.agent, attempt.id);
-        }
+        self.abort_running(build, None, "it was cancelled");
         self.build_event(build.id, BuildEvent::Cancel);
         self.event(What::BuildCancelled { build: build.id });
     }
@@ -109,6 +104,9 @@ impl<'a> Step<'a> {
         for id in again.iter().map(|build| build.submission).collect::<BTreeSet<_>>() {
             self.revive(id);
         }
+        let behind: Vec<&Build> = self.failed_below(all.values().copied());
+        let again: Vec<&Build> =
+            again.into_iter().chain(behind.into_iter().filter(|build| !all.contains_key(&build.id))).collect();
         let given_up = self.given_up(all.values().copied());
         for path in &given_up {
             self.change(Change::Forgiven { path: path.clone() });
@@ -121,6 +119,25 @@ impl<'a> Step<'a> {
             0 => Err("nothing of it has failed, was cancelled, or waits for another try".into()),
             builds => Ok(builds),
         }
+    }
+
+    /// The failed builds behind which these are blocked, whoever has submitted them: to try them again harms nobody.
+    fn failed_below(&self, builds: impl Iterator<Item = &'a Build>) -> Vec<&'a Build> {
+        let state: &'a State = self.state;
+        let is_blocked = |build: &&Build| matches!(build.state, BuildState::Blocked { .. });
+        let mut stack: Vec<&Build> = builds.filter(is_blocked).collect();
+        let (mut seen, mut failed) = (BTreeSet::new(), Vec::new());
+        while let Some(build) = stack.pop() {
+            for maker in state.inputs(build.id).flat_map(|(path, _)| state.makers(path)).filter(|maker| seen.insert(maker.id)) {
+                match maker.state {
+                    BuildState::Failed { .. } => failed.push(maker),
+                    BuildState::Blocked { .. } => stack.push(maker),
+                    _ => {}
+                }
+            }
+        }
+        failed.sort_unstable_by_key(|build| build.id);
+        failed
     }
 
     /// Tries a build again. What it needs may have gone with it when it was cancelled: that is planned again.
@@ -201,8 +218,10 @@ impl<'a> Gone<'a> {
 
     /// What the user of a submission that stays has named, stays; and so does what is still being planned.
     fn may_go(&self, build: &Build) -> bool {
-        let planned = self.step.state.submission(build.submission).is_none_or(|s| s.state != SubmissionState::Planning);
-        self.submissions.contains(&build.submission) || (!build.root && planned)
+        let state = self.step.state.submission(build.submission).map(|submission| &submission.state);
+        let is_cancelled = matches!(state, Some(SubmissionState::Cancelled { .. }));
+        let is_planned = state != Some(&SubmissionState::Planning);
+        self.submissions.contains(&build.submission) || is_cancelled || (!build.root && is_planned)
     }
 
     /// An open build that stays and needs it.
