@@ -48,6 +48,9 @@ pub struct Args {
     /// The most builds of one client that run at once
     #[arg(long, env = "DROVER_SLOTS_PER_CLIENT", value_name = "N")]
     pub slots_per_client: Option<u32>,
+    /// After so many failures of the farm in a row a build is tried again only when somebody says `drover retry`
+    #[arg(long, env = "DROVER_TRIES", default_value_t = Limits::default().tries, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tries: u32,
     /// So many failed downloads end a build as a failed one
     #[arg(long, env = "DROVER_DOWNLOAD_TRIES", default_value_t = Limits::default().downloads, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub download_tries: u32,
@@ -81,6 +84,7 @@ impl Args {
             save_up_after_millis: self.save_up_secs * 1000,
             builds_per_client: self.builds_per_client.unwrap_or(usual.builds_per_client),
             slots_per_client: self.slots_per_client.unwrap_or(usual.slots_per_client),
+            tries: self.tries,
             downloads: self.download_tries,
             ..usual
         }

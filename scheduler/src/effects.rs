@@ -78,8 +78,14 @@ impl Hands {
                 let subject = Subject::Publish { urgency: urgency_of(urgency), publication: publish.publication };
                 return Ok(Some((subject, *publish)));
             }
-            Effect::Confirm { store_dir, paths } => {
-                drop(tokio::spawn(confirm(self.bucket.clone(), self.desk.clone(), self.servers.clone(), store_dir, paths)));
+            Effect::Confirm { store_dir, paths, missed_by } => {
+                let (bucket, desk, servers) = (self.bucket.clone(), self.desk.clone(), self.servers.clone());
+                drop(tokio::spawn(async move {
+                    let items = look(&bucket, &store_dir, paths).await;
+                    let absent = items.iter().filter(|(_, there)| !there).map(|(path, _)| path.clone()).collect();
+                    desk.bring(Input::Confirmed { store_dir: store_dir.clone(), items, missed_by }).await;
+                    look_elsewhere(desk, servers, store_dir, absent).await;
+                }));
             }
             Effect::Discard { agent, attempt } => self.discards.put(agent, attempt),
             Effect::Replan { build } => drop(tokio::spawn(self.planner.clone().replan(build))),
@@ -168,16 +174,19 @@ fn rests_on(effect: &Effect) -> Option<DrvPath> {
 }
 
 /// Looks whether the cache has these, narinfo and nar; and whether others have what it has not.
-async fn confirm(bucket: Bucket, desk: Desk, servers: Option<Servers>, store_dir: StoreDir, paths: Vec<StorePath>) {
+async fn look(bucket: &Bucket, store_dir: &StoreDir, paths: Vec<StorePath>) -> Vec<(StorePath, bool)> {
     let mut items = Vec::with_capacity(paths.len());
     for path in paths {
-        match is_there(&bucket, &store_dir, &path).await {
+        match is_there(bucket, store_dir, &path).await {
             Ok(there) => items.push((path, there)),
             Err(error) => tracing::warn!(%path, %error, "cannot see whether the cache has it"),
         }
     }
-    let absent: BTreeSet<StorePath> = items.iter().filter(|(_, there)| !there).map(|(path, _)| path.clone()).collect();
-    desk.bring(Input::Confirmed { store_dir: store_dir.clone(), items }).await;
+    items
+}
+
+/// Asks other servers for what the cache has not.
+async fn look_elsewhere(desk: Desk, servers: Option<Servers>, store_dir: StoreDir, absent: BTreeSet<StorePath>) {
     let Some(servers) = servers.filter(|_| !absent.is_empty()) else { return };
     match servers.look(&store_dir, absent.clone()).await {
         Ok(mut found) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drover_messages::AgentId;
 use drover_messages::query::*;
 use drover_scheduler_core::agent::Agent;
-use drover_scheduler_core::{AttemptState, Build, BuildState, ItemState, Place, Submission, SubmissionState};
+use drover_scheduler_core::{AttemptState, Build, BuildState, Heard, ItemState, Place, Submission, SubmissionState};
 use drover_store::StorePath;
 
 use crate::book::BookError;
@@ -131,6 +131,9 @@ fn reason(reign: &Reign, build: &Build) -> String {
             let drv = reign.build(*by).ok().flatten().map_or_else(|| "a build".into(), |by| by.recipe.drv.to_string());
             format!("an input cannot be had while {drv} ({by}) is failed")
         }
+        BuildState::Deferred { cause, until: Heard::NEVER } => {
+            format!("{}, after {} tries in a row: `drover retry` has it tried again", cause.words(), build.farm_failures)
+        }
         BuildState::Deferred { cause, until } => {
             let secs = until.millis_since(reign.heard()).div_ceil(1000).max(1);
             format!("{}: it is tried again in {secs} s", cause.words())
@@ -214,7 +217,7 @@ pub(crate) fn agent(reign: &Reign, id: AgentId, agent: &Agent) -> AgentRow {
         servers: agent.hello.servers.clone(),
         tags: agent.hello.tags.clone(),
         drained: reign.core().state().drained(id).is_some(),
-        quarantine: agent.breaker.why().map(str::to_owned),
+        quarantine: agent.breaker.why(heard),
         leases: agent.leases.len() as u32,
         silent_millis: Some(heard.millis_since(agent.heard)),
     }

@@ -69,7 +69,7 @@ enum Command {
         #[arg(long, value_name = "SECS")]
         deadline: Option<u64>,
     },
-    /// Let agents take builds again; prints who is meant
+    /// Let agents take builds again, those in quarantine as well; prints who is meant
     Undrain {
         /// Ids, or names with * for any text and ? for one character
         #[arg(value_name = "ID|NAME", required = true)]

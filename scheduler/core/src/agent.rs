@@ -69,6 +69,11 @@ impl Agent {
         Requirement::of(build).objection(self).is_none()
     }
 
+    /// When an attempt that it holds was offered first; long ago, if it holds none of that id.
+    pub(crate) fn began(&self, attempt: AttemptId) -> Heard {
+        self.leases.get(&attempt).and_then(|held| held.since).unwrap_or_default()
+    }
+
     /// How many offers more it would take.
     pub fn room(&self, beyond_slots: u32) -> u32 {
         let taken = self.leases.len() + self.stopping.len();

@@ -1,5 +1,5 @@
 //! Whether an agent is trusted. One whose builds fail again and again, or fail where others succeed, gets none for a while;
-//! then one to try, and if that goes well it is trusted again.
+//! then one to try, and that one alone decides whether it is trusted again: what was under way before says nothing new.
 
 use crate::time::Heard;
 
@@ -24,8 +24,12 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Something went wrong that says something of the agent. True if it is not trusted from now on, and was before.
-    pub(crate) fn fault(&mut self, why: String, now: Heard) -> bool {
+    /// Something that began then went wrong, and says something of the agent. True if it is not trusted from now on, and was
+    /// before.
+    pub(crate) fn fault(&mut self, why: String, began: Heard, now: Heard) -> bool {
+        if !self.counts(began) {
+            return false;
+        }
         self.faults += 1;
         self.why = why;
         let was_open = self.until.is_some();
@@ -38,11 +42,21 @@ impl Breaker {
         !was_open && self.until.is_some()
     }
 
-    /// A build succeeded there. True if it is trusted again, and was not.
-    pub(crate) fn success(&mut self) -> bool {
+    /// A build that began then succeeded there. True if it is trusted again, and was not.
+    pub(crate) fn success(&mut self, began: Heard) -> bool {
+        self.counts(began) && self.trust()
+    }
+
+    /// It is trusted from now on. True if it was not.
+    pub(crate) fn trust(&mut self) -> bool {
         let was_open = self.until.is_some();
         *self = Self::default();
         was_open
+    }
+
+    /// Whether what began then says anything: of one that is not trusted, only what it got to try.
+    fn counts(&self, began: Heard) -> bool {
+        self.until.is_none_or(|until| began >= until)
     }
 
     /// How many builds it may have at once; no bound, if it is trusted.
@@ -50,9 +64,18 @@ impl Breaker {
         self.until.map(|until| u32::from(now >= until))
     }
 
-    /// Why it is not trusted, if so.
-    pub fn why(&self) -> Option<&str> {
-        self.until.map(|_| self.why.as_str())
+    /// Whether it is trusted.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.until.is_none()
+    }
+
+    /// Why it is not trusted and when that is tried, in words; nothing, if it is.
+    pub fn why(&self, now: Heard) -> Option<String> {
+        let left = self.until?.millis_since(now).div_ceil(1000);
+        Some(match left {
+            0 => format!("{}; it gets one build to try", self.why),
+            secs => format!("{}; it gets one build to try in {secs} s", self.why),
+        })
     }
 }
 
@@ -60,37 +83,60 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn fail(breaker: &mut Breaker, now: u64) -> bool {
-        breaker.fault("its disk is full".into(), Heard(now))
+    fn fail(breaker: &mut Breaker, began: u64, now: u64) -> bool {
+        breaker.fault("its disk is full".into(), Heard(began), Heard(now))
+    }
+
+    /// One that was opened at the start of time.
+    fn open() -> Breaker {
+        let mut breaker = Breaker::default();
+        assert_eq!((0..FAULTS).filter(|_| fail(&mut breaker, 0, 0)).count(), 1);
+        breaker
     }
 
     #[test]
-    fn it_opens_after_some_faults_in_a_row_and_says_why() {
+    fn it_opens_after_some_faults_in_a_row_and_says_why_and_for_how_long() {
         let mut breaker = Breaker::default();
-        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 0)));
-        assert_eq!(breaker.at_most(Heard(0)), None);
-        assert!(fail(&mut breaker, 0));
+        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 0, 0)));
+        assert_eq!((breaker.at_most(Heard(0)), breaker.why(Heard(0))), (None, None));
+        assert!(fail(&mut breaker, 0, 0));
         assert_eq!(breaker.at_most(Heard(0)), Some(0));
-        assert_eq!(breaker.why(), Some("its disk is full"));
+        assert_eq!(breaker.why(Heard(1_001)).unwrap(), "its disk is full; it gets one build to try in 299 s");
+        assert_eq!(breaker.why(Heard(FIRST_MILLIS)).unwrap(), "its disk is full; it gets one build to try");
     }
 
     #[test]
     fn a_success_between_faults_starts_the_count_anew() {
         let mut breaker = Breaker::default();
-        (1..FAULTS).for_each(|_| assert!(!fail(&mut breaker, 0)));
-        assert!(!breaker.success());
-        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 0)));
+        (1..FAULTS).for_each(|_| assert!(!fail(&mut breaker, 0, 0)));
+        assert!(!breaker.success(Heard(0)));
+        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 0, 0)));
     }
 
     #[test]
     fn after_a_while_one_build_is_tried_and_decides() {
-        let mut breaker = Breaker::default();
-        assert_eq!((0..FAULTS).filter(|_| fail(&mut breaker, 0)).count(), 1);
+        let mut breaker = open();
         assert_eq!(breaker.at_most(Heard(FIRST_MILLIS)), Some(1));
-        assert!(!fail(&mut breaker, FIRST_MILLIS), "it was not trusted before");
+        assert!(!fail(&mut breaker, FIRST_MILLIS, FIRST_MILLIS), "it was not trusted before");
         assert_eq!(breaker.at_most(Heard(2 * FIRST_MILLIS)), Some(0), "longer than the first time");
         assert_eq!(breaker.at_most(Heard(3 * FIRST_MILLIS)), Some(1));
-        assert!(breaker.success());
+        assert!(breaker.success(Heard(3 * FIRST_MILLIS)));
         assert_eq!(breaker.at_most(Heard(3 * FIRST_MILLIS)), None);
+    }
+
+    #[test]
+    fn what_was_under_way_when_it_opened_changes_nothing() {
+        let mut breaker = open();
+        for ends in [1, FIRST_MILLIS + 1] {
+            assert!(!fail(&mut breaker, 0, ends) && !breaker.success(Heard(0)));
+        }
+        assert_eq!(breaker, open());
+    }
+
+    #[test]
+    fn who_is_told_to_trust_it_does() {
+        let mut breaker = open();
+        assert!(breaker.trust() && !breaker.trust());
+        assert_eq!(breaker, Breaker::default());
     }
 }

@@ -103,7 +103,7 @@ pub enum BuildState {
         /// The failed build.
         by: BuildId,
     },
-    /// After a failure of the farm, for a while.
+    /// After a failure of the farm, for a while; after too many, until somebody says so.
     Deferred {
         /// Until then.
         until: Heard,

@@ -186,12 +186,21 @@ pub enum Change {
         agent: AgentId,
         /// In words.
         why: String,
-        /// When.
+        /// When that began.
+        began: Heard,
+        /// When it went wrong.
         heard: Heard,
     },
     /// A build succeeded on an agent.
     Sound {
         /// On which.
+        agent: AgentId,
+        /// When it began.
+        began: Heard,
+    },
+    /// An administrator trusts an agent again.
+    Trusted {
+        /// Which.
         agent: AgentId,
     },
     /// A ready build has waited for long.
@@ -306,6 +315,7 @@ impl Change {
                 | Aged { .. }
                 | Fault { .. }
                 | Sound { .. }
+                | Trusted { .. }
                 | Paced { .. }
                 | Placed { .. }
                 | Kept { .. }

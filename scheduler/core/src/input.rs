@@ -17,6 +17,7 @@ use crate::item::Item;
 use crate::packs::PackSet;
 use crate::plan::Planned;
 use crate::submission::Submission;
+use crate::time::Heard;
 
 /// Something to decide about. Who sent it has been read from the subject, never from the payload.
 #[derive(Debug, Clone)]
@@ -123,6 +124,8 @@ pub enum Input {
         store_dir: StoreDir,
         /// Each, and whether the cache has it.
         items: Vec<(StorePath, bool)>,
+        /// The agent that missed them, and when it began to build what needs them, where that says something of it.
+        missed_by: Option<(AgentId, Heard)>,
     },
     /// A publication could not be asked for: the broker did not take the question.
     NotAsked(PublicationId),

@@ -41,6 +41,8 @@ pub struct Limits {
     pub large_asked_at_once: usize,
     /// A publication without a word is asked for again after so long.
     pub ask_again_millis: u64,
+    /// After so many failures of the farm in a row a build is tried again only when somebody says so.
+    pub tries: u32,
     /// The first delay after a failure of the farm; it doubles each time.
     pub retry_first_millis: u64,
     /// The longest such delay.
@@ -71,6 +73,7 @@ impl Default for Limits {
             asked_at_once: 512,
             large_asked_at_once: 64,
             ask_again_millis: 60_000,
+            tries: 50,
             retry_first_millis: 1_000,
             retry_longest_millis: 300_000,
             abort_millis: 300_000,

@@ -21,7 +21,7 @@ impl State {
         let lasting = node.requirement.objection(agent);
         let of_agent = || self.objection_to_any(id, agent, now, limits);
         let here = || self.objection_here(build, agent);
-        let of_build = || self.objection_of(node, id, &self.shelf(id, agent));
+        let of_build = || self.objection_of(node, id, &self.shelf(id, agent), now, limits);
         lasting.or_else(here).or_else(of_agent).or_else(of_build).or_else(|| self.slower(node, id, now, limits))
     }
 
@@ -38,10 +38,8 @@ impl State {
         if self.room(agent, now, limits) > 0 {
             return None;
         }
-        match (agent.breaker.at_most(now), agent.breaker.why()) {
-            (Some(_), Some(why)) => Some(Objection::Quarantined(why.to_owned())),
-            _ => Some(Objection::Full { slots: agent.hello.max_parallel_builds }),
-        }
+        let full = Objection::Full { slots: agent.hello.max_parallel_builds };
+        Some(agent.breaker.why(now).map_or(full, Objection::Quarantined))
     }
 
     /// Whether an agent takes builds, now or when a slot is free.
@@ -79,16 +77,23 @@ impl State {
     }
 
     /// What speaks against this build on this agent, beyond what it requires of any.
-    pub(crate) fn objection_of(&self, node: &Node, id: AgentId, shelf: &Shelf<'_>) -> Option<Objection> {
-        shelf.objection(&node.requirement).or_else(|| self.objection_by_tries(&node.build, id))
+    pub(crate) fn objection_of(
+        &self,
+        node: &Node,
+        id: AgentId,
+        shelf: &Shelf<'_>,
+        now: Heard,
+        limits: &Limits,
+    ) -> Option<Objection> {
+        shelf.objection(&node.requirement).or_else(|| self.objection_by_tries(&node.build, id, now, limits))
     }
 
     /// What speaks against a build where it, or the same derivation, was tried.
-    pub(crate) fn objection_by_tries(&self, build: &Build, id: AgentId) -> Option<Objection> {
+    pub(crate) fn objection_by_tries(&self, build: &Build, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
         if build.terms.apart && self.has_built_the_same(build, id) {
             return Some(Objection::Apart);
         }
-        self.is_for_another(build, id).then_some(Objection::FailedThere)
+        self.is_for_another(build, id, now, limits).then_some(Objection::FailedThere)
     }
 
     /// Whether what is ready only in some stores is ready here.
@@ -106,14 +111,15 @@ impl State {
     }
 
     /// Whether a build that failed on this agent can be tried by one on which it has not.
-    fn is_for_another(&self, build: &Build, agent: AgentId) -> bool {
-        build.has_failed_on(agent) && self.agents.keys().any(|other| *other != agent && self.could_try(build, *other))
+    fn is_for_another(&self, build: &Build, agent: AgentId, now: Heard, limits: &Limits) -> bool {
+        let could_try = |other: &AgentId| *other != agent && self.could_try(build, *other, now, limits);
+        build.has_failed_on(agent) && self.agents.keys().any(could_try)
     }
 
     /// Whether an agent that has not failed a build may get it, now or when it has room.
-    pub(crate) fn could_try(&self, build: &Build, id: AgentId) -> bool {
+    pub(crate) fn could_try(&self, build: &Build, id: AgentId, now: Heard, limits: &Limits) -> bool {
         let (Some(agent), Some(node)) = (self.agents.get(&id), self.builds.get(&build.id)) else { return false };
-        let up = agent.alive && agent.not_ready.is_none() && agent.breaker.why().is_none() && !self.drained.contains_key(&id);
+        let up = agent.breaker.is_closed() && self.objection_for_now(id, agent, now, limits).is_none();
         let apart = build.terms.apart && self.has_built_the_same(build, id);
         let fits = node.requirement.objection(agent).is_none() && self.objection_here(build, agent).is_none();
         up && fits && !apart && !build.has_failed_on(id)

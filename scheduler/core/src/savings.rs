@@ -126,7 +126,7 @@ impl State {
     fn able(&self, node: &Node, now: Heard, limits: &Limits) -> Vec<(AgentId, &Agent)> {
         let could = |(id, agent): &(AgentId, &Agent)| {
             let lasting = node.requirement.objection(agent).or_else(|| self.objection_here(&node.build, agent));
-            lasting.or_else(|| self.objection_by_tries(&node.build, *id)).is_none()
+            lasting.or_else(|| self.objection_by_tries(&node.build, *id, now, limits)).is_none()
         };
         Crew::of(self, now, limits).members.into_iter().filter(could).collect()
     }

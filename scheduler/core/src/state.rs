@@ -245,14 +245,19 @@ impl State {
                     known.alive = false;
                 }
             }
-            Change::Fault { agent, why, heard } => {
+            Change::Fault { agent, why, began, heard } => {
                 if let Some(known) = self.agents.get_mut(agent) {
-                    known.breaker.fault(why.clone(), *heard);
+                    known.breaker.fault(why.clone(), *began, *heard);
                 }
             }
-            Change::Sound { agent } => {
+            Change::Sound { agent, began } => {
                 if let Some(known) = self.agents.get_mut(agent) {
-                    known.breaker.success();
+                    known.breaker.success(*began);
+                }
+            }
+            Change::Trusted { agent } => {
+                if let Some(known) = self.agents.get_mut(agent) {
+                    known.breaker.trust();
                 }
             }
             Change::Paced { agent, took_millis, expected_millis } => {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Heard(pub u64);
 
 impl Heard {
+    /// A moment that does not come.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The moment so many milliseconds later.
     pub fn plus_millis(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))

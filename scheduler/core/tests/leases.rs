@@ -7,10 +7,10 @@ mod farm;
 
 use drover_messages::agent::{Held, Order, Phase};
 use drover_messages::offer::{Offer, OfferAnswer};
-use drover_messages::{AgentId, AttemptId, Epoch, Generation};
+use drover_messages::{AgentId, AttemptId, Cause, Epoch, Generation};
 use drover_scheduler_core::input::Answer;
 use drover_scheduler_core::{Effect, Input, Limits, Outcome};
-use farm::{Farm, build, drv, planned};
+use farm::{Farm, build, drv, held, planned};
 
 const LEASE_MILLIS: u64 = 60_000;
 
@@ -31,12 +31,8 @@ fn answer(farm: &mut Farm, agent: AgentId, offer: &Offer, answer: Answer) {
     farm.advance(Input::Answered { agent, build: offer.build, attempt: offer.attempt, answer });
 }
 
-fn held(offer: &Offer) -> Held {
-    Held { attempt: offer.attempt, build: offer.build, drv: offer.drv.clone(), epoch: offer.epoch, phase: Phase::Building }
-}
-
 fn holding(farm: &mut Farm, agent: AgentId, offer: &Offer, generation: u64) -> Outcome {
-    farm.beat_with(agent, |beat| (beat.held, beat.generation) = (vec![held(offer)], Generation(generation)))
+    farm.beat_with(agent, |beat| (beat.held, beat.generation) = (vec![held(offer, Phase::Building)], Generation(generation)))
 }
 
 fn tick(farm: &mut Farm, millis: u64) -> Vec<AgentId> {
@@ -151,4 +147,35 @@ fn a_scheduler_of_which_an_agent_knows_a_newer_one_gives_up() {
     let (mut farm, agent, offer) = offered();
     assert_eq!(holding(&mut farm, agent, &offer, 1).effects, []);
     assert_eq!(holding(&mut farm, agent, &offer, 2).effects, [Effect::Abdicate(Generation(2))]);
+}
+
+#[test]
+fn what_was_done_when_the_time_of_a_drain_was_over_is_no_less_a_success() {
+    let (mut farm, agent, offer) = offered();
+    farm.advance(Input::Drain { agents: [agent].into(), drained: true, deadline_millis: Some(1_000) });
+    farm.later(1_500);
+    assert_eq!(farm.state(build(1, "top")), "deferred");
+    let beaten = farm.beat_with(agent, |beat| beat.held = vec![held(&offer, Phase::Built)]);
+    assert_eq!(beaten.verdicts.iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::ReportAgain]);
+    farm.built(agent, &offer, 10);
+    assert_eq!(farm.state(build(1, "top")), "succeeded");
+    assert_eq!(farm.beat_with(agent, |beat| beat.held = vec![held(&offer, Phase::Built)]).verdicts, []);
+}
+
+#[test]
+fn another_attempt_that_is_under_way_is_stopped_when_the_build_fails() {
+    let (mut farm, first, offer) = offered();
+    farm.later(LEASE_MILLIS + 1);
+    let second = farm.agent(2, 1);
+    farm.later(2_000);
+    let again = farm.offers().remove(0);
+    farm.agent_with(1, 1, |hello| hello.beat.held = vec![held(&offer, Phase::Building)]);
+    let failed = farm.report_failed(second, &again, Cause::BuilderFailed);
+    let stopped = failed.effects.iter().filter_map(|effect| match effect {
+        Effect::Abort { agent, abort } => Some((*agent, abort.attempt)),
+        _ => None,
+    });
+    assert_eq!(stopped.collect::<Vec<_>>(), [(first, offer.attempt)]);
+    let beaten = farm.beat_with(first, |beat| beat.held = vec![held(&offer, Phase::Building)]);
+    assert_eq!(beaten.verdicts.iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::Abort]);
 }

@@ -1,4 +1,4 @@
-//! Where builds may go, what speaks against it, and which agents are trusted.
+//! Where builds may go, and what speaks against it.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests.
 
@@ -7,6 +7,7 @@ mod farm;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_messages::agent::Phase;
 use drover_messages::event::What;
 use drover_messages::offer::Offer;
 use drover_messages::request::Terms;
@@ -15,7 +16,7 @@ use drover_messages::{AgentId, AttemptId, Cause, Epoch, Generation};
 use drover_scheduler_core::plan::{Evidence, Planned};
 use drover_scheduler_core::{Input, Limits};
 use drover_store::StoreDir;
-use farm::{Farm, build, planned};
+use farm::{Farm, build, held, planned};
 
 fn farm() -> Farm {
     Farm::with(Limits { offers_beyond_slots: 0, lease_millis: u64::MAX / 4, ..Limits::default() })
@@ -174,31 +175,6 @@ fn a_failure_that_is_to_be_confirmed_counts_when_another_agent_has_met_it() {
 }
 
 #[test]
-fn an_agent_that_fails_where_others_succeed_gets_no_builds_and_then_one_to_try() {
-    let mut farm = farm();
-    let (bad, good) = (farm.agent(1, 2), farm.agent(2, 1));
-    for n in 1..=5 {
-        farm.submit_on(n, Terms { confirm: true, ..Terms::default() }, vec![planned(n, &format!("flaky{n}"), &[], true)]);
-        // The agent with more room gets it first.
-        let offers = farm.offers();
-        farm.failed(bad, &offers[0], Cause::BuilderFailed);
-        farm.later(2_000);
-        let again = farm.offers();
-        farm.built(good, &again[0], 10);
-        assert_eq!(farm.distrust(bad).is_some(), n == 5);
-    }
-    assert!(farm.distrust(bad).unwrap().ends_with("flaky5.drv failed there and succeeded elsewhere"));
-    farm.submit(6, vec![planned(6, "a", &[], true), planned(6, "b", &[], true), planned(6, "c", &[], true)]);
-    assert_eq!(farm.offered(), ["a"], "the other has one slot");
-    farm.later(5 * 60 * 1000);
-    let probe = farm.offers();
-    assert_eq!(probe.len(), 1, "one to try");
-    farm.built(bad, &probe[0], 10);
-    assert_eq!(farm.distrust(bad), None);
-    assert_eq!(farm.offered(), ["c"]);
-}
-
-#[test]
 fn a_drained_agent_ends_what_it_has_until_its_time_is_over() {
     let mut farm = farm();
     farm.submit(1, vec![planned(1, "long", &[], true), planned(1, "next", &[], true)]);
@@ -231,4 +207,23 @@ fn what_is_known_to_fail_fails_at_once_and_names_its_evidence() {
     assert_eq!(farm.state(build(1, "top")), "blocked");
     farm.wish(1, Wished::Retry, &[], &[build(1, "bad")]);
     assert_eq!(farm.offered(), ["bad"]);
+}
+
+#[test]
+fn a_build_that_failed_here_does_not_wait_for_an_agent_that_is_stuck() {
+    let mut farm = farm();
+    let stuck = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "dropped", &[], true)]);
+    let dropped = held(&farm.offers().remove(0), Phase::Building);
+    farm.wish(1, Wished::Cancel, &[1], &[]);
+    farm.later(400_000);
+    farm.beat_with(stuck, |beat| beat.held = vec![dropped.clone()]);
+    farm.later(400_000);
+    farm.beat_with(stuck, |beat| beat.held = vec![dropped]);
+    let here = farm.agent(2, 1);
+    farm.submit(2, vec![planned(2, "top", &[], true)]);
+    let offer = farm.offers().remove(0);
+    farm.failed(here, &offer, Cause::DiskFull);
+    farm.later(2_000);
+    assert_eq!(farm.offered(), ["top"]);
 }

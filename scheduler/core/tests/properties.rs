@@ -142,7 +142,7 @@ impl Trial {
     /// The bucket says what it has.
     fn confirm(&mut self) {
         let items = (0..3).map(|_| (path(&name(self.dice.below(DERIVATIONS))), self.dice.chance(60))).collect();
-        self.farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items });
+        self.farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items, missed_by: None });
     }
 
     fn find(&mut self) {

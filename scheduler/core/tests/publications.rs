@@ -131,7 +131,11 @@ fn what_could_be_asked_for_waits_again_when_what_it_refers_to_is_lost() {
         bring(&mut farm, agent, &offer, references);
     }
     for there in [true, false] {
-        farm.advance(Input::Confirmed { store_dir: before[0].store_dir.clone(), items: vec![(path("below"), there)] });
+        farm.advance(Input::Confirmed {
+            store_dir: before[0].store_dir.clone(),
+            items: vec![(path("below"), there)],
+            missed_by: None,
+        });
     }
     for Publish { publication, .. } in before {
         farm.advance(Input::Published(Done { publication, verdict: PublishVerdict::Published }));

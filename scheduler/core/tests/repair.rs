@@ -13,7 +13,7 @@ use farm::{Farm, build, path, planned};
 
 /// The bucket says whether the cache has an item.
 fn confirm(farm: &mut Farm, name: &str, there: bool) -> Outcome {
-    farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items: vec![(path(name), there)] })
+    farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items: vec![(path(name), there)], missed_by: None })
 }
 
 fn replanned(outcome: &Outcome) -> Vec<Effect> {

@@ -51,7 +51,7 @@ fn only(farm: &mut Farm) -> (AgentId, String, Placement) {
 fn make_available(farm: &mut Farm, n: u128, names: &[&str]) {
     let items = names.iter().map(|name| (path(name), true)).collect();
     farm.submit(n, vec![planned(n, "user-of-all", names, true)]);
-    farm.advance(Input::Confirmed { store_dir: drover_store::StoreDir::nix(), items });
+    farm.advance(Input::Confirmed { store_dir: drover_store::StoreDir::nix(), items, missed_by: None });
 }
 
 #[test]

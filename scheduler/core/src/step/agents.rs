@@ -86,10 +86,12 @@ impl<'a> Step<'a> {
             (AttemptState::Unloaded, Phase::Uploaded) => Some(Order::UploadAgain),
             (AttemptState::Built | AttemptState::Uploaded | AttemptState::Unloaded, _) => None,
             (AttemptState::Published | AttemptState::Checked | AttemptState::Superseded, _) => Some(stop),
-            (AttemptState::Ended { cause: Cause::Aborted | Cause::PublicationRefused, .. }, _)
-            | (AttemptState::Ended { .. }, Phase::Failed) => Some(stop),
+            (AttemptState::Ended { cause: Cause::PublicationRefused, .. }, _) | (AttemptState::Ended { .. }, Phase::Failed) => {
+                Some(stop)
+            }
             (AttemptState::Ended { .. }, _) if build.state.is_over() => Some(stop),
             (AttemptState::Ended { .. }, Phase::Built | Phase::Uploaded | Phase::Checked) => Some(Order::ReportAgain),
+            (AttemptState::Ended { cause: Cause::Aborted, .. }, _) => Some(stop),
             (AttemptState::Ended { .. }, _) => {
                 self.attempt_event(build.id, attempt.id, AttemptEvent::Resume);
                 self.lease_again(build, attempt.clone());
@@ -149,11 +151,15 @@ impl<'a> Step<'a> {
         held.is_some_and(|held| held.unanswered_since.is_none() || held.again)
     }
 
-    /// Agents are to take no more builds, or build again.
+    /// Agents are to take no more builds, or build again: then they are trusted as well, whatever went wrong there.
     pub(super) fn drain(&mut self, agents: BTreeSet<AgentId>, drained: bool, deadline_millis: Option<u64>) {
         let deadline = deadline_millis.map(|millis| self.now.heard.plus_millis(millis));
         for agent in agents {
             self.change(Change::Drain { agent, drained, deadline });
+            if !drained && self.state.agents.get(&agent).is_some_and(|known| !known.breaker.is_closed()) {
+                self.change(Change::Trusted { agent });
+                self.event(What::AgentReleased { agent });
+            }
         }
     }
 
@@ -169,6 +175,15 @@ impl<'a> Step<'a> {
                 self.void(build, *attempt, Cause::Aborted, "its agent is drained, and the time for that is over".into());
                 self.stop(id, *attempt);
             }
+        }
+    }
+
+    /// Stops what runs of a build, but for one attempt; the slots are free when the agents say that they have let go.
+    pub(super) fn abort_running(&mut self, build: &Build, but: Option<AttemptId>, why: &str) {
+        let runs = |attempt: &&Attempt| attempt.state == AttemptState::Running && Some(attempt.id) != but;
+        for attempt in build.attempts.iter().filter(runs) {
+            self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::Aborted, why.into()));
+            self.stop(attempt.agent, attempt.id);
         }
     }
 

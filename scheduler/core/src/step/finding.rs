@@ -86,7 +86,8 @@ impl<'a> Step<'a> {
     }
 
     fn is_for(&self, node: &Node, taker: &Taker<'a>, taken: &Taken) -> bool {
-        !taken.contains(&node.build.id) && self.state.objection_of(node, taker.id, &taker.shelf).is_none()
+        !taken.contains(&node.build.id)
+            && self.state.objection_of(node, taker.id, &taker.shelf, self.now.heard, self.limits).is_none()
     }
 
     /// Takes the nth, or, if nothing was passed over before and its store lacks inputs of that, one beside it of which it has more.

@@ -160,7 +160,7 @@ impl<'a> Step<'a> {
         taker.saves_for.is_none_or(|saved| !node.requirement.competes_with(saved))
             && node.requirement.objection(taker.agent).is_none()
             && self.state.objection_here(&node.build, taker.agent).is_none()
-            && self.state.objection_of(node, taker.id, &taker.shelf).is_none()
+            && self.state.objection_of(node, taker.id, &taker.shelf, self.now.heard, self.limits).is_none()
     }
 
     /// What a client uses, with what it is just given; nothing, if it may not have more.

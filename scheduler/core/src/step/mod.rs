@@ -22,7 +22,7 @@ use crate::item::ItemEvent;
 use crate::limits::Limits;
 use crate::outcome::{Effect, Outcome};
 use crate::state::State;
-use crate::time::Now;
+use crate::time::{Heard, Now};
 
 /// The scheduler's mind.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ pub fn step(state: &State, limits: &Limits, now: Now, input: Input) -> Outcome {
         Input::Report { agent, report } => step.report(agent, *report),
         Input::Answered { agent, build, attempt, answer } => step.answered(agent, build, attempt, answer),
         Input::Published(done) => step.published(done),
-        Input::Confirmed { store_dir, items } => step.confirmed(&store_dir, items),
+        Input::Confirmed { store_dir, items, missed_by } => step.confirmed(&store_dir, items, missed_by),
         Input::NotAsked(publication) => step.change(Change::Asked { publication, heard: None }),
         Input::QuestionsLost => step.questions_lost(),
         Input::CaughtUp => step.caught_up(),
@@ -166,9 +166,13 @@ impl Step<'_> {
         }
     }
 
-    /// A later try, after a delay that grows with each failure of the farm.
+    /// A later try, after a delay that grows with each failure of the farm; after too many of them, when somebody says so.
     fn deferral(&self, build: &Build, cause: Cause) -> BuildEvent {
-        let delay = self.limits.retry_delay_millis(build.farm_failures + 1);
-        BuildEvent::Defer(self.now.heard.plus_millis(delay), cause)
+        let failures = build.farm_failures + 1;
+        let until = match failures < self.limits.tries {
+            true => self.now.heard.plus_millis(self.limits.retry_delay_millis(failures)),
+            false => Heard::NEVER,
+        };
+        BuildEvent::Defer(until, cause)
     }
 }

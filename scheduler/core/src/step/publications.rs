@@ -6,7 +6,7 @@ use drover_messages::event::What;
 use drover_messages::publish::{Done, PublishVerdict};
 use drover_messages::report::Kept;
 use drover_messages::request::Nar;
-use drover_messages::{Cause, PublicationId};
+use drover_messages::{AgentId, Cause, PublicationId};
 use drover_store::{Sha256, StoreDir, StorePath};
 
 use super::Step;
@@ -17,6 +17,7 @@ use crate::item::{ItemEvent, ItemState};
 use crate::outcome::Effect;
 use crate::owed::Publication;
 use crate::state::State;
+use crate::time::Heard;
 
 impl<'a> Step<'a> {
     pub(super) fn published(&mut self, done: Done) {
@@ -30,7 +31,7 @@ impl<'a> Step<'a> {
             PublishVerdict::NarMissing => self.nar_missing(publication),
             PublishVerdict::ReferencesMissing { missing } => {
                 self.change(Change::PutOff { publication: publication.id });
-                self.effect(Effect::Confirm { store_dir: publication.store_dir.clone(), paths: missing });
+                self.effect(Effect::Confirm { store_dir: publication.store_dir.clone(), paths: missing, missed_by: None });
             }
         }
     }
@@ -117,8 +118,14 @@ impl<'a> Step<'a> {
         Some((build, build.attempt(attempt)?))
     }
 
-    /// What the bucket says decides: a suspicion alone changes nothing.
-    pub(super) fn confirmed(&mut self, store_dir: &StoreDir, items: Vec<(StorePath, bool)>) {
+    /// What the bucket says decides: a suspicion alone changes nothing. Whoever cannot fetch what is there is doubted.
+    pub(super) fn confirmed(&mut self, store_dir: &StoreDir, items: Vec<(StorePath, bool)>, missed_by: Option<(AgentId, Heard)>) {
+        let is_there = |(path, there): &(StorePath, bool)| *there && self.state.item(path).is_some_and(ItemState::is_available);
+        if let Some((agent, began)) = missed_by
+            && let Some((path, _)) = items.first().filter(|_| items.iter().all(is_there))
+        {
+            self.fault(agent, began, format!("it could not fetch {path}, which the cache has"));
+        }
         for (path, there) in items {
             let known = self.state.item(&path).is_some_and(ItemState::is_available);
             match (known, there) {

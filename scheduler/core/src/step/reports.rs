@@ -1,5 +1,6 @@
 //! Reports of agents. A success is never thrown away; a failure counts only from the lease in force.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use drover_messages::agent::Abort;
@@ -20,6 +21,7 @@ use crate::outcome::Effect;
 use crate::owed::Publication;
 use crate::package::Package;
 use crate::policy::Policy;
+use crate::time::Heard;
 
 /// About as many changes follow from a report.
 const CHANGES_OF_A_REPORT: usize = 12;
@@ -144,7 +146,7 @@ impl Step<'_> {
         }
         self.attempt_event(build.id, attempt.id, AttemptEvent::Build);
         self.build_event(build.id, BuildEvent::Succeed(attempt.id));
-        self.sound(build, attempt.agent);
+        self.sound(build, attempt);
         for path in build.products() {
             self.item_event(build, path, ItemEvent::Build(attempt.store.clone()));
         }
@@ -225,20 +227,27 @@ impl Step<'_> {
             Policy::FailAtLast if build.failed_downloads + 1 >= self.limits.downloads => {
                 return self.fail(build, attempt, failed);
             }
-            Policy::DoubtAgent => {
-                self.fault(attempt.agent, format!("the newest of its failures: {}", failed.cause.words()));
-            }
-            Policy::SuspectInputs => self.suspect(build, &failed.cause),
+            Policy::DoubtAgent => self.doubt(build, attempt, &failed.cause),
+            Policy::SuspectInputs => self.suspect(build, attempt, &failed.cause),
             Policy::Fail | Policy::FailAtLast | Policy::TryAgain => {}
         }
         self.void(build, attempt.id, failed.cause, failed.message);
     }
 
+    /// An agent failed a build.
+    fn doubt(&mut self, build: &Build, attempt: &Attempt, cause: &Cause) {
+        if !has_failed_so(build, cause) {
+            let began = self.began(attempt);
+            self.fault(attempt.agent, began, format!("the newest of its failures: {}", cause.words()));
+        }
+    }
+
     /// What an agent misses may be gone: the bucket is asked.
-    fn suspect(&mut self, build: &Build, cause: &Cause) {
+    fn suspect(&mut self, build: &Build, attempt: &Attempt, cause: &Cause) {
         if let Cause::InputsUnavailable { missing } = cause {
             let (store_dir, paths) = (build.recipe.store_dir.clone(), missing.clone());
-            self.effect(Effect::Confirm { store_dir, paths });
+            let missed_by = (!has_failed_so(build, cause)).then(|| (attempt.agent, self.began(attempt)));
+            self.effect(Effect::Confirm { store_dir, paths, missed_by });
         }
     }
 
@@ -246,6 +255,7 @@ impl Step<'_> {
         let Failed { cause, message, .. } = failed;
         self.attempt_event(build.id, attempt.id, AttemptEvent::End(cause.clone(), message.clone()));
         self.build_event(build.id, BuildEvent::Fail(attempt.id, cause.clone()));
+        self.abort_running(build, Some(attempt.id), "another attempt of it failed");
         let (id, agent, drv) = (build.id, attempt.agent, build.recipe.drv.clone());
         self.event(What::BuildFailed { build: id, attempt: attempt.id, agent, drv, cause, message });
     }
@@ -256,29 +266,43 @@ impl Step<'_> {
             |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
         let first = !build.attempts.iter().filter(of_derivation).any(|other| other.agent != attempt.agent);
         let others = self.state.agents.keys().filter(|id| **id != attempt.agent);
-        build.terms.confirm && first && others.into_iter().any(|id| self.state.could_try(build, *id))
+        build.terms.confirm && first && others.into_iter().any(|id| self.state.could_try(build, *id, self.now.heard, self.limits))
     }
 
-    /// Something went wrong that says something of an agent.
-    fn fault(&mut self, agent: AgentId, why: String) {
+    /// When an attempt was offered first; long ago, if its agent has not the lease.
+    fn began(&self, attempt: &Attempt) -> Heard {
+        self.state.agents.get(&attempt.agent).map_or(Heard::default(), |agent| agent.began(attempt.id))
+    }
+
+    /// Something that began then went wrong, and says something of an agent.
+    pub(super) fn fault(&mut self, agent: AgentId, began: Heard, why: String) {
         let Some(known) = self.state.agents.get(&agent) else { return };
-        if known.breaker.clone().fault(why.clone(), self.now.heard) {
+        let heard = self.now.heard;
+        if known.breaker.clone().fault(why.clone(), began, heard) {
             self.event(What::AgentQuarantined { agent, why: why.clone() });
         }
-        self.change(Change::Fault { agent, why, heard: self.now.heard });
+        self.change(Change::Fault { agent, why, began, heard });
     }
 
-    /// An agent built something. Those on which it failed by the derivation's fault are doubted.
-    fn sound(&mut self, build: &Build, agent: AgentId) {
+    /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted.
+    fn sound(&mut self, build: &Build, attempt: &Attempt) {
+        let (agent, began) = (attempt.agent, self.began(attempt));
         let Some(known) = self.state.agents.get(&agent) else { return };
-        if known.breaker.clone().success() {
+        if known.breaker.clone().success(began) {
             self.event(What::AgentReleased { agent });
         }
-        self.change(Change::Sound { agent });
+        self.change(Change::Sound { agent, began });
         let blamed =
             |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
         for other in build.attempts.iter().filter(|other| other.agent != agent).filter(blamed) {
-            self.fault(other.agent, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
+            let why = format!("{} failed there and succeeded elsewhere", build.recipe.drv);
+            self.fault(other.agent, self.began(other), why);
         }
     }
+}
+
+/// Whether a build has failed for such a cause before, there or elsewhere: then that says more of the build than of an agent.
+fn has_failed_so(build: &Build, cause: &Cause) -> bool {
+    let is_such = |known: &Cause| discriminant(known) == discriminant(cause);
+    build.attempts.iter().any(|attempt| matches!(&attempt.state, AttemptState::Ended { cause, .. } if is_such(cause)))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::agent::{Beat, Hello};
+use drover_messages::agent::{Beat, Held, Hello, Phase};
 use drover_messages::event::What;
 use drover_messages::offer::Offer;
 use drover_messages::report::{Built, Failed, Outcome as ReportOutcome, Report, Times};
@@ -55,6 +55,11 @@ pub fn planned(submitted: u128, name: &str, needs: &[&str], root: bool) -> Plann
     let inputs = needs.iter().map(|needed| path(needed)).collect();
     let (id, mode) = (build(submitted, name), Default::default());
     Planned { id, root, recipe, inputs, mode, seq: None, known_failure: None, avoid: BTreeSet::new() }
+}
+
+/// What an agent says that it holds of an offer.
+pub fn held(offer: &Offer, phase: Phase) -> Held {
+    Held { attempt: offer.attempt, build: offer.build, drv: offer.drv.clone(), epoch: offer.epoch, phase }
 }
 
 /// A core, and what a test does to it.
@@ -208,7 +213,7 @@ impl Farm {
     /// Why an agent is not trusted, as any build is told.
     pub fn distrust(&self, agent: AgentId) -> Option<String> {
         let agents = self.core.state().agents();
-        agents.filter(|(id, _)| *id == agent).find_map(|(_, agent)| agent.breaker.why().map(str::to_owned))
+        agents.filter(|(id, _)| *id == agent).find_map(|(_, agent)| agent.breaker.why(self.now.heard))
     }
 
     /// The builds that are offered now, in this order, by their names.

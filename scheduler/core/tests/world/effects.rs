@@ -49,9 +49,9 @@ impl World {
                     self.publish(Input::Published(done));
                 }
             }
-            Effect::Confirm { store_dir, paths } => {
+            Effect::Confirm { store_dir, paths, missed_by } => {
                 let items = paths.into_iter().map(|path| (path.clone(), self.pool.cache.contains(&path))).collect();
-                self.network.push((Some(generation), Input::Confirmed { store_dir, items }));
+                self.network.push((Some(generation), Input::Confirmed { store_dir, items, missed_by }));
             }
             Effect::Replan { build } => self.replan(generation, build),
             Effect::Abdicate(higher) => {

@@ -1,0 +1,140 @@
+//! Which agents are trusted, and what one bad build, or one bad agent, does to a farm.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
+
+#[allow(dead_code)]
+mod farm;
+
+use drover_messages::offer::Offer;
+use drover_messages::request::Terms;
+use drover_messages::wish::Wished;
+use drover_messages::{AgentId, Cause};
+use drover_scheduler_core::{Effect, Input, Limits};
+use drover_store::StoreDir;
+use farm::{Farm, build, path, planned};
+
+/// The first time that an agent in quarantine gets nothing.
+const FIRST_MILLIS: u64 = 300_000;
+
+fn farm() -> Farm {
+    Farm::with(Limits { offers_beyond_slots: 0, lease_millis: u64::MAX / 4, ..Limits::default() })
+}
+
+/// One agent with so many slots, all of them taken, and as many builds that wait.
+fn busy(slots: u32) -> (Farm, AgentId, Vec<Offer>) {
+    let mut farm = farm();
+    let agent = farm.agent(1, slots);
+    farm.submit(1, (0..2 * slots).map(|n| planned(1, &format!("build{n}"), &[], true)).collect());
+    let offers = farm.offers();
+    assert_eq!(offers.len(), slots as usize);
+    (farm, agent, offers)
+}
+
+#[test]
+fn an_agent_that_fails_where_others_succeed_gets_no_builds_and_then_one_to_try() {
+    let mut farm = farm();
+    let (bad, good) = (farm.agent(1, 2), farm.agent(2, 1));
+    for n in 1..=5 {
+        farm.submit_on(n, Terms { confirm: true, ..Terms::default() }, vec![planned(n, &format!("flaky{n}"), &[], true)]);
+        // The agent with more room gets it first.
+        let offers = farm.offers();
+        farm.failed(bad, &offers[0], Cause::BuilderFailed);
+        farm.later(2_000);
+        let again = farm.offers();
+        farm.built(good, &again[0], 10);
+        assert_eq!(farm.distrust(bad).is_some(), n == 5);
+    }
+    let why = farm.distrust(bad).unwrap();
+    assert!(why.ends_with("flaky5.drv failed there and succeeded elsewhere; it gets one build to try in 300 s"), "{why}");
+    farm.submit(6, vec![planned(6, "a", &[], true), planned(6, "b", &[], true), planned(6, "c", &[], true)]);
+    assert_eq!(farm.offered(), ["a"], "the other has one slot");
+    farm.later(5 * 60 * 1000);
+    let probe = farm.offers();
+    assert_eq!(probe.len(), 1, "one to try");
+    farm.built(bad, &probe[0], 10);
+    assert_eq!(farm.distrust(bad), None);
+    assert_eq!(farm.offered(), ["c"]);
+}
+
+#[test]
+fn what_was_under_way_when_an_agent_lost_trust_neither_lengthens_nor_ends_that() {
+    let (mut farm, agent, offers) = busy(16);
+    let (first, under_way) = offers.split_at(5);
+    first.iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::DiskFull)));
+    assert!(farm.distrust(agent).is_some());
+    let (failing, succeeding) = under_way.split_at(6);
+    failing.iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::DiskFull)));
+    succeeding.iter().for_each(|offer| farm.built(agent, offer, 10));
+    assert_eq!(farm.offers().len(), 0);
+    farm.later(FIRST_MILLIS - 1);
+    assert_eq!(farm.offers().len(), 0);
+    farm.later(1);
+    assert_eq!(farm.offers().len(), 1);
+}
+
+#[test]
+fn a_build_that_fails_so_wherever_it_is_tried_takes_no_agent_from_the_others() {
+    for agents in [1, 3] {
+        let mut farm = farm();
+        let agents: Vec<AgentId> = (1..=agents).map(|n| farm.agent(n, 1)).collect();
+        farm.submit(1, vec![planned(1, "bad", &[], true)]);
+        for _ in 0..20 {
+            farm.later(FIRST_MILLIS);
+            let (agent, offer) = farm.offered_to().remove(0);
+            farm.failed(agent, &offer, Cause::Killed);
+        }
+        assert!(agents.iter().all(|agent| farm.distrust(*agent).is_none()));
+        farm.submit(2, vec![planned(2, "innocent", &[], true)]);
+        assert_eq!(farm.offered(), ["innocent"]);
+    }
+}
+
+#[test]
+fn after_too_many_failures_of_the_farm_in_a_row_a_build_waits_for_its_users_word() {
+    let mut farm = Farm::with(Limits { tries: 3, ..Limits::default() });
+    let agent = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "bad", &[], true)]);
+    let fail = |farm: &mut Farm| {
+        for offers in [1, 1, 1, 0] {
+            let again = farm.offers();
+            assert_eq!(again.len(), offers);
+            again.iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::Killed)));
+            assert_eq!(farm.state(build(1, "bad")), "deferred");
+            farm.later(30_000);
+            farm.beat(agent);
+        }
+    };
+    fail(&mut farm);
+    farm.wish(1, Wished::Retry, &[], &[build(1, "bad")]);
+    fail(&mut farm);
+}
+
+#[test]
+fn an_agent_that_cannot_fetch_what_the_cache_has_is_not_trusted() {
+    for there in [true, false] {
+        let mut farm = farm();
+        let agent = farm.agent(1, 1);
+        farm.submit(1, (0..5).map(|n| planned(1, &format!("build{n}"), &[], true)).collect());
+        farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items: vec![(path("input"), true)], missed_by: None });
+        for _ in 0..5 {
+            let offer = farm.offers().remove(0);
+            let failed = farm.report_failed(agent, &offer, Cause::InputsUnavailable { missing: vec![path("input")] });
+            let missed_by = failed.effects.into_iter().find_map(|effect| match effect {
+                Effect::Confirm { missed_by, .. } => Some(missed_by),
+                _ => None,
+            });
+            let (items, missed_by) = (vec![(path("input"), there)], missed_by.unwrap());
+            farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items, missed_by });
+        }
+        assert_eq!(farm.distrust(agent).is_some(), there);
+    }
+}
+
+#[test]
+fn an_administrator_who_lets_an_agent_build_again_trusts_it() {
+    let (mut farm, agent, offers) = busy(5);
+    offers.iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::DaemonGone)));
+    assert_eq!(farm.offers().len(), 0);
+    farm.drain(agent, false);
+    assert_eq!((farm.distrust(agent), farm.offers().len()), (None, 5));
+}
