@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn indented_json_has_several_lines() {
-        assert!(shown(&encode(&AskAgents {}), true, None).lines().count() > 2);
+        assert!(shown(&encode(&AskAgents { after: None }), true, None).lines().count() > 2);
     }
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_log_is_text_even_if_it_could_be_a_message() {
-        let bytes = encode(&AskAgents {});
+        let bytes = encode(&AskAgents { after: None });
         assert_eq!(shown(&bytes, false, Some("log.a.b.c")), text(&bytes));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use drover_messages::placement::Placement;
-use drover_messages::query::{Agents, AskAgents, BuildSummary, StateName};
+use drover_messages::query::{BuildSummary, StateName};
 use drover_messages::why::{AgentVerdict, AskWhy, RootCause, Why, WhyAnswer};
 use drover_messages::{AgentId, BuildId};
 use drover_nats::Query;
@@ -48,8 +48,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         println!("{:#}", serde_json::to_value(&why)?);
         return Ok(Exit::Success.into());
     }
-    let agents: Agents = connection.ask(Query::Agents, &AskAgents {}).await?;
-    let names = agents.agents.into_iter().map(|agent| (agent.agent, agent.name)).collect();
+    let agents = crate::agent::all(&connection).await?;
+    let names = agents.into_iter().map(|agent| (agent.agent, agent.name)).collect();
     print!("{}", in_words(&why, &names));
     Ok(Exit::Success.into())
 }

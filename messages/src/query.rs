@@ -288,7 +288,11 @@ pub struct AttemptDetail {
 
 /// All agents that were ever seen. There are hundreds at most; the answer is bounded by [`MAX_PAGE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskAgents {}
+pub struct AskAgents {
+    /// Those behind this one; all, where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<AgentId>,
+}
 
 impl Message for AskAgents {
     const KIND: &'static str = "ask-agents";
@@ -297,8 +301,11 @@ impl Message for AskAgents {
 /// The answer to [`AskAgents`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agents {
-    /// In order of their ids.
+    /// In order of their ids, at most [`MAX_PAGE`].
     pub agents: Vec<AgentRow>,
+    /// Whether there are more behind them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 impl Message for Agents {
@@ -344,8 +351,11 @@ pub struct AgentRow {
     pub quarantine: Option<String>,
     /// Leases it holds.
     pub leases: u32,
-    /// Milliseconds since its last beat, by the scheduler's hearing.
+    /// Milliseconds since its last beat, by the scheduler's hearing; nothing, of one that is not here.
     pub silent_millis: Option<u64>,
+    /// When one that is not here was heard last; nothing, if that was before the scheduler started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Timestamp>,
 }
 
 /// A question that cannot be answered.

@@ -114,7 +114,7 @@ async fn serve(bus: &Bus) {
         while let Some(incoming) = service.next().await {
             let answered = match incoming.subject {
                 Subject::Query(Query::Agents) => match incoming.decode::<AskAgents>() {
-                    Ok(_) => incoming.respond(&Agents { agents: vec![] }).await,
+                    Ok(_) => incoming.respond(&Agents { agents: vec![], more: false }).await,
                     Err(error) => incoming.problem(&error.to_string()).await,
                 },
                 Subject::Beat { .. } => match incoming.decode::<Beat>() {

@@ -97,7 +97,7 @@ async fn answer_with(desk: &Desk, here: Here, input: Input, incoming: Incoming) 
     desk.bring_then(input, then).await;
 }
 
-/// Agents that are meant are looked up by what they are called now.
+/// Agents that are meant are looked up by what they are called, or were last.
 async fn drain(desk: Desk, incoming: Incoming) {
     let drain: Drain = match incoming.decode() {
         Ok(drain) => drain,
@@ -105,8 +105,10 @@ async fn drain(desk: Desk, incoming: Incoming) {
     };
     let wanted = drain.agents.clone();
     let meant = move |reign: &Reign| {
-        let agents = reign.core().state().agents();
-        agents.filter(|(id, agent)| is_meant(&wanted, *id, &agent.hello.name)).map(|(id, _)| id).collect::<BTreeSet<_>>()
+        let state = reign.core().state();
+        let here = state.agents().map(|(id, agent)| (id, &agent.hello.name));
+        let all = here.chain(state.absent().map(|(id, known)| (id, &known.hello.name)));
+        all.filter(|(id, name)| is_meant(&wanted, *id, name)).map(|(id, _)| id).collect::<BTreeSet<_>>()
     };
     let Some(agents) = desk.ask(meant).await else { return };
     if agents.is_empty() {

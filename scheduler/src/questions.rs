@@ -132,7 +132,13 @@ fn why(reign: &Reign, asked: AskWhy) -> Result<WhyAnswer, Unanswerable> {
     Ok(WhyAnswer::Known(Box::new(crate::why::why(reign, &build)?)))
 }
 
-fn agents(reign: &Reign, _: AskAgents) -> Result<Agents, Unanswerable> {
-    let agents = reign.core().state().agents().take(MAX_PAGE).map(|(id, agent)| summaries::agent(reign, id, agent));
-    Ok(Agents { agents: agents.collect() })
+fn agents(reign: &Reign, asked: AskAgents) -> Result<Agents, Unanswerable> {
+    let state = reign.core().state();
+    let here = state.agents().map(|(id, agent)| summaries::agent(reign, id, agent));
+    let absent = state.absent().map(|(id, known)| summaries::absent(reign, id, known));
+    let mut agents: Vec<AgentRow> = here.chain(absent).filter(|row| asked.after.is_none_or(|after| row.agent > after)).collect();
+    agents.sort_unstable_by_key(|row| row.agent);
+    let more = agents.len() > MAX_PAGE;
+    agents.truncate(MAX_PAGE);
+    Ok(Agents { agents, more })
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use drover_messages::AgentId;
+use drover_messages::agent::Hello;
 use drover_messages::query::*;
-use drover_scheduler_core::agent::Agent;
+use drover_messages::{AgentId, Timestamp};
+use drover_scheduler_core::agent::{Agent, KnownAgent, fits};
+use drover_scheduler_core::breaker::Breaker;
 use drover_scheduler_core::{AttemptState, Build, BuildState, Heard, ItemState, Place, Submission, SubmissionState};
 use drover_store::StorePath;
 
@@ -173,8 +175,8 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
     if !reign.core().state().gives_leases(reign.heard()) {
         return "a slot; a scheduler that has just started hears first what agents hold".into();
     }
-    if !reign.core().state().agents().any(|(_, agent)| agent.fits(build)) {
-        return nobody_for(build);
+    if !reign.core().state().agents().any(|(_, agent)| fits(&agent.hello, build)) {
+        return nobody_for(reign, build);
     }
     if reign.core().state().is_at_limit(build, reign.core().limits()) {
         return "a slot; its client has as many builds under way as it may".into();
@@ -185,8 +187,8 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
     }
 }
 
-/// Agents that were not heard for longer than a lease are not known any more.
-fn nobody_for(build: &Build) -> String {
+/// Of agents that were not heard for longer than a lease, the one that was heard last is named, if any could build it.
+fn nobody_for(reign: &Reign, build: &Build) -> String {
     let tag = |(key, value): (&String, &String)| format!("the tag {key}={value}");
     let with: Vec<String> = build.recipe.features.iter().cloned().chain(build.terms.on.iter().map(tag)).collect();
     let without: Vec<String> = build.terms.not_on.iter().map(tag).collect();
@@ -197,29 +199,55 @@ fn nobody_for(build: &Build) -> String {
             words.push_str(&format!(" {word} {}", things.join(", ")));
         }
     }
-    words + " is here"
+    let could = reign.core().state().absent().filter(|(_, known)| fits(&known.hello, build));
+    match could.map(|(_, known)| (known.seen, &known.hello.name)).max() {
+        None => words + " was ever seen",
+        Some((None, name)) => format!("{words} is here; {name} was, before the scheduler started"),
+        Some((Some(seen), name)) => {
+            let secs = Timestamp::now().millis_since(seen) / 1000;
+            format!("{words} is here; {name} was, {secs} s ago")
+        }
+    }
 }
 
 /// An agent in one line.
 pub(crate) fn agent(reign: &Reign, id: AgentId, agent: &Agent) -> AgentRow {
     let heard = reign.heard();
     AgentRow {
-        agent: id,
-        name: agent.hello.name.clone(),
         alive: agent.alive,
         not_ready: agent.not_ready.clone(),
-        store_dir: Some(agent.hello.store_dir.clone()),
-        systems: agent.hello.systems.clone(),
-        features: agent.hello.features.clone(),
-        mandatory_features: agent.hello.mandatory_features.clone(),
-        resources: agent.hello.resources.clone(),
-        max_parallel_builds: agent.hello.max_parallel_builds,
-        servers: agent.hello.servers.clone(),
-        tags: agent.hello.tags.clone(),
-        drained: reign.core().state().drained(id).is_some(),
-        quarantine: agent.breaker.why(heard),
         leases: agent.leases.len() as u32,
         silent_millis: Some(heard.millis_since(agent.heard)),
+        ..row(reign, id, &agent.hello, &agent.breaker)
+    }
+}
+
+/// The same of one that is not here.
+pub(crate) fn absent(reign: &Reign, id: AgentId, known: &KnownAgent) -> AgentRow {
+    AgentRow { seen: known.seen, ..row(reign, id, &known.hello, &known.breaker) }
+}
+
+/// What is the same of all: as if it was not here.
+fn row(reign: &Reign, id: AgentId, hello: &Hello, breaker: &Breaker) -> AgentRow {
+    let hello = hello.clone();
+    AgentRow {
+        agent: id,
+        name: hello.name,
+        alive: false,
+        not_ready: None,
+        store_dir: Some(hello.store_dir),
+        systems: hello.systems,
+        features: hello.features,
+        mandatory_features: hello.mandatory_features,
+        resources: hello.resources,
+        max_parallel_builds: hello.max_parallel_builds,
+        servers: hello.servers,
+        tags: hello.tags,
+        drained: reign.core().state().drained(id).is_some(),
+        quarantine: breaker.why(reign.heard()),
+        leases: 0,
+        silent_millis: None,
+        seen: None,
     }
 }
 

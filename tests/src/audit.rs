@@ -56,7 +56,8 @@ impl Farm {
     pub async fn until_ready(&self, agents: usize) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let all: Agents = self.bus.request(&Subject::Query(Query::Agents), &AskAgents {}, ANSWER_WITHIN).await.unwrap();
+            let all: Agents =
+                self.bus.request(&Subject::Query(Query::Agents), &AskAgents { after: None }, ANSWER_WITHIN).await.unwrap();
             if all.agents.iter().filter(|agent| agent.alive && agent.not_ready.is_none()).count() >= agents {
                 return;
             }

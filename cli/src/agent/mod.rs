@@ -119,9 +119,17 @@ async fn without_id(command: &Command, connection: &Connection) -> anyhow::Resul
     }
 }
 
-async fn all(connection: &Connection) -> anyhow::Result<Vec<AgentRow>> {
-    let answer: Agents = connection.ask(Query::Agents, &AskAgents {}).await?;
-    Ok(answer.agents)
+/// Every agent that the scheduler remembers, here or not.
+pub(crate) async fn all(connection: &Connection) -> anyhow::Result<Vec<AgentRow>> {
+    let mut all: Vec<AgentRow> = Vec::new();
+    loop {
+        let after = all.last().map(|agent| agent.agent);
+        let Agents { agents, more } = connection.ask(Query::Agents, &AskAgents { after }).await?;
+        all.extend(agents);
+        if !more {
+            return Ok(all);
+        }
+    }
 }
 
 async fn drain(connection: &Connection, agents: &[String], drained: bool, deadline_secs: Option<u64>) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Agents as people and programs see them.
 
+use drover_messages::Timestamp;
 use drover_messages::query::AgentRow;
 
 use crate::human;
@@ -70,7 +71,8 @@ fn in_words(agent: &AgentRow) -> String {
 }
 
 fn heard(agent: &AgentRow) -> String {
-    agent.silent_millis.map_or_else(|| "never".into(), |millis| format!("{} ago", human::duration(millis)))
+    let silent_millis = agent.silent_millis.or(agent.seen.map(|seen| Timestamp::now().millis_since(seen)));
+    silent_millis.map_or_else(|| "not since the scheduler started".into(), |millis| format!("{} ago", human::duration(millis)))
 }
 
 fn leases(agent: &AgentRow) -> String {
@@ -132,6 +134,7 @@ pub(super) mod tests {
             quarantine: None,
             leases: 1,
             silent_millis: Some(1500),
+            seen: None,
         }
     }
 

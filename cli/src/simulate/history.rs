@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::SubmissionId;
-use drover_messages::query::{AgentRow, Agents, AskAgents, AskBuilds, MAX_PAGE};
+use drover_messages::query::{AgentRow, AskBuilds, MAX_PAGE};
 use drover_messages::records::{AskRecords, Record, Records};
 use drover_messages::request::Mode;
 use drover_nats::Query;
@@ -45,8 +45,7 @@ impl History {
                 None => break,
             }
         }
-        let Agents { agents } = connection.ask(Query::Agents, &AskAgents {}).await?;
-        Self::of(records, agents, store_dir)
+        Self::of(records, crate::agent::all(connection).await?, store_dir)
     }
 
     /// Of these builds, those of one store directory.

@@ -570,7 +570,7 @@ pub fn build_answers() -> Vec<(&'static str, BuildAnswer)> {
 }
 
 pub fn ask_agents() -> AskAgents {
-    AskAgents {}
+    AskAgents { after: None }
 }
 
 pub fn agents() -> Agents {
@@ -591,8 +591,9 @@ pub fn agents() -> Agents {
         quarantine: Some("its builds fail where others succeed".into()),
         leases: 5,
         silent_millis: Some(1234),
+        seen: None,
     };
-    Agents { agents: vec![row] }
+    Agents { agents: vec![row], more: false }
 }
 
 pub fn problem() -> Problem {

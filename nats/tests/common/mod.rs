@@ -41,7 +41,7 @@ pub fn done(publication: PublicationId) -> (Subject, Done) {
 }
 
 pub fn question() -> AskAgents {
-    AskAgents {}
+    AskAgents { after: None }
 }
 
 /// Waits until the connection has come back after `times`.

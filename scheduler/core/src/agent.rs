@@ -2,7 +2,8 @@
 
 use drover_messages::agent::{self, Beat, Hello, Phase};
 use drover_messages::placement::Placement;
-use drover_messages::{AttemptId, BuildId};
+use drover_messages::{AttemptId, BuildId, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::breaker::Breaker;
@@ -12,7 +13,10 @@ use crate::pace::Pace;
 use crate::place::Requirement;
 use crate::time::Heard;
 
-/// An agent. It lives in memory only: after a start the agents say hello again.
+/// Agents that are not here and are remembered; those that were seen longest ago go first.
+pub(crate) const REMEMBERED: usize = 1_000;
+
+/// An agent that is here. After a start the agents say hello again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     /// How it introduced itself.
@@ -33,6 +37,29 @@ pub struct Agent {
     pub breaker: Breaker,
     /// How fast it builds.
     pub pace: Pace,
+}
+
+/// An agent as it is recorded: what is known of it while it is not here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownAgent {
+    /// How it introduced itself last, without what it had then.
+    pub hello: Hello,
+    /// When it was heard last; nothing, if it was here when that was recorded.
+    pub seen: Option<Timestamp>,
+    /// Whether it is trusted.
+    pub breaker: Breaker,
+}
+
+impl KnownAgent {
+    /// One that is here.
+    pub(crate) fn here(hello: &Hello, breaker: Breaker) -> Self {
+        Self { hello: Hello { beat: Beat::default(), ..hello.clone() }, seen: None, breaker }
+    }
+}
+
+/// Whether an agent that introduces itself so could build this, were it idle.
+pub fn fits(hello: &Hello, build: &Build) -> bool {
+    Requirement::of(build).objection(hello).is_none()
 }
 
 /// What is known of a lease beyond what is recorded.
@@ -64,9 +91,9 @@ impl Held {
 }
 
 impl Agent {
-    /// Whether it could build this, were it idle.
-    pub fn fits(&self, build: &Build) -> bool {
-        Requirement::of(build).objection(self).is_none()
+    /// As it is recorded while it is here.
+    pub(crate) fn known(&self) -> KnownAgent {
+        KnownAgent::here(&self.hello, self.breaker.clone())
     }
 
     /// When an attempt that it holds was offered first; long ago, if it holds none of that id.

@@ -1,6 +1,8 @@
 //! Whether an agent is trusted. One whose builds fail again and again, or fail where others succeed, gets none for a while;
 //! then one to try, and that one alone decides whether it is trusted again: what was under way before says nothing new.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Heard;
 
 /// So many faults in a row open the breaker.
@@ -11,7 +13,7 @@ const FIRST_MILLIS: u64 = 5 * 60 * 1000;
 const LONGEST_MILLIS: u64 = 6 * 60 * 60 * 1000;
 
 /// How much an agent is trusted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     /// Faults since its last success.
     faults: u32,

@@ -9,6 +9,7 @@ use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, Subm
 use drover_store::{DrvPath, PackId, Sha256, StoreDir, StorePath};
 use serde::{Deserialize, Serialize};
 
+use crate::agent::KnownAgent;
 use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::{BuildEvent, WholeBuild};
 use crate::item::{Item, ItemEvent};
@@ -97,6 +98,13 @@ pub enum Change {
         /// What it has then is stopped.
         deadline: Option<Heard>,
     },
+    /// This is known of an agent from now on; or nothing more, of one that is not here.
+    AgentKnown {
+        /// Which.
+        agent: AgentId,
+        /// What.
+        known: Option<Box<KnownAgent>>,
+    },
     /// A build of a package took so long.
     Took {
         /// Which package.
@@ -179,29 +187,6 @@ pub enum Change {
         attempt: AttemptId,
         /// When.
         heard: Heard,
-    },
-    /// Something went wrong that says something of an agent.
-    Fault {
-        /// Of which.
-        agent: AgentId,
-        /// In words.
-        why: String,
-        /// When that began.
-        began: Heard,
-        /// When it went wrong.
-        heard: Heard,
-    },
-    /// A build succeeded on an agent.
-    Sound {
-        /// On which.
-        agent: AgentId,
-        /// When it began.
-        began: Heard,
-    },
-    /// An administrator trusts an agent again.
-    Trusted {
-        /// Which.
-        agent: AgentId,
     },
     /// A ready build has waited for long.
     Aged {
@@ -313,9 +298,6 @@ impl Change {
                 | AgentLost { .. }
                 | Stopping { .. }
                 | Aged { .. }
-                | Fault { .. }
-                | Sound { .. }
-                | Trusted { .. }
                 | Paced { .. }
                 | Placed { .. }
                 | Kept { .. }

@@ -53,7 +53,7 @@ impl<'a> Crew<'a> {
     pub(crate) fn faster(&mut self, requirement: &'a Requirement, than: Pace) -> Option<Faster> {
         let Self { members, able } = self;
         let able = able.entry(requirement).or_insert_with(|| {
-            let able = members.iter().filter(|(_, agent)| requirement.objection(agent).is_none());
+            let able = members.iter().filter(|(_, agent)| requirement.objection(&agent.hello).is_none());
             able.map(|(_, agent)| (agent.pace, agent.hello.max_parallel_builds as usize)).collect()
         });
         let faster = able.iter().filter(|(pace, _)| than.is_slower_than(*pace));

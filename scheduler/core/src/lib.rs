@@ -60,6 +60,7 @@ mod policy;
 pub mod step;
 pub mod audit;
 
+pub use agent::KnownAgent;
 pub use attempt::{Attempt, AttemptEvent, AttemptState};
 pub use build::{Build, BuildEvent, BuildState, Lease, Place, WholeBuild};
 pub use change::{Change, Learned};

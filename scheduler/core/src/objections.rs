@@ -18,7 +18,7 @@ impl State {
     pub fn objection(&self, build: &Build, id: AgentId, now: Heard, limits: &Limits) -> Option<Objection> {
         let agent = self.agents.get(&id)?;
         let node = self.builds.get(&build.id)?;
-        let lasting = node.requirement.objection(agent);
+        let lasting = node.requirement.objection(&agent.hello);
         let of_agent = || self.objection_to_any(id, agent, now, limits);
         let here = || self.objection_here(build, agent);
         let of_build = || self.objection_of(node, id, &self.shelf(id, agent), now, limits);
@@ -121,7 +121,7 @@ impl State {
         let (Some(agent), Some(node)) = (self.agents.get(&id), self.builds.get(&build.id)) else { return false };
         let up = agent.breaker.is_closed() && self.objection_for_now(id, agent, now, limits).is_none();
         let apart = build.terms.apart && self.has_built_the_same(build, id);
-        let fits = node.requirement.objection(agent).is_none() && self.objection_here(build, agent).is_none();
+        let fits = node.requirement.objection(&agent.hello).is_none() && self.objection_here(build, agent).is_none();
         up && fits && !apart && !build.has_failed_on(id)
     }
 
@@ -133,7 +133,7 @@ impl State {
         }
         let crew = Crew::of(self, now, limits);
         let faster = crew.members.iter().map(|(_, agent)| *agent).filter(|agent| pace.is_slower_than(agent.pace));
-        let able = faster.filter(|agent| node.requirement.objection(agent).is_none());
+        let able = faster.filter(|agent| node.requirement.objection(&agent.hello).is_none());
         let free_in_millis = able.map(|agent| Slots::of(agent, now).free_in_millis()).min()?;
         Some(Objection::Slower { free_in_secs: free_in_millis.div_ceil(1000) })
     }

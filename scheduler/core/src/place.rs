@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use drover_messages::agent::Hello;
 use drover_store::StoreDir;
 
-use crate::agent::Agent;
 use crate::build::Build;
 
 /// What a build requires of an agent, whatever the agent does at the time. There are few of these, however many builds.
@@ -164,8 +164,7 @@ impl Requirement {
     }
 
     /// What speaks against an agent, whatever it does at the time.
-    pub(crate) fn objection(&self, agent: &Agent) -> Option<Objection> {
-        let hello = &agent.hello;
+    pub(crate) fn objection(&self, hello: &Hello) -> Option<Objection> {
         if self.store_dir != hello.store_dir {
             return Some(Objection::StoreDir(hello.store_dir.clone()));
         }

@@ -100,7 +100,7 @@ impl Queue {
     pub(crate) fn for_agent<'a>(&'a self, agent: &Agent) -> Offered<'a> {
         let own = self.in_store.get(&agent.hello.store);
         let ranks = own.into_iter().chain([&self.anywhere]).flatten();
-        let fitting = ranks.filter(|(requirement, _)| requirement.objection(agent).is_none());
+        let fitting = ranks.filter(|(requirement, _)| requirement.objection(&agent.hello).is_none());
         let classes = fitting.map(|(requirement, levels)| Class { requirement, levels: levels.iter().peekable() });
         Offered { classes: classes.collect(), lines: Vec::new(), last: 0 }
     }

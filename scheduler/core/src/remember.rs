@@ -7,6 +7,7 @@ use std::sync::Arc;
 use drover_messages::{AgentId, ClientId, Generation, SubmissionId};
 use drover_store::StorePath;
 
+use crate::agent::KnownAgent;
 use crate::build::Build;
 use crate::durations::Took;
 use crate::graph::Affected;
@@ -126,6 +127,11 @@ impl State {
     /// Takes back which agents are drained.
     pub fn remember_drained(&mut self, agents: impl IntoIterator<Item = (AgentId, Option<Heard>)>) {
         self.drained.extend(agents);
+    }
+
+    /// Takes back which agents were here. Those that were when that was recorded have not said hello yet.
+    pub fn remember_agents(&mut self, agents: impl IntoIterator<Item = (AgentId, KnownAgent)>) {
+        self.absent.extend(agents);
     }
 
     /// Takes back which submissions were cancelled before they were heard of.

@@ -8,7 +8,7 @@ use drover_messages::holdings::Holdings;
 use drover_messages::{AgentId, BuildId, Cause, ClientId, Generation, PublicationId, StoreId, SubmissionId, WishId};
 
 use crate::Illegal;
-use crate::agent::Agent;
+use crate::agent::{Agent, KnownAgent};
 use crate::attempt::{Attempt, AttemptEvent};
 use crate::build::BuildEvent;
 use crate::change::Change;
@@ -52,6 +52,8 @@ pub struct State {
     pub(crate) debts_weighed: Heard,
     pub(crate) deferred: BTreeSet<(Heard, BuildId)>,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
+    /// Agents that were here once.
+    pub(crate) absent: BTreeMap<AgentId, KnownAgent>,
     /// The builds in memory that each agent has tried.
     pub(crate) tried_by: BTreeMap<AgentId, BTreeSet<BuildId>>,
     /// Agents that hold something by the records, and have not said hello since this time.
@@ -178,6 +180,14 @@ impl State {
                 }
                 Ok(Vec::new())
             }
+            Change::AgentKnown { agent, known } => {
+                match (self.agents.get_mut(agent), known) {
+                    (Some(here), Some(known)) => here.breaker = known.breaker.clone(),
+                    (None, Some(known)) => drop(self.absent.insert(*agent, known.as_ref().clone())),
+                    (_, None) => drop(self.absent.remove(agent)),
+                }
+                Ok(Vec::new())
+            }
             Change::Took { package, millis, memory_mib } => {
                 if let Some(package) = self.durations.learn(package, *millis, *memory_mib) {
                     self.expect_anew(package);
@@ -212,9 +222,10 @@ impl State {
                 return self.recall(builds.iter().cloned(), items.iter().cloned());
             }
             Change::AgentHello { agent, hello, heard } => {
+                let absent = self.absent.remove(agent);
                 let (leases, breaker, pace) = match self.agents.remove(agent) {
                     Some(known) => (known.leases, known.breaker, known.pace),
-                    None => (self.leases_of(*agent), Default::default(), Default::default()),
+                    None => (self.leases_of(*agent), absent.map(|known| known.breaker).unwrap_or_default(), Default::default()),
                 };
                 let not_ready = hello.beat.not_ready.clone();
                 self.hear_of_store(&hello.store, &hello.beat);
@@ -243,21 +254,6 @@ impl State {
             Change::AgentAway { agent } => {
                 if let Some(known) = self.agents.get_mut(agent) {
                     known.alive = false;
-                }
-            }
-            Change::Fault { agent, why, began, heard } => {
-                if let Some(known) = self.agents.get_mut(agent) {
-                    known.breaker.fault(why.clone(), *began, *heard);
-                }
-            }
-            Change::Sound { agent, began } => {
-                if let Some(known) = self.agents.get_mut(agent) {
-                    known.breaker.success(*began);
-                }
-            }
-            Change::Trusted { agent } => {
-                if let Some(known) = self.agents.get_mut(agent) {
-                    known.breaker.trust();
                 }
             }
             Change::Paced { agent, took_millis, expected_millis } => {

@@ -4,7 +4,7 @@ use drover_messages::placement::Placement;
 use drover_messages::{AgentId, BuildId, ClientId, PublicationId, SubmissionId};
 use drover_store::StorePath;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, KnownAgent};
 use crate::attempt::{Attempt, AttemptState};
 use crate::build::{Build, BuildState, WholeBuild};
 use crate::durations::Took;
@@ -120,9 +120,14 @@ impl State {
         self.items.get(path).map(|entry| &entry.item)
     }
 
-    /// All agents heard since the start.
+    /// The agents that are here.
     pub fn agents(&self) -> impl Iterator<Item = (AgentId, &Agent)> {
         self.agents.iter().map(|(id, agent)| (*id, agent))
+    }
+
+    /// Agents that were here once, and are not now.
+    pub fn absent(&self) -> impl Iterator<Item = (AgentId, &KnownAgent)> {
+        self.absent.iter().map(|(id, known)| (*id, known))
     }
 
     /// Why the agent that has a build got it, where others could have had it.

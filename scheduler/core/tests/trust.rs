@@ -8,10 +8,10 @@ mod farm;
 use drover_messages::offer::Offer;
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
-use drover_messages::{AgentId, Cause};
+use drover_messages::{AgentId, Cause, Timestamp};
 use drover_scheduler_core::{Effect, Input, Limits};
 use drover_store::StoreDir;
-use farm::{Farm, build, path, planned};
+use farm::{Farm, build, path, planned, uuid};
 
 /// The first time that an agent in quarantine gets nothing.
 const FIRST_MILLIS: u64 = 300_000;
@@ -137,4 +137,39 @@ fn an_administrator_who_lets_an_agent_build_again_trusts_it() {
     assert_eq!(farm.offers().len(), 0);
     farm.drain(agent, false);
     assert_eq!((farm.distrust(agent), farm.offers().len()), (None, 5));
+}
+
+#[test]
+fn trust_is_not_regained_by_going_away_and_an_absent_agent_is_released_as_well() {
+    let mut farm = Farm::new();
+    farm.submit(1, (0..5).map(|n| planned(1, &format!("build{n}"), &[], true)).collect());
+    let agent = farm.agent(1, 5);
+    farm.offers().iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::DiskFull)));
+    let away = Limits::default().lease_millis + 1;
+    for released in [false, true] {
+        farm.later(away);
+        assert_eq!(farm.core.state().agents().count(), 0);
+        let (id, known) = farm.core.state().absent().next().unwrap();
+        assert_eq!((id, known.hello.name.as_str(), known.seen), (agent, "agent-1", Some(Timestamp(0))));
+        if released {
+            farm.drain(agent, false);
+        }
+        farm.agent(1, 5);
+        assert_eq!(farm.distrust(agent).is_none(), released);
+        assert_eq!(farm.core.state().absent().count(), 0);
+    }
+}
+
+#[test]
+fn of_very_many_agents_that_are_away_those_seen_longest_ago_are_forgotten() {
+    let mut farm = Farm::new();
+    for n in 1..=1_002 {
+        farm.agent(n, 1);
+        farm.now.wall = Timestamp(n as u64 * 1_000_000);
+        let heard = farm.now.heard.plus_millis(Limits::default().lease_millis + 1);
+        farm.now.heard = heard;
+        farm.advance(Input::Tick);
+    }
+    let absent: Vec<AgentId> = farm.core.state().absent().map(|(id, _)| id).collect();
+    assert_eq!(absent, (3..=1_002).map(|n| AgentId::from_uuid(uuid(500 + n))).collect::<Vec<_>>());
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, ClientId, SubmissionId};
-use drover_scheduler_core::{Heard, Item, Package, Publication, Submission, Took, Used};
+use drover_scheduler_core::{Heard, Item, KnownAgent, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
 use uuid::Uuid;
@@ -32,6 +32,7 @@ pub(crate) struct Memory {
     pub(crate) took: Vec<(Package, Took)>,
     pub(crate) used: Vec<(ClientId, Used)>,
     pub(crate) drained: Vec<(AgentId, Option<Heard>)>,
+    pub(crate) agents: Vec<(AgentId, KnownAgent)>,
 }
 
 impl Book {
@@ -52,8 +53,8 @@ impl Book {
         let (heard, told) = (Heard(self.meta(HEARD)?), Told { record: self.meta(TOLD)?, stream: self.meta(TOLD_TO)? });
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
-        let drained = self.drained()?;
-        Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained })
+        let (drained, agents) = (self.drained()?, self.agents()?);
+        Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained, agents })
     }
 
     /// Each path with what is recorded of it. They are read in order of their names: of most nothing is recorded, and those
@@ -90,6 +91,17 @@ impl Book {
         for row in table.iter()? {
             let (agent, deadline) = row?;
             agents.push((AgentId::from_uuid(Uuid::from_bytes(agent.value())), decode("a drain", deadline.value())?));
+        }
+        Ok(agents)
+    }
+
+    fn agents(&self) -> Result<Vec<(AgentId, KnownAgent)>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(AGENTS)?;
+        let mut agents = Vec::new();
+        for row in table.iter()? {
+            let (agent, known) = row?;
+            agents.push((AgentId::from_uuid(Uuid::from_bytes(agent.value())), decode("an agent", known.value())?));
         }
         Ok(agents)
     }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use drover_messages::agent::{Beat, Hello};
 use drover_messages::request::{Mode, Terms};
 use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch, Generation, StoreId, SubmissionId, Timestamp};
+use drover_scheduler_core::breaker::Breaker;
 use drover_scheduler_core::{
-    Attempt, Build, BuildState, Change, Heard, OpenBuild, Product, Recipe, State, Submission, SubmissionState, WholeBuild,
+    Attempt, Build, BuildState, Change, Heard, KnownAgent, OpenBuild, Product, Recipe, State, Submission, SubmissionState,
+    WholeBuild,
 };
 use drover_store::{OutputName, PackId, Sha256, StoreDir, StorePath};
 use redb::WriteTransaction;
@@ -30,6 +33,25 @@ pub(super) fn id(n: u8) -> Id {
     id[..6].copy_from_slice(&TIME.0.to_be_bytes()[2..]);
     id[15] = n;
     id
+}
+
+/// An agent that is away.
+pub(super) fn known_agent(name: &str) -> KnownAgent {
+    let hello = Hello {
+        name: name.into(),
+        version: "0".into(),
+        store_dir: StoreDir::nix(),
+        store: StoreId::from(name.to_owned()),
+        systems: vec!["x86_64-linux".into()],
+        features: Vec::new(),
+        mandatory_features: BTreeSet::new(),
+        resources: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        max_parallel_builds: 1,
+        servers: BTreeSet::new(),
+        beat: Beat::default(),
+    };
+    KnownAgent { hello, seen: Some(TIME), breaker: Breaker::default() }
 }
 
 pub(crate) fn of(n: u8, name: &str, state: BuildState) -> Build {

@@ -107,7 +107,12 @@ impl Sheet {
 fn is_written_as_it_is(change: &Change) -> bool {
     match change {
         Change::Build { event, .. } => index::stops(event),
-        Change::Learned(_) | Change::Packed(_) | Change::Wished(_) | Change::CancelledAhead(_) | Change::Drain { .. } => true,
+        Change::Learned(_)
+        | Change::Packed(_)
+        | Change::Wished(_)
+        | Change::CancelledAhead(_)
+        | Change::Drain { .. }
+        | Change::AgentKnown { .. } => true,
         Change::Submission(_)
         | Change::BuildCreated(_)
         | Change::AttemptStarted { .. }

@@ -46,6 +46,8 @@ pub(super) const TOOK: TableDefinition<(&str, &str), &[u8]> = TableDefinition::n
 pub(super) const USED: TableDefinition<Id, &[u8]> = TableDefinition::new("used");
 /// Agents that are to take no builds, and when what they have is stopped.
 pub(super) const DRAINED: TableDefinition<Id, &[u8]> = TableDefinition::new("drained");
+/// Every agent that was here, as far as it is remembered.
+pub(super) const AGENTS: TableDefinition<Id, &[u8]> = TableDefinition::new("agents");
 /// Derivations that failed, with the newest build of each that did, and when.
 pub(super) const FAILURES: TableDefinition<&str, (Id, u64)> = TableDefinition::new("failures");
 /// Submissions by their tags, as `key=value`.
@@ -109,6 +111,7 @@ macro_rules! each_table {
         $do!(TOOK);
         $do!(USED);
         $do!(DRAINED);
+        $do!(AGENTS);
         $do!(FAILURES);
         $do!(TAGS);
         $do!(OF_CLIENT);

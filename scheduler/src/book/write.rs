@@ -32,7 +32,7 @@ impl Book {
             write_wishes(&transaction, &others)?;
             write_failures(&transaction, &record, &failures)?;
             index::write_stopped(&transaction, &others)?;
-            write_drained(&transaction, &others)?;
+            write_agents(&transaction, &others)?;
             write_submissions(&transaction, &submissions)?;
             write_learned(&transaction, &others)?;
             carry::write_newest(&transaction, newest)?;
@@ -171,17 +171,23 @@ fn write_failures(t: &WriteTransaction, record: &Record, verdicts: &[Verdict]) -
     Ok(())
 }
 
-fn write_drained(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
-    if !changes.iter().any(|change| matches!(change, Change::Drain { .. })) {
+fn write_agents(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
+    if !changes.iter().any(|change| matches!(change, Change::Drain { .. } | Change::AgentKnown { .. })) {
         return Ok(());
     }
-    let mut agents = t.open_table(DRAINED)?;
+    let mut drained = t.open_table(DRAINED)?;
+    let mut agents = t.open_table(AGENTS)?;
     for change in changes {
-        let Change::Drain { agent, drained, deadline } = change else { continue };
-        let id = agent.uuid().into_bytes();
-        match drained {
-            true => drop(agents.insert(id, encode(deadline)?.as_slice())?),
-            false => drop(agents.remove(id)?),
+        match change {
+            Change::Drain { agent, drained: true, deadline } => {
+                drop(drained.insert(agent.uuid().into_bytes(), encode(deadline)?.as_slice())?);
+            }
+            Change::Drain { agent, drained: false, .. } => drop(drained.remove(agent.uuid().into_bytes())?),
+            Change::AgentKnown { agent, known: Some(known) } => {
+                drop(agents.insert(agent.uuid().into_bytes(), encode(known.as_ref())?.as_slice())?);
+            }
+            Change::AgentKnown { agent, known: None } => drop(agents.remove(agent.uuid().into_bytes())?),
+            _ => {}
         }
     }
     Ok(())
@@ -195,7 +201,7 @@ mod tests {
     use redb::{ReadableDatabase, ReadableTableMetadata};
 
     use super::super::Page;
-    use super::super::samples::{commit, store_path};
+    use super::super::samples::{commit, known_agent, store_path};
     use super::*;
 
     #[test]
@@ -203,12 +209,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).unwrap();
         let (agent, wish, submission, deadline) = (AgentId::new(), WishId::new(), SubmissionId::new(), Some(Heard(9)));
+        let (known, forgotten) = (known_agent("a"), AgentId::new());
         let drv = DrvPath::try_from(store_path(1, "x.drv")).unwrap();
         let (pack, modulo) = (PackId(Sha256::of(b"pack")), Sha256::of(b"modulo"));
         let packs: PackSet = [pack].into_iter().collect();
         let learned = Learned { store_dir: StoreDir::nix(), drv: drv.clone(), pack, modulo, closure: packs.id() };
         let changes = vec![
             Change::Drain { agent, drained: true, deadline },
+            Change::AgentKnown { agent, known: Some(Box::new(known.clone())) },
+            Change::AgentKnown { agent: forgotten, known: Some(Box::new(known.clone())) },
+            Change::AgentKnown { agent: forgotten, known: None },
             Change::Wished(wish),
             Change::CancelledAhead(submission),
             Change::Packed(packs.clone()),
@@ -219,6 +229,7 @@ mod tests {
         book.carry_all();
         let memory = book.remember().unwrap();
         assert_eq!(memory.drained, [(agent, deadline)]);
+        assert_eq!(memory.agents, [(agent, known)]);
         assert_eq!(memory.cancelled_ahead, [submission]);
         assert!(book.has_heard(wish).unwrap());
         assert_eq!(book.learned(&drv).unwrap(), Some(learned));

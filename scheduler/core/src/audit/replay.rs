@@ -29,6 +29,9 @@ impl State {
         for id in self.members.keys() {
             same(format!("{id} in the replayed state"), &replayed.submission(*id), &self.submission(*id))?;
         }
+        let trusted = |state: &State| state.agents.iter().map(|(id, agent)| (*id, agent.breaker.clone())).collect::<Vec<_>>();
+        same("who is trusted in the replayed state", &trusted(&replayed), &trusted(self))?;
+        same("who was here before the replayed state", &replayed.absent, &self.absent)?;
         same("who is drained in the replayed state", &replayed.drained, &self.drained)?;
         same("what was cancelled ahead in the replayed state", &replayed.cancelled_ahead, &self.cancelled_ahead)?;
         same("what clients have used in the replayed state", replayed.shares.all_used(), self.shares.all_used())?;

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use drover_messages::agent::{Abort, Beat, Held, Hello, Order, Phase, Verdict};
 use drover_messages::event::What;
 use drover_messages::offer::{OfferAnswer, Refusal};
-use drover_messages::{AgentId, AttemptId, BuildId, Cause, StoreId};
+use drover_messages::{AgentId, AttemptId, BuildId, Cause, StoreId, Timestamp};
 
 use super::Step;
+use crate::agent::{Agent, KnownAgent, REMEMBERED};
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
+use crate::breaker::Breaker;
 use crate::build::{Build, BuildEvent, BuildState, Lease};
 use crate::change::Change;
 use crate::input::Answer;
@@ -22,7 +24,11 @@ impl<'a> Step<'a> {
             self.event(What::AgentJoined { agent: id, name: hello.name.clone() });
         }
         let (beat, store) = (hello.beat.clone(), hello.store.clone());
+        let (here, absent) = (self.state.agents.get(&id), self.state.absent.get(&id));
+        let breaker = here.map(|here| &here.breaker).or(absent.map(|known| &known.breaker)).cloned().unwrap_or_default();
+        let known = KnownAgent::here(&hello, breaker);
         self.change(Change::AgentHello { agent: id, hello: Box::new(hello), heard: self.now.heard });
+        self.know(id, known);
         for (build, attempt) in self.kept_by(id) {
             if !beat.held.iter().any(|held| held.attempt == attempt.id) {
                 self.lose_outputs(build, attempt, "the agent came back without what it had built");
@@ -156,11 +162,31 @@ impl<'a> Step<'a> {
         let deadline = deadline_millis.map(|millis| self.now.heard.plus_millis(millis));
         for agent in agents {
             self.change(Change::Drain { agent, drained, deadline });
-            if !drained && self.state.agents.get(&agent).is_some_and(|known| !known.breaker.is_closed()) {
-                self.change(Change::Trusted { agent });
-                self.event(What::AgentReleased { agent });
+            if !drained {
+                self.release(agent);
             }
         }
+    }
+
+    /// An agent is trusted again, here or not.
+    fn release(&mut self, agent: AgentId) {
+        let (here, absent) = (self.state.agents.get(&agent), self.state.absent.get(&agent));
+        let known = here.map(Agent::known).or(absent.cloned()).filter(|known| !known.breaker.is_closed());
+        if let Some(known) = known {
+            self.know(agent, KnownAgent { breaker: Breaker::default(), ..known });
+            self.event(What::AgentReleased { agent });
+        }
+    }
+
+    /// Notes how far an agent that is here is trusted from now on.
+    pub(super) fn trust(&mut self, agent: AgentId, here: &Agent, breaker: Breaker) {
+        if breaker != here.breaker {
+            self.know(agent, KnownAgent { breaker, ..here.known() });
+        }
+    }
+
+    fn know(&mut self, agent: AgentId, known: KnownAgent) {
+        self.change(Change::AgentKnown { agent, known: Some(Box::new(known)) });
     }
 
     /// What drained agents still have when their time is over is stopped, and built elsewhere.
@@ -203,7 +229,21 @@ impl<'a> Step<'a> {
             self.lose_outputs(build, attempt, "the agent was lost before it had uploaded them");
         }
         self.change(Change::AgentLost { agent: id });
+        if let Some(here) = self.state.agents.get(&id) {
+            let silent_millis = self.now.heard.millis_since(here.heard);
+            let seen = Some(Timestamp(self.now.wall.0.saturating_sub(silent_millis)));
+            self.know(id, KnownAgent { seen, ..here.known() });
+            self.forget_absent();
+        }
         self.event(What::AgentLost { agent: id });
+    }
+
+    /// Makes room for one more that is not here.
+    fn forget_absent(&mut self) {
+        let oldest = self.state.absent.iter().filter_map(|(id, known)| Some((known.seen?, *id))).min();
+        if let Some((_, agent)) = oldest.filter(|_| self.state.absent.len() >= REMEMBERED) {
+            self.change(Change::AgentKnown { agent, known: None });
+        }
     }
 
     /// Attempts whose outputs only this agent can bring.

@@ -158,7 +158,7 @@ impl<'a> Step<'a> {
 
     fn may(&self, node: &Node, taker: &Taker<'_>) -> bool {
         taker.saves_for.is_none_or(|saved| !node.requirement.competes_with(saved))
-            && node.requirement.objection(taker.agent).is_none()
+            && node.requirement.objection(&taker.agent.hello).is_none()
             && self.state.objection_here(&node.build, taker.agent).is_none()
             && self.state.objection_of(node, taker.id, &taker.shelf, self.now.heard, self.limits).is_none()
     }

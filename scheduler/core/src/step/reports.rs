@@ -277,21 +277,22 @@ impl Step<'_> {
     /// Something that began then went wrong, and says something of an agent.
     pub(super) fn fault(&mut self, agent: AgentId, began: Heard, why: String) {
         let Some(known) = self.state.agents.get(&agent) else { return };
-        let heard = self.now.heard;
-        if known.breaker.clone().fault(why.clone(), began, heard) {
-            self.event(What::AgentQuarantined { agent, why: why.clone() });
+        let mut breaker = known.breaker.clone();
+        if breaker.fault(why.clone(), began, self.now.heard) {
+            self.event(What::AgentQuarantined { agent, why });
         }
-        self.change(Change::Fault { agent, why, began, heard });
+        self.trust(agent, known, breaker);
     }
 
     /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted.
     fn sound(&mut self, build: &Build, attempt: &Attempt) {
-        let (agent, began) = (attempt.agent, self.began(attempt));
+        let agent = attempt.agent;
         let Some(known) = self.state.agents.get(&agent) else { return };
-        if known.breaker.clone().success(began) {
+        let mut breaker = known.breaker.clone();
+        if breaker.success(self.began(attempt)) {
             self.event(What::AgentReleased { agent });
         }
-        self.change(Change::Sound { agent, began });
+        self.trust(agent, known, breaker);
         let blamed =
             |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
         for other in build.attempts.iter().filter(|other| other.agent != agent).filter(blamed) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_messages::{AgentId, BuildId, ClientId, Generation, PublicationId, SubmissionId, WishId};
 use drover_scheduler_core::{
-    Build, Change, Heard, Input, Item, Limits, OpenBuild, Package, Paths, Publication, State, Submission, SubmissionState, Took,
-    Used, WholeBuild,
+    Build, Change, Heard, Input, Item, KnownAgent, Limits, OpenBuild, Package, Paths, Publication, State, Submission,
+    SubmissionState, Took, Used, WholeBuild,
 };
 use drover_store::StorePath;
 
@@ -22,6 +22,7 @@ pub struct Book {
     took: BTreeMap<Package, Took>,
     used: BTreeMap<ClientId, Used>,
     drained: BTreeMap<AgentId, Option<Heard>>,
+    agents: BTreeMap<AgentId, KnownAgent>,
     /// As the clock that decides stood at the last commit.
     pub heard: Heard,
 }
@@ -50,6 +51,7 @@ impl Book {
     pub fn state(&self, generation: Generation, limits: &Limits) -> State {
         let mut state = State::new(generation);
         state.remember_drained(self.drained.clone());
+        state.remember_agents(self.agents.clone());
         state.remember_usage(self.took.clone(), self.used.clone());
         let mut builds: Vec<WholeBuild> = self.open.iter().filter_map(|id| self.whole(id)).collect();
         builds.sort_by_key(|whole| whole.build.seq);
@@ -161,6 +163,8 @@ impl Book {
                 Change::Used { client, .. } => self.used.extend(state.used(*client).map(|used| (*client, used))),
                 Change::Drain { agent, drained: true, deadline } => drop(self.drained.insert(*agent, *deadline)),
                 Change::Drain { agent, drained: false, .. } => drop(self.drained.remove(agent)),
+                Change::AgentKnown { agent, known: Some(known) } => drop(self.agents.insert(*agent, known.as_ref().clone())),
+                Change::AgentKnown { agent, known: None } => drop(self.agents.remove(agent)),
                 _ => {}
             }
         }

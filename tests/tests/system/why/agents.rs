@@ -19,11 +19,11 @@ async fn what_no_agent_can_build_says_so_at_once() {
     let foreign = submit(&farm, &Recipe::requiring("foreign", &[], "riscv64-linux", "")).await;
     let why = farm.until_objection(foreign, agent.id, "it does not build for riscv64-linux").await;
     assert_eq!(why.build.state, StateName::Ready);
-    assert_eq!(why.build.reason, "no agent for riscv64-linux and /nix/store is here");
+    assert_eq!(why.build.reason, "no agent for riscv64-linux and /nix/store was ever seen");
 
     let special = submit(&farm, &Recipe::requiring("special", &[], SYSTEM, "kvm")).await;
     let why = farm.until_objection(special, agent.id, "it lacks kvm").await;
-    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store with kvm is here"));
+    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store with kvm was ever seen"));
 }
 
 #[tokio::test]
@@ -106,15 +106,45 @@ async fn an_agent_that_fails_again_and_again_is_in_quarantine_and_says_why() {
     let Some(mut farm) = farm().await else { return };
     let mut agent = FakeAgent::join(&mut farm).await;
     let build = submit(&farm, &Recipe::new("first", &[])).await;
-    for n in 0..5 {
+    // A build that fails so again says nothing more of the agent.
+    let mut failed_so = BTreeSet::new();
+    while failed_so.len() < 5 {
         let offer = agent.offer().await;
         agent.report(&offer, failed(Cause::DiskFull)).await;
-        submit(&farm, &Recipe::new(&format!("further-{n}"), &[])).await;
+        if failed_so.insert(offer.build) {
+            submit(&farm, &Recipe::new(&format!("further-{}", failed_so.len()), &[])).await;
+        }
     }
-    let words = "it is in quarantine: the newest of its failures: the agent's disk is full";
+    let words = "it is in quarantine: the newest of its failures: the agent's disk is full; it gets one build to try in ";
+    farm.until_objection(build, agent.id, words).await;
+
+    farm.scheduler.kill();
+    farm.run_scheduler().await;
     farm.until_objection(build, agent.id, words).await;
     let list = farm.told(&["agent", "list"]).await;
     assert!(list.contains("in quarantine: the newest of its failures"), "{list}");
+    farm.told(&["agent", "undrain", &agent.id.to_string()]).await;
+    agent.offer().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_away_is_remembered_and_can_be_drained() {
+    let options = Options { lease_secs: 2, ..Options::default() };
+    let Some(mut farm) = Farm::without_stores(options).await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let name = format!("fake-{}", agent.id);
+    agent.fall_silent();
+    let build = submit(&farm, &Recipe::new("patient", &[])).await;
+    let why = farm.until_reason(build, &format!("is here; {name} was, ")).await;
+    assert!(why.build.reason.ends_with(" s ago"), "{}", why.build.reason);
+    let list = farm.told(&["agent", "list"]).await;
+    assert!(list.contains(&name) && list.contains(" ago ") && list.contains("lost"), "{list}");
+
+    farm.scheduler.kill();
+    farm.run_scheduler().await;
+    farm.told(&["agent", "drain", &name]).await;
+    let shown = farm.told(&["agent", "show", &name]).await;
+    assert!(shown.contains("lost, drained"), "{shown}");
 }
 
 #[tokio::test]
@@ -129,7 +159,7 @@ async fn what_a_user_asks_of_agents_and_what_agents_are_kept_for_is_told() {
     let special = || Recipe::requiring("special", &[], SYSTEM, "kvm");
     let elsewhere = submit_altered(&farm, &special(), |submit| submit.terms.on = tag("site", "paris")).await;
     let why = farm.until_objection(elsewhere, agent.id, "it has not the tag site=paris").await;
-    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store with kvm, the tag site=paris is here"));
+    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store with kvm, the tag site=paris was ever seen"));
     let not_there = submit_altered(&farm, &special(), |submit| submit.terms.not_on = tag("site", "berlin")).await;
     farm.until_objection(not_there, agent.id, "it has the tag site=berlin").await;
     let ordinary = submit(&farm, &Recipe::new("ordinary", &[])).await;
@@ -222,7 +252,7 @@ async fn an_agent_of_another_store_directory_says_where_it_builds() {
     let agent = FakeAgent::join_as(&mut farm, |hello| hello.store_dir = StoreDir::guix()).await;
     let build = submit(&farm, &Recipe::new("nixish", &[])).await;
     let why = farm.until_objection(build, agent.id, "it builds in /gnu/store").await;
-    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store is here"));
+    assert_eq!(why.build.reason, format!("no agent for {SYSTEM} and /nix/store was ever seen"));
 }
 
 #[tokio::test]
