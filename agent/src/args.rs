@@ -105,6 +105,11 @@ pub struct Args {
     #[arg(long, env = "DROVER_AGENT_MIN_FREE_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
     pub min_free_bytes: u64,
 
+    /// Over this load average of a minute, in percent, no builds are taken until it is down to three quarters of it; 0 for no
+    /// limit. Each process that runs or wants to is 100, however many processors there are: 800 keeps eight busy
+    #[arg(long, env = "DROVER_AGENT_MAX_LOAD_PERCENT", default_value_t = 0, value_name = "N")]
+    pub max_load_percent: u32,
+
     /// How often the store's folder is looked at, so that builds go where their inputs are; 0 for never
     #[arg(long, env = "DROVER_AGENT_STORE_LOOK_SECS", default_value_t = 30, value_name = "SECS")]
     pub store_look_secs: u64,
@@ -154,6 +159,7 @@ impl Args {
             build_timeout_secs: self.build_timeout_secs,
             max_silent_secs: self.max_silent_secs,
             min_free_bytes: self.min_free_bytes,
+            max_load_percent: self.max_load_percent,
             store_look_secs: self.store_look_secs,
         })
     }

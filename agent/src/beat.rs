@@ -14,6 +14,7 @@ use crate::backoff::{Backoff, jittered};
 use crate::config::Config;
 use crate::disk::free_bytes;
 use crate::foreman::Foreman;
+use crate::load::load_percent;
 use crate::memory;
 use crate::servers::Servers;
 use crate::stock::{News, Stock};
@@ -153,11 +154,4 @@ async fn came_back(link: &mut tokio::sync::watch::Receiver<Link>) {
             return;
         }
     }
-}
-
-/// The load average over a minute, in hundredths; 0 where it is not told.
-fn load_percent() -> u32 {
-    let told = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = told.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
-    (load * 100.0) as u32
 }

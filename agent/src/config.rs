@@ -34,6 +34,7 @@ pub struct Config {
     pub build_timeout_secs: u64,
     pub max_silent_secs: u64,
     pub min_free_bytes: u64,
+    pub max_load_percent: u32,
     pub store_look_secs: u64,
 }
 

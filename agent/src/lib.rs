@@ -20,6 +20,7 @@ mod daemon_pool;
 mod temp_roots;
 mod output_roots;
 mod disk;
+mod load;
 mod memory;
 mod stock;
 

@@ -17,6 +17,7 @@ use crate::daemon_pool::DaemonPool;
 use crate::daemon_socket;
 use crate::disk::free_bytes;
 use crate::foreman::Foreman;
+use crate::load::{LoadLimit, load_percent};
 use crate::probe::Probe;
 use crate::reach::knock;
 
@@ -43,9 +44,9 @@ pub struct Readiness {
 impl Readiness {
     /// Looks again and again, and tells the foreman.
     pub async fn watch(&self) {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut load) = (Backoff::default(), LoadLimit::new(self.config.max_load_percent));
         loop {
-            let looked = self.look().await;
+            let looked = self.look().await.and_then(|()| load.check(load_percent()));
             let is_ready = looked.is_ok();
             self.foreman.set_ready(looked.err().map(bounded));
             let pause = async {

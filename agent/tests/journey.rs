@@ -5,7 +5,7 @@
 mod support;
 
 use drover_messages::Cause;
-use drover_messages::agent::{Order, Phase};
+use drover_messages::agent::{Beat, Order, Phase};
 use drover_messages::offer::{OfferAnswer, Refusal};
 use drover_messages::report::Outcome;
 use drover_messages::{Generation, offer::Offer};
@@ -194,6 +194,27 @@ async fn an_agent_without_its_daemon_says_so_takes_nothing_and_comes_back() {
     assert_eq!(farm.scheduler.try_offer(&offer).await, Ok(OfferAnswer::Refused(Refusal::NotReady(why))));
     assert!(farm.lab.start_daemon());
     farm.scheduler.offer(&offer).await;
+    farm.scheduler.built(&offer).await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_load_is_too_high_says_so_takes_nothing_and_goes_on_with_what_it_has() {
+    let Some(mut farm) = Farm::start().await else { return };
+    farm.run_agent(&[]);
+    let commands = "(while :; do :; done) & sleep 15; kill $!; echo x > $out";
+    let packed = farm.pack(&shell("busy", "", commands)).await;
+    let offer = farm.scheduler.lease(&packed, &[]).await;
+    farm.scheduler.beat(|beat| beat.held.iter().any(|held| held.phase == Phase::Building)).await;
+    farm.kill_agent();
+
+    farm.run_agent(&["--max-load-percent", "1"]);
+    let is_busy = |beat: &Beat| beat.not_ready.as_ref().is_some_and(|why| why.contains("and 1 % is the most"));
+    let beat = farm.scheduler.beat(is_busy).await;
+    assert!(beat.load_percent > 1, "{beat:?}");
+    let more = farm.scheduler.offer_of(&packed, &[]);
+    let answer = farm.scheduler.try_offer(&more).await;
+    assert!(matches!(answer, Ok(OfferAnswer::Refused(Refusal::NotReady(_)))), "{answer:?}");
+    farm.scheduler.beat(|beat| beat.held.iter().any(|held| held.phase == Phase::Building)).await;
     farm.scheduler.built(&offer).await;
 }
 
