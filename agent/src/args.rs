@@ -93,6 +93,11 @@ pub struct Args {
     #[arg(long, env = "DROVER_AGENT_MAX_LOG_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_log_bytes: u64,
 
+    /// The most that one build may make, in bytes: the nars of all its outputs together; what makes more fails, and nothing of
+    /// it is uploaded. 0 for no limit
+    #[arg(long, env = "DROVER_AGENT_MAX_OUTPUT_BYTES", default_value_t = 0, value_name = "BYTES")]
+    pub max_output_bytes: u64,
+
     /// After how many seconds a build is stopped; 0 for never
     #[arg(long, env = "DROVER_AGENT_BUILD_TIMEOUT_SECS", default_value_t = 0, value_name = "SECS")]
     pub build_timeout_secs: u64,
@@ -156,6 +161,7 @@ impl Args {
             trusted_public_keys: self.trusted_public_keys,
             state_dir: self.state_dir,
             max_log_bytes: self.max_log_bytes,
+            max_output_bytes: self.max_output_bytes,
             build_timeout_secs: self.build_timeout_secs,
             max_silent_secs: self.max_silent_secs,
             min_free_bytes: self.min_free_bytes,

@@ -31,6 +31,7 @@ pub struct Config {
     pub trusted_public_keys: Vec<String>,
     pub state_dir: PathBuf,
     pub max_log_bytes: u64,
+    pub max_output_bytes: u64,
     pub build_timeout_secs: u64,
     pub max_silent_secs: u64,
     pub min_free_bytes: u64,

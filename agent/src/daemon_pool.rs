@@ -5,7 +5,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use drover_daemon::{Connection, DaemonConfig, DaemonError, Options, StoreDaemon};
+use drover_daemon::{Connection, DaemonConfig, DaemonError, Options, PathInfo, StoreDaemon};
+use drover_store::StorePath;
 
 /// How often a connection is used before another takes its place. Behind each is a process of the daemon that holds
 /// temporary roots of everything it has built; they go when it goes.
@@ -59,6 +60,17 @@ impl DaemonPool {
             None => self.fresh().await?,
         };
         Ok(Lent { pool: self, kept: Some(kept) })
+    }
+
+    /// What the store knows of a path; `None` where it does not have it.
+    pub async fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, DaemonError> {
+        loop {
+            let mut daemon = self.take().await?;
+            match daemon.path_info(path).await {
+                Err(error) if daemon.went_stale(&error) => {}
+                info => return info,
+            }
+        }
     }
 
     /// A connection of the caller's own, with the pool's options.

@@ -35,6 +35,7 @@ mod build;
 mod seal;
 pub mod dump;
 mod check;
+mod output_limit;
 mod upload;
 mod workshop;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use drover_bucket::{Bucket, Key, Put};
-use drover_daemon::{DaemonError, PathInfo, StoreDaemon};
+use drover_daemon::{DaemonError, PathInfo};
 use drover_messages::report::{Built, Uploaded, UploadedOutput};
 use drover_messages::request::Nar;
 use drover_messages::{AgentId, AttemptId, Cause};
@@ -85,7 +85,8 @@ impl Uploads {
         // Never closed, so never refused.
         let _permit = self.at_once.acquire().await;
         self.roots.keep(attempt, path).await?;
-        let info = self.info(path).await?.ok_or_else(|| Trouble::Lost("the store does not have it any more".into()))?;
+        let info = self.daemons.path_info(path).await?;
+        let info = info.ok_or_else(|| Trouble::Lost("the store does not have it any more".into()))?;
         let expected = NarSummary { sha256: info.nar_hash, size: info.nar_size };
         let file = self.store_dir.path(path);
         for upload in upload_try..upload_try.saturating_add(MAX_TRIES) {
@@ -97,16 +98,6 @@ impl Uploads {
             }
         }
         Err(Trouble::Lost(format!("all of {MAX_TRIES} keys were taken")))
-    }
-
-    async fn info(&self, path: &StorePath) -> Result<Option<PathInfo>, DaemonError> {
-        loop {
-            let mut daemon = self.daemons.take().await?;
-            match daemon.path_info(path).await {
-                Err(error) if daemon.went_stale(&error) => {}
-                info => return info,
-            }
-        }
     }
 }
 

@@ -29,6 +29,7 @@ use crate::daemon_pool::DaemonPool;
 use crate::disk;
 use crate::failure::Failure;
 use crate::inputs::Inputs;
+use crate::output_limit::check_outputs;
 use crate::output_roots::OutputRoots;
 use crate::recipes::Recipes;
 use crate::seal::seal;
@@ -145,7 +146,11 @@ impl Workshop {
         drop(slot);
         match ended.and_then(|result| conclude(offer.mode, &derivation, &result)) {
             Err(failure) => Err(self.look_closer(failure, offer, &derivation, hold).await),
-            made => made,
+            Ok(Made::Same) => Ok(Made::Same),
+            Ok(Made::New { outputs, already_valid }) => {
+                check_outputs(&self.building, &outputs, self.config.max_output_bytes).await?;
+                Ok(Made::New { outputs, already_valid })
+            }
         }
     }
 

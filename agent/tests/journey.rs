@@ -74,6 +74,27 @@ async fn a_build_that_says_too_much_is_stopped() {
 }
 
 #[tokio::test]
+async fn what_makes_too_much_fails_also_when_the_store_has_it_already_and_is_not_uploaded() {
+    let Some(mut farm) = Farm::start().await else { return };
+    farm.run_agent(&["--max-output-bytes", "5000"]);
+    let fill = "printf '%03000d' 0 > $out; printf '%03000d' 1 > $doc";
+    let large = farm.pack(&shell("large", r#"outputs = [ "out" "doc" ];"#, fill)).await;
+    let small = farm.pack(&shell("small", "", "printf '%03000d' 0 > $out")).await;
+    for _ in 0..2 {
+        let offer = farm.scheduler.lease(&large, &[]).await;
+        let failed = farm.scheduler.failed(&offer).await;
+        let words = "the nars of its outputs have 6224 bytes together, and 5000 is the most";
+        assert_eq!((failed.cause, failed.message.as_str()), (Cause::TooLarge, words));
+    }
+    assert!(farm.lab.file(&large.derivation.outputs["out"].path).exists());
+    assert!(!farm.bucket_folder().join("incoming").exists(), "it was uploaded");
+
+    let offer = farm.scheduler.lease(&small, &[]).await;
+    farm.scheduler.built(&offer).await;
+    farm.scheduler.uploaded(&offer).await;
+}
+
+#[tokio::test]
 async fn what_was_built_before_a_kill_is_uploaded_after_it() {
     let Some(mut farm) = Farm::start().await else { return };
     // A file where the folder should be: the bucket takes logs, but no outputs.
