@@ -42,10 +42,10 @@ pub struct Args {
     /// How many such copies are kept; the oldest go
     #[arg(long, env = "DROVER_SNAPSHOTS_KEPT", default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub snapshots_kept: u16,
-    /// The most unfinished builds of one client
+    /// The most unfinished builds of one client; a submission that would make it more is refused [default: no limit]
     #[arg(long, env = "DROVER_BUILDS_PER_CLIENT", value_name = "N")]
     pub builds_per_client: Option<u64>,
-    /// The most builds of one client that run at once
+    /// The most builds of one client that agents have at once; others wait [default: no limit]
     #[arg(long, env = "DROVER_SLOTS_PER_CLIENT", value_name = "N")]
     pub slots_per_client: Option<u32>,
     /// After so many failures of the farm in a row a build is tried again only when somebody says `drover retry`

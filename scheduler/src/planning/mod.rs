@@ -4,6 +4,7 @@
 mod closure;
 mod elsewhere;
 mod packs;
+mod room;
 #[cfg(test)]
 mod samples;
 mod sources;
@@ -29,6 +30,7 @@ use crate::book::{Book, BookError};
 use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
 use closure::{Ground, Lesson};
+use room::{Claim, Room};
 
 /// Submissions that are planned at once.
 const AT_ONCE: usize = 2;
@@ -56,6 +58,7 @@ pub(crate) struct Planner {
     servers: Option<Servers>,
     places: Arc<Semaphore>,
     in_work: Arc<Mutex<BTreeSet<SubmissionId>>>,
+    room: Room,
 }
 
 /// Why a submission is not taken up now.
@@ -94,7 +97,8 @@ impl NotNow {
 impl Planner {
     /// `servers` are asked for what need not be built, if there are any.
     pub(crate) fn new(bucket: Bucket, book: Book, desk: Desk, servers: Option<Servers>) -> Self {
-        Self { bucket, book, desk, servers, places: Arc::new(Semaphore::new(AT_ONCE)), in_work: Arc::default() }
+        let (places, in_work, room) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default(), Room::default());
+        Self { bucket, book, desk, servers, places, in_work, room }
     }
 
     /// Whether nothing is being planned.
@@ -181,7 +185,9 @@ impl Planner {
             return Ok(());
         }
         let submission = submission_of(client, &submit);
-        match self.plan(&submission, &submit).await {
+        let planned = self.plan(&submission, &submit).await;
+        self.room.release(id);
+        match planned {
             Ok(()) => Ok(()),
             Err(NotNow::Never(why)) => {
                 self.desk.enter([Input::Reject { submission, why }]).await;
@@ -207,7 +213,7 @@ impl Planner {
         // A derivation that lies is told before what follows from it.
         let (closure, Lesson { learned, packed }) = ground.lesson(&submit.store_dir).await?;
         let Plan { mut builds, sources } = plan?;
-        self.check_limit(submission, builds.len() as u64).await?;
+        self.take_room(submission, builds.len() as u64).await?;
         block_in_place(|| self.look_back(submit, &mut builds))?;
         let sources = sources::wanted(&self.bucket, submission, submit, sources, &can_be_fetched).await?;
 
@@ -246,17 +252,15 @@ impl Planner {
     }
 
     /// Nobody may queue more than the farm lets them.
-    async fn check_limit(&self, submission: &Submission, more: u64) -> Result<(), NotNow> {
-        let client = submission.client;
-        let queued =
-            self.desk.ask(move |reign| (reign.core().state().builds_of_client(client), reign.core().limits().builds_per_client));
-        let (queued, limit) = queued.await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))?;
-        match queued + more > limit {
-            true => Err(NotNow::Never(format!(
-                "it needs {more} builds, and {queued} of this client are unfinished; {limit} is the limit: submit it later, or less of it"
-            ))),
-            false => Ok(()),
-        }
+    async fn take_room(&self, submission: &Submission, builds: u64) -> Result<(), NotNow> {
+        let (room, id, claim) = (self.room.clone(), submission.id, Claim { client: submission.client, builds });
+        let taken = self.desk.ask(move |reign| {
+            let (state, limit) = (reign.core().state(), reign.core().limits().builds_per_client);
+            // There was room for what was entered before the scheduler started anew; some of its builds may count already.
+            let was_entered = reign.submission(id)?.is_some();
+            Ok::<_, BookError>(room.take(id, claim, state, if was_entered { u64::MAX } else { limit }))
+        });
+        taken.await.ok_or_else(|| NotNow::Trouble("the reign is over".into()))??.map_err(NotNow::Never)
     }
 
     /// What is known of the same derivations from before: inputs that failed not long ago, and who built the roots, where
@@ -358,4 +362,31 @@ fn check(submit: &Submit) -> Result<(), NotNow> {
         return never("it names a root, or the id of one, twice".into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_scheduler_core::Limits;
+
+    use super::*;
+    use crate::book::samples;
+    use crate::reign::Reign;
+
+    #[tokio::test]
+    async fn a_submission_that_was_entered_before_a_restart_is_not_counted_against_itself() {
+        let client = ClientId::new();
+        let builds = [1, 3].map(|n| samples::of(n, "x", BuildState::Waiting { missing: 1 }));
+        let entered = Submission { state: SubmissionState::Planning, ..samples::submission(101, client) };
+        let (_folder, book) = samples::open(&builds, std::slice::from_ref(&entered));
+        let reign = Reign::within(&book, Limits { builds_per_client: 3, ..Limits::default() });
+        let (desk, inbox) = Desk::new();
+        let reign = std::thread::spawn(move || reign.run(inbox));
+        let planner = Planner::new(Bucket::open("memory://").unwrap(), book, desk, None);
+
+        planner.take_room(&entered, 3).await.unwrap();
+        let refused = planner.take_room(&samples::submission(105, client), 1).await.unwrap_err();
+        assert!(matches!(&refused, NotNow::Never(why) if why.contains("3 of this client are unfinished; 3 is the limit")));
+        drop(planner);
+        reign.join().unwrap().unwrap();
+    }
 }

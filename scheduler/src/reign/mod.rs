@@ -296,10 +296,15 @@ impl Reign {
 impl Reign {
     /// One over what a book says, whose effects nobody carries out.
     pub(crate) fn over(book: &Book) -> Self {
+        Self::within(book, Limits::default())
+    }
+
+    /// The same, with other limits.
+    pub(crate) fn within(book: &Book, limits: Limits) -> Self {
         let (effects, _) = mpsc::unbounded_channel();
         let (_, link) = tokio::sync::watch::channel(drover_nats::Link::Up { times: 1 });
         let scribe = Scribe::start(book.clone(), Default::default(), Default::default()).unwrap();
-        let (memory, limits) = (book.remember().unwrap(), Limits::default());
+        let memory = book.remember().unwrap();
         let clock = Clock::new(memory.heard, link);
         Self::begin(Generation(1), limits, book.clone(), memory, clock, scribe, effects).unwrap()
     }

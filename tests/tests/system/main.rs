@@ -17,6 +17,7 @@ mod hello;
 
 mod why;
 mod wishes;
+mod limits;
 mod lists;
 mod dead;
 mod replay;
