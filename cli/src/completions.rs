@@ -14,6 +14,6 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<ExitCode> {
-    clap_complete::generate(args.shell, &mut command, "drover", &mut std::io::stdout());
+    clap_complete::generate(args.shell, &mut command, "drover", &mut crate::out::stdout());
     Ok(Exit::Success.into())
 }

@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Farm = 3,
     /// Ctrl-C.
     Interrupted = 130,
+    /// Nobody reads what it prints, as where SIGPIPE ends a process.
+    Unread = 141,
 }
 
 impl From<Exit> for ExitCode {
@@ -32,7 +34,8 @@ pub(crate) const HELP: &str = "Exit codes:
   1    a build failed or is blocked, or a verification failed
   2    the command line, or what it names, is wrong; nothing was changed
   3    trouble with the farm: it cannot be reached, is silent, or took longer than --timeout
-  130  interrupted";
+  130  interrupted
+  141  nobody reads its output any more";
 
 /// An error that is the user's to mend: [`Exit::BadInput`]. All other errors are the farm's.
 #[derive(Debug)]

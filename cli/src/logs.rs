@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::ask::Connection;
 use crate::exit::{Exit, bad_input};
 use crate::farm::FarmArgs;
-use crate::sealed;
+use crate::{out, sealed};
 
 /// How often to ask whether an attempt is over, while its log is followed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     if let Some(log) = &attempt.log {
-        sealed::copy(&connection.bucket()?, log, std::io::stdout().lock()).await?;
+        sealed::copy(&connection.bucket()?, log, out::stdout()).await?;
         return Ok(Exit::Success.into());
     }
     live(&connection, args, attempt.attempt).await?;
@@ -132,13 +132,13 @@ impl Live {
 
     /// Prints what the finished log has beyond that.
     async fn print_rest(&self, bucket: &Bucket, log: &SealedLog) -> anyhow::Result<()> {
-        sealed::copy(bucket, log, Beyond { left_out: self.printed, out: std::io::stdout().lock() }).await
+        sealed::copy(bucket, log, Beyond { left_out: self.printed, out: out::stdout() }).await
     }
 
     fn print(&mut self, incoming: &drover_nats::Incoming) -> anyhow::Result<()> {
         let ours = matches!(&incoming.subject, Subject::Log { attempt, .. } if *attempt == self.attempt);
         if let Some(chunk) = LogChunk::of(incoming).filter(|_| ours) {
-            let mut out = std::io::stdout().lock();
+            let mut out = out::stdout();
             out.write_all(&self.fresh(&chunk))?;
             out.flush()?;
         }

@@ -1,5 +1,7 @@
 //! `drover`: the command for people: run a farm, submit builds, follow them, explain them, administer.
 
+#[macro_use]
+mod out;
 mod exit;
 mod farm;
 

@@ -14,6 +14,7 @@ mod stores;
 mod summary;
 mod supervisor;
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,7 +95,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         _ = terminated.recv() => Ok(false),
     };
     if let Ok(true) = started {
-        println!("{}", summary::words(&facts, usual_dir));
+        // The farm runs, whether anybody reads that or not.
+        let _ = writeln!(std::io::stdout(), "{}", summary::words(&facts, usual_dir));
         tokio::select! {
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
