@@ -60,7 +60,7 @@ struct Args {
     /// The build, or the submission with all its builds
     #[arg(value_name = "BUILD|SUBMISSION", required_unless_present = "tag", conflicts_with = "tag")]
     id: Option<Uuid>,
-    /// All submissions with this tag
+    /// All submissions of yours with this tag; with --any, everybody's
     #[arg(long, value_name = "KEY=VALUE", value_parser = roots::parse_tag)]
     tag: Option<(String, String)>,
     /// The ID is a submission's: so the scheduler need not be asked first, and may be away
@@ -177,7 +177,8 @@ fn fulfilled(change: Wished, builds: u64) -> String {
 }
 
 fn refused(why: &str, by_admin: bool) -> String {
-    let hint = if !by_admin && why.contains("another user's") { "; an administrator may say --any" } else { "" };
+    let is_about_others = ["another user's", "of yours"].iter().any(|words| why.contains(words));
+    let hint = if !by_admin && is_about_others { "; an administrator may say --any" } else { "" };
     format!("refused: {}{hint}", printable(why))
 }
 
@@ -217,6 +218,7 @@ mod tests {
     #[test]
     fn who_may_not_is_told_who_may() {
         assert!(refused("the submission x is another user's", false).ends_with("--any"));
+        assert!(refused("no submission of yours has that tag", false).ends_with("--any"));
         assert!(!refused("nothing of it is unfinished", false).contains("--any"));
     }
 }

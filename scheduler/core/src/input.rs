@@ -150,7 +150,7 @@ pub struct Wanted {
     pub by_admin: bool,
     /// What is to become of it.
     pub change: Wished,
-    /// What it speaks of: submissions, as they are recorded.
+    /// What it speaks of: submissions, as they are recorded. Where it speaks of nothing, its tag had none that it may change.
     pub submissions: Vec<SubmissionId>,
     /// Single builds.
     pub builds: Vec<BuildId>,

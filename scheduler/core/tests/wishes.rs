@@ -66,6 +66,14 @@ fn what_is_anothers_is_left_to_them() {
 }
 
 #[test]
+fn a_wish_that_speaks_of_nothing_is_refused() {
+    for change in [Wished::Cancel, Wished::Retry, Wished::Priority(1)] {
+        let refused = shared().wish(1, change, &[], &[]);
+        assert!(matches!(&refused, What::WishRefused { why, .. } if why.contains("of yours has that tag")), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_was_cancelled_goes_on_when_it_is_wanted_again() {
     let mut farm = shared();
     farm.wish(1, Wished::Cancel, &[1], &[]);

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use drover_messages::query::StateName;
-use drover_messages::{BuildId, SubmissionId, Timestamp, WishId};
+use drover_messages::{BuildId, ClientId, SubmissionId, Timestamp, WishId};
 use drover_scheduler_core::{Build, Learned, PackSet, PackSetId, Submission, WholeBuild};
 use drover_store::{DrvPath, StorePath};
 use redb::ReadableDatabase;
@@ -145,6 +145,17 @@ impl Book {
             Ok(SubmissionId::from_uuid(Uuid::from_bytes(key.value().1)))
         })
         .collect()
+    }
+
+    /// Those of these submissions that are a client's.
+    pub(crate) fn of_client(&self, client: ClientId, of: Vec<SubmissionId>) -> Result<Vec<SubmissionId>, BookError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(OF_CLIENT)?;
+        let mut theirs = Vec::new();
+        for id in of {
+            theirs.extend(table.get((client.uuid().into_bytes(), id.uuid().into_bytes()))?.map(|_| id));
+        }
+        Ok(theirs)
     }
 
     /// The builds of a submission in one of these states, as they were recorded.

@@ -165,6 +165,39 @@ async fn all_submissions_with_a_tag_are_cancelled_together() {
 }
 
 #[tokio::test]
+async fn a_tag_means_what_one_has_submitted_oneself_unless_an_administrator_says_any() {
+    let Some((mut farm, _agent)) = ground().await else { return };
+    farm.told(&["agent", "drain", "*"]).await;
+    let stranger = farm.nats.login(Who::Client(ClientId::new())).await;
+    let password = farm.folder.password_file(&stranger);
+    let as_stranger = ["--login", &stranger.user, "--login-password-file", password.to_str().unwrap()];
+    let bus = drover_nats::Bus::connect(&stranger).await.unwrap();
+    let tagged = |submit: &mut Submit| drop(submit.tags.insert("branch".into(), "main".into()));
+    let [mine, theirs] = ["mine", "theirs"].map(|name| Recipe::new(name, &[]));
+    let first = BuildId::derived(farm.submit_altered(&[&mine], tagged).await, &mine.drv);
+    let of_stranger = farm.submit_as(&bus, stranger.user.parse().unwrap(), &[&theirs], tagged).await;
+    let second = BuildId::derived(of_stranger, &theirs.drv);
+    until_state(&farm, first, StateName::Ready).await;
+    until_state(&farm, second, StateName::Ready).await;
+
+    for (words, told) in [
+        (&["priority", "7"][..], "1 build of priority 7 now.\n"),
+        (&["cancel"], "1 build is cancelled.\n"),
+        (&["retry"], "1 build is tried again.\n"),
+    ] {
+        let ended = farm.drover(&[words, &["--tag", "branch=main"], &as_stranger[..]].concat()).await;
+        assert_eq!(String::from_utf8_lossy(&ended.stdout), told, "{ended:?}");
+    }
+    assert_eq!(farm.until_why(first, |_| true).await.build.priority, 0);
+    assert_eq!(farm.told(&["cancel", "--tag", "branch=main"]).await, "1 build is cancelled.\n");
+    until_state(&farm, second, StateName::Ready).await;
+    assert_eq!(farm.told(&["cancel", "--any", "--tag", "branch=main"]).await, "1 build is cancelled.\n");
+    let unknown = farm.drover(&["cancel", "--tag", "branch=none"]).await;
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no submission of yours has that tag"), "{unknown:?}");
+}
+
+#[tokio::test]
 async fn only_an_administrator_changes_what_others_have_submitted() {
     let Some((mut farm, _agent)) = ground().await else { return };
     farm.told(&["agent", "drain", "*"]).await;

@@ -32,6 +32,9 @@ impl<'a> Step<'a> {
 
     /// Gives the number of builds that it changes, or why it changes none.
     fn fulfil(&mut self, wanted: &Wanted) -> Result<u64, String> {
+        if wanted.submissions.is_empty() && wanted.builds.is_empty() {
+            return Err(if wanted.by_admin { "no submission has that tag" } else { "no submission of yours has that tag" }.into());
+        }
         let named: Vec<&Build> = wanted.builds.iter().filter_map(|id| self.state.build(*id)).collect();
         let of_builds = named.iter().map(|build| build.submission);
         let touched: BTreeSet<SubmissionId> = wanted.submissions.iter().copied().chain(of_builds).collect();
