@@ -40,8 +40,8 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let connection = Connection::open(&args.farm).await?;
-    let attempt = match begun(&connection, args).await? {
-        Some(attempt) => attempt,
+    let (build, attempt) = match begun(&connection, args).await? {
+        Some(begun) => begun,
         None => {
             eprintln!("Nothing of {} was tried yet; -f waits for it.", args.build);
             return Ok(Exit::Success.into());
@@ -51,22 +51,32 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         sealed::copy(&connection.bucket()?, log, out::stdout()).await?;
         return Ok(Exit::Success.into());
     }
-    live(&connection, args, attempt.attempt).await?;
+    live(&connection, build, attempt.attempt, args.follow).await?;
     Ok(Exit::Success.into())
 }
 
-/// The attempt whose log is asked for, once there is one.
-async fn begun(connection: &Connection, args: &Args) -> anyhow::Result<Option<AttemptDetail>> {
+/// The attempt whose log is asked for, once there is one, and the build that it is of: where that was known to fail, the one
+/// that had failed before.
+async fn begun(connection: &Connection, args: &Args) -> anyhow::Result<Option<(BuildId, AttemptDetail)>> {
+    let (mut build, mut attempt) = (args.build, args.attempt);
     loop {
-        let build = detail(connection, args.build).await?;
-        let found = match args.attempt {
-            Some(wanted) => build.attempts.iter().find(|attempt| attempt.attempt == wanted),
-            None => build.attempts.last(),
+        let known = detail(connection, build).await?;
+        if let (None, Some(evidence)) = (attempt, known.evidence) {
+            eprintln!(
+                "{build} was not tried, for another build of it failed not long ago: this is the log of {}",
+                evidence.build
+            );
+            (build, attempt) = (evidence.build, Some(evidence.attempt));
+            continue;
+        }
+        let found = match attempt {
+            Some(wanted) => known.attempts.iter().find(|attempt| attempt.attempt == wanted),
+            None => known.attempts.last(),
         };
         match found {
-            Some(attempt) => return Ok(Some(attempt.clone())),
-            None if args.attempt.is_some() => return Err(bad_input(format!("{} has no such attempt", args.build))),
-            None if args.follow && !is_over(&build) => sleep(LOOK_EVERY).await,
+            Some(found) => return Ok(Some((build, found.clone()))),
+            None if attempt.is_some() => return Err(bad_input(format!("{build} has no such attempt"))),
+            None if args.follow && !is_over(&known) => sleep(LOOK_EVERY).await,
             None => return Ok(None),
         }
     }
@@ -91,18 +101,18 @@ fn has_ended(build: &BuildDetail, attempt: AttemptId) -> bool {
 }
 
 /// Prints what was said so far, and what is said from now on if that is wanted.
-async fn live(connection: &Connection, args: &Args, attempt: AttemptId) -> anyhow::Result<()> {
+async fn live(connection: &Connection, build: BuildId, attempt: AttemptId, follow: bool) -> anyhow::Result<()> {
     let mut log = Live { attempt, printed: 0 };
-    let mut replay = connection.bus.replay(streams::LOGS, Filter::LogsOfBuild(args.build)).await?;
+    let mut replay = connection.bus.replay(streams::LOGS, Filter::LogsOfBuild(build)).await?;
     while let Some(incoming) = replay.next_stored().await? {
         log.print(&incoming)?;
     }
-    if !args.follow {
+    if !follow {
         return Ok(());
     }
     loop {
         log.print_until(&mut replay, Instant::now() + LOOK_EVERY).await?;
-        let build = detail(connection, args.build).await?;
+        let build = detail(connection, build).await?;
         match sealed_log(&build, attempt) {
             Some(sealed) => return log.print_rest(&connection.bucket()?, sealed).await,
             None if has_ended(&build, attempt) => return log.print_until(&mut replay, Instant::now() + LAST_WORDS_WITHIN).await,

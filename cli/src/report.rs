@@ -45,7 +45,8 @@ async fn failed(connection: &Connection, bucket: Option<&Bucket>, build: &BuildS
         _ => return eprintln!("\n{name} failed: {}", printable(&build.reason)),
     };
     let Some(attempt) = last_failure(&detail) else {
-        return eprintln!("\n{name} failed: {}", printable(&build.reason));
+        eprintln!("\n{name} failed: {}", printable(&build.reason));
+        return detail.evidence.iter().for_each(|_| log_hint(build));
     };
     let cause = attempt.cause.as_ref().map(|cause| cause.words()).unwrap_or("it failed");
     eprintln!("\n{name} failed: {cause}");
@@ -61,11 +62,15 @@ async fn failed(connection: &Connection, bucket: Option<&Bucket>, build: &BuildS
     for line in &log {
         eprintln!("  | {}", printable(line));
     }
-    eprintln!("  Its log: drover logs {}", build.build);
+    log_hint(build);
     for kept in &attempt.kept {
         let path = build.store_dir.path(&kept.path);
         eprintln!("  {path} came out differently: what came out is kept in the bucket as {}", printable(&kept.nar.key));
     }
+}
+
+fn log_hint(build: &BuildSummary) {
+    eprintln!("  Its log: drover logs {}", build.build);
 }
 
 fn last_failure(build: &BuildDetail) -> Option<&AttemptDetail> {

@@ -93,9 +93,8 @@ fn build_in_words(build: &BuildDetail, now: Timestamp) -> String {
     if !build.attempts.is_empty() {
         text.push_str(&format!("\n{}", attempts(&build.attempts)));
         text.push_str(&kept(&build.attempts, &summary.store_dir));
-        text.push_str(&log_hint(build));
     }
-    text
+    text + &log_hint(build)
 }
 
 fn attempts(attempts: &[AttemptDetail]) -> Table {
@@ -127,7 +126,7 @@ fn kept(attempts: &[AttemptDetail], store_dir: &StoreDir) -> String {
 }
 
 fn log_hint(build: &BuildDetail) -> String {
-    let logged = build.attempts.iter().any(|attempt| attempt.log.is_some());
+    let logged = build.evidence.is_some() || build.attempts.iter().any(|attempt| attempt.log.is_some());
     if logged { format!("\nIts log: drover logs {}\n", build.summary.build) } else { String::new() }
 }
 
@@ -187,6 +186,7 @@ mod tests {
             outputs: BTreeMap::new(),
             missing_inputs: Vec::new(),
             attempts: vec![attempt],
+            evidence: None,
         }
     }
 

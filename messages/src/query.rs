@@ -257,6 +257,18 @@ pub struct BuildDetail {
     pub missing_inputs: Vec<(StorePath, String)>,
     /// What was tried, oldest first.
     pub attempts: Vec<AttemptDetail>,
+    /// Where it failed, if it was not tried for having failed elsewhere.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
+}
+
+/// The failure of another build of the same derivation: it has the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Which build.
+    pub build: BuildId,
+    /// In which attempt.
+    pub attempt: AttemptId,
 }
 
 /// One attempt.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_messages::agent::Hello;
 use drover_messages::query::*;
-use drover_messages::{AgentId, Timestamp};
+use drover_messages::{AgentId, Cause, Timestamp};
 use drover_scheduler_core::agent::{Agent, KnownAgent, fits};
 use drover_scheduler_core::breaker::Breaker;
 use drover_scheduler_core::{AttemptState, Build, BuildState, Heard, ItemState, Place, Submission, SubmissionState};
@@ -100,7 +100,16 @@ pub(crate) fn detail(reign: &Reign, build: &Build) -> Result<BuildDetail, BookEr
         outputs,
         missing_inputs,
         attempts: build.attempts.iter().map(attempt).collect(),
+        evidence: evidence(build),
     })
+}
+
+/// A failure that was known from another build is an attempt of that one.
+fn evidence(of: &Build) -> Option<Evidence> {
+    match of.state {
+        BuildState::Failed { attempt, cause: Cause::KnownFailure { build } } => Some(Evidence { build, attempt }),
+        _ => None,
+    }
 }
 
 fn attempt(attempt: &drover_scheduler_core::Attempt) -> AttemptDetail {
@@ -140,7 +149,10 @@ fn reason(reign: &Reign, build: &Build) -> String {
             let secs = until.millis_since(reign.heard()).div_ceil(1000).max(1);
             format!("{}: it is tried again in {secs} s", cause.words())
         }
-        BuildState::Failed { cause, .. } => cause.words().into(),
+        BuildState::Failed { cause, .. } => match evidence(build) {
+            Some(Evidence { build, .. }) => format!("{}: {build}", cause.words()),
+            None => cause.words().into(),
+        },
         BuildState::Cancelled => "nobody wants it; `drover retry` has it built after all".into(),
         BuildState::Succeeded { .. } => unpublished(reign, build),
     }

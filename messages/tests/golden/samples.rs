@@ -546,6 +546,7 @@ pub fn ask_build() -> AskBuild {
 }
 
 pub fn build_answers() -> Vec<(&'static str, BuildAnswer)> {
+    let evidence = Some(Evidence { build: build(), attempt: attempt() });
     let attempt = AttemptDetail {
         attempt: attempt(),
         agent: agent(),
@@ -565,6 +566,7 @@ pub fn build_answers() -> Vec<(&'static str, BuildAnswer)> {
         outputs: BTreeMap::from([(output(), (path("hello-2.12.1"), "wanted".into()))]),
         missing_inputs: vec![(path("zlib-1.3"), "wanted".into())],
         attempts: vec![attempt],
+        evidence,
     };
     vec![("build-answer-unknown", BuildAnswer::Unknown), ("build-answer-known", BuildAnswer::Known(Box::new(detail)))]
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use drover_messages::{BuildId, SubmissionId};
+use drover_messages::{BuildId, Cause, SubmissionId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::agent::Held;
@@ -294,19 +294,18 @@ impl State {
         Some(Offers::new(state.is_available(), state.can_be_fetched(), at, blocked_by))
     }
 
-    /// The failed build behind which all that make an item stand, if none of them may still succeed.
+    /// The failed build behind which all that make an item stand, if none of them may still succeed: of several, the one
+    /// that says most, and of those the oldest.
     pub(crate) fn hopeless_behind(&self, entry: &Entry) -> Option<BuildId> {
-        let mut culprit = None;
-        for build in entry.makers().filter_map(|no| self.builds.at(no)).map(|node| &node.build) {
-            if build.state.is_hopeful() {
-                return None;
-            }
-            culprit = Some(match build.state {
-                BuildState::Blocked { by } => by,
-                _ => build.id,
-            });
+        let makers = || entry.makers().filter_map(|no| self.builds.at(no)).map(|node| &node.build);
+        if makers().any(|build| build.state.is_hopeful()) {
+            return None;
         }
-        culprit
+        let culprit = makers().min_by_key(|build| says_little(&build.state))?;
+        Some(match culprit.state {
+            BuildState::Blocked { by } => by,
+            _ => culprit.id,
+        })
     }
 
     /// Moves a build whose state follows from its inputs. Nothing follows from how many it waits for.
@@ -329,5 +328,15 @@ impl State {
         };
         self.replace_state(no, next);
         Some(Turn { build, blocked_by })
+    }
+}
+
+/// How little a build says of why what it makes cannot be had: what has failed itself has a log, what was known to fail names
+/// one, and what was cancelled has none.
+fn says_little(state: &BuildState) -> u8 {
+    match state {
+        BuildState::Failed { cause: Cause::KnownFailure { .. }, .. } => 1,
+        BuildState::Failed { .. } | BuildState::Blocked { .. } => 0,
+        _ => 2,
     }
 }

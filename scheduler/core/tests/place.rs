@@ -14,7 +14,7 @@ use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
 use drover_messages::{AgentId, AttemptId, Cause, Epoch, Generation};
 use drover_scheduler_core::plan::{Evidence, Planned};
-use drover_scheduler_core::{Input, Limits};
+use drover_scheduler_core::{BuildState, Input, Limits};
 use drover_store::StoreDir;
 use farm::{Farm, build, held, planned};
 
@@ -226,4 +226,23 @@ fn a_build_that_failed_here_does_not_wait_for_an_agent_that_is_stuck() {
     farm.failed(here, &offer, Cause::DiskFull);
     farm.later(2_000);
     assert_eq!(farm.offered(), ["top"]);
+}
+
+#[test]
+fn what_has_failed_itself_is_named_rather_than_what_was_known_to_fail() {
+    let mut farm = farm();
+    let agent = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "bad", &[], false), planned(1, "top", &["bad"], true)]);
+    let offer = farm.offers().remove(0);
+    farm.failed(agent, &offer, Cause::BuilderFailed);
+    let evidence = Evidence { build: offer.build, attempt: offer.attempt, agent };
+    // Their ids come in any order.
+    for n in 2..10 {
+        let known = Planned { known_failure: Some(evidence), ..planned(n, "bad", &[], false) };
+        farm.submit(n, vec![known, planned(n, "top", &["bad"], true)]);
+        for top in 1..=n {
+            let state = &farm.core.state().build(build(top, "top")).unwrap().state;
+            assert_eq!(*state, BuildState::Blocked { by: offer.build });
+        }
+    }
 }

@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use find::{Candidates, ids, is_about_everything};
 pub(crate) use load::Memory;
+pub(crate) use retention::FAILURES_KNOWN_MILLIS;
 pub(crate) use sheet::{Page, Sheet};
 
 use journal::Journal;

@@ -13,15 +13,18 @@ use super::{Book, BookError, carry, decode, index};
 
 /// Rows of a kind that one commit forgets, so that others need not wait long.
 const FORGOTTEN_AT_ONCE: usize = 500;
+/// A derivation that failed is known to fail for so long, in milliseconds: a week.
+pub(crate) const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Book {
     /// Forgets finished builds that were asked for before a moment; true if there may be more. What they made stays known:
     /// it is in the cache. Where it is lost, it is planned anew.
     ///
     /// Submissions without builds, and wishes, go as well, but none that the broker may still bring again: it would be taken
-    /// for a new one.
+    /// for a new one. And so do failures that nobody goes by any more.
     pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
-        let gone_from_broker = Timestamp::now().0.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
+        let now = Timestamp::now().0;
+        let gone_from_broker = now.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
         let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
         let writing = self.journal.begin();
         let transaction = carry::begin(&self.database, true)?;
@@ -29,6 +32,7 @@ impl Book {
             forget_builds(&transaction, &writing, old)?,
             forget_submissions(&transaction, older)?,
             forget_wishes(&transaction, older)?,
+            forget_failures(&transaction, now.saturating_sub(FAILURES_KNOWN_MILLIS))?,
         ];
         transaction.commit()?;
         Ok(forgotten.contains(&FORGOTTEN_AT_ONCE))
@@ -99,6 +103,17 @@ fn forget_wishes(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookEr
         wishes.remove(wish)?;
     }
     Ok(old.len())
+}
+
+/// Looks through all of them: there is one for each derivation that failed and did not succeed since.
+fn forget_failures(t: &WriteTransaction, before_millis: u64) -> Result<usize, BookError> {
+    let mut failures = t.open_table(FAILURES)?;
+    let mut forgotten = 0;
+    for row in failures.extract_if(|_, (_, at)| at < before_millis)?.take(FORGOTTEN_AT_ONCE) {
+        row?;
+        forgotten += 1;
+    }
+    Ok(forgotten)
 }
 
 /// Ids begin with the time of their origin.

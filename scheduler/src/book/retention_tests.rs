@@ -81,3 +81,19 @@ fn what_the_broker_may_still_bring_again_is_not_forgotten() {
     assert!(book.submission(young.id).unwrap().is_some());
     assert!(book.has_heard(young_wish).unwrap() && !book.has_heard(old_wish).unwrap());
 }
+
+#[test]
+fn a_failure_is_forgotten_when_nobody_goes_by_it_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let now = Timestamp::now().0;
+    let transaction = book.database.begin_write().unwrap();
+    for (drv, age) in [("old.drv", FAILURES_KNOWN_MILLIS + 1), ("young.drv", FAILURES_KNOWN_MILLIS - 60_000)] {
+        transaction.open_table(FAILURES).unwrap().insert(drv, (id(1), now - age)).unwrap();
+    }
+    transaction.commit().unwrap();
+    book.forget_before(Timestamp(0)).unwrap();
+    let failures = book.database.begin_read().unwrap().open_table(FAILURES).unwrap();
+    let left: Vec<String> = failures.iter().unwrap().map(|row| row.unwrap().0.value().to_owned()).collect();
+    assert_eq!(left, ["young.drv"]);
+}

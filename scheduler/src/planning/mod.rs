@@ -26,7 +26,7 @@ use drover_store::{Family, StorePath};
 use tokio::sync::Semaphore;
 use tokio::task::{block_in_place, spawn_blocking};
 
-use crate::book::{Book, BookError};
+use crate::book::{Book, BookError, FAILURES_KNOWN_MILLIS};
 use crate::servers::{NoAnswer, Servers};
 use crate::work::Desk;
 use closure::{Ground, Lesson};
@@ -38,8 +38,6 @@ const AT_ONCE: usize = 2;
 const PROGRESS_EVERY: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
 /// The pause before a submission is tried again after trouble that is not its own.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-/// A derivation that failed is known to fail for so long, in milliseconds: a week.
-const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Builds that one commit enters: so few that offers need not wait for long, so many that writing them through to the disk is
 /// not most of it.
 const BUILDS_OF_COMMIT: usize = 1000;

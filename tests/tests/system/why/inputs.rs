@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_bucket::Key;
 use drover_messages::agent::Hello;
+use drover_messages::offer::Offer;
 use drover_messages::query::StateName;
+use drover_messages::report::{Failed, Outcome, SealedLog};
 use drover_messages::request::Root;
 use drover_messages::substitutes::Elsewhere;
 use drover_messages::{BuildId, Cause};
@@ -57,6 +60,12 @@ async fn an_input_that_no_build_makes_is_named() {
     assert!(said.contains(&format!("cannot be had\n  /nix/store/{}", below.out)), "{said}");
 }
 
+async fn sealed(farm: &Farm, offer: &Offer, text: &str) -> SealedLog {
+    let key = Key::Log { build: offer.build, attempt: offer.attempt };
+    farm.bucket().put_once(&key, zstd::encode_all(text.as_bytes(), 3).unwrap().into()).await.unwrap();
+    SealedLog { key: key.to_string(), bytes: text.len() as u64 }
+}
+
 #[tokio::test]
 async fn an_input_that_is_known_to_fail_is_not_tried_again_unless_that_is_asked_for() {
     let Some(mut farm) = farm().await else { return };
@@ -64,12 +73,19 @@ async fn an_input_that_is_known_to_fail_is_not_tried_again_unless_that_is_asked_
     let below = Recipe::new("below", &[]);
     let first = submit(&farm, &below).await;
     let offer = agent.offer().await;
-    agent.report(&offer, failed(Cause::BuilderFailed)).await;
+    let log = sealed(&farm, &offer, "before it broke\n").await;
+    let Outcome::Failed(failure) = failed(Cause::BuilderFailed) else { unreachable!() };
+    agent.report(&offer, Outcome::Failed(Failed { log: Some(log), ..failure })).await;
     farm.until_why(first, |why| why.build.state == StateName::Failed).await;
     let (input, build) = submit_both(&farm, &below, &Recipe::new("above", &[&below])).await;
     let why = farm.until_why(build, |why| why.build.state == StateName::Blocked).await;
     let cause = &why.causes[0].build;
-    assert_eq!((cause.build, cause.reason.as_str()), (input, "another build of it failed not long ago"));
+    assert_eq!((cause.build, cause.reason.clone()), (input, format!("another build of it failed not long ago: {first}")));
+    let log = farm.drover(&["logs", &input.to_string()]).await;
+    assert_eq!(String::from_utf8_lossy(&log.stdout), "before it broke\n");
+    assert!(String::from_utf8_lossy(&log.stderr).ends_with(&format!("this is the log of {first}\n")), "{log:?}");
+    let shown = farm.told(&["show", &input.to_string()]).await;
+    assert!(shown.contains(&format!("Its log: drover logs {input}\n")), "{shown}");
 
     let hopeful = Recipe::new("hopeful", &[&below]);
     let submission = farm.submit_altered(&[&below, &hopeful], |submit| submit.terms.known_failures = true).await;
