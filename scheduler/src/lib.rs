@@ -30,6 +30,7 @@ mod questions;
 mod records;
 mod servers;
 mod snapshots;
+mod status;
 mod summaries;
 mod telling;
 mod together;

@@ -6,33 +6,36 @@ use drover_messages::Message;
 use drover_messages::query::*;
 use drover_messages::why::*;
 use drover_nats::{Incoming, Query};
-use drover_scheduler_core::SubmissionState;
 use tokio::sync::Semaphore;
 
 use crate::book::BookError;
 use crate::calls::{refuse, told};
 use crate::reign::Reign;
-use crate::{listing, records, summaries, work};
+use crate::{listing, records, status, summaries, work};
 
 /// Questions at once that look through what is recorded.
 const LISTS_AT_ONCE: usize = 2;
+/// Submissions at once of which it is counted what came to nothing.
+const COUNTS_AT_ONCE: usize = 2;
 
 /// Where questions are answered.
 #[derive(Clone)]
 pub(crate) struct Desk {
     desk: work::Desk,
     lists: Arc<Semaphore>,
+    counts: Arc<Semaphore>,
 }
 
 impl Desk {
     pub(crate) fn new(desk: work::Desk) -> Self {
-        Self { desk, lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)) }
+        let [lists, counts] = [LISTS_AT_ONCE, COUNTS_AT_ONCE].map(|most| Arc::new(Semaphore::new(most)));
+        Self { desk, lists, counts }
     }
 
     pub(crate) async fn answer(self, query: Query, incoming: Incoming) {
         match query {
             Query::Missing => self.put(incoming, missing).await,
-            Query::Submission => self.put(incoming, submission).await,
+            Query::Submission => self.submission(incoming).await,
             Query::Builds => self.list(incoming).await,
             Query::Build => self.put(incoming, build).await,
             Query::Agents => self.put(incoming, agents).await,
@@ -51,6 +54,15 @@ impl Desk {
             Err(error) => return refuse(&incoming, &error.to_string()).await,
         };
         tell(incoming, self.desk.ask(move |reign| answer(reign, question)).await).await;
+    }
+
+    async fn submission(&self, incoming: Incoming) {
+        let question = match incoming.decode() {
+            Ok(question) => question,
+            Err(error) => return refuse(&incoming, &error.to_string()).await,
+        };
+        let Ok(_place) = self.counts.acquire().await else { return };
+        tell(incoming, status::answer(&self.desk, question).await.map(|status| status.map_err(Unanswerable::from))).await;
     }
 
     async fn list(&self, incoming: Incoming) {
@@ -109,17 +121,6 @@ fn missing(reign: &Reign, asked: AskMissing) -> Result<Missing, Unanswerable> {
     error.map_or(Ok(()), Err)?;
     let available = reign.available(asked.sources.clone())?;
     Ok(Missing { drvs, sources: asked.sources.difference(&available).cloned().collect() })
-}
-
-fn submission(reign: &Reign, asked: AskSubmission) -> Result<SubmissionAnswer, Unanswerable> {
-    let Some(submission) = reign.submission(asked.submission)? else { return Ok(SubmissionAnswer::Unknown) };
-    Ok(match &submission.state {
-        SubmissionState::Planning => SubmissionAnswer::Planning,
-        SubmissionState::Rejected { why } => SubmissionAnswer::Rejected { why: why.clone() },
-        SubmissionState::Live { builds } | SubmissionState::Cancelled { builds } => {
-            SubmissionAnswer::Live(summaries::submission(reign, &submission, *builds)?)
-        }
-    })
 }
 
 fn build(reign: &Reign, asked: AskBuild) -> Result<BuildAnswer, Unanswerable> {

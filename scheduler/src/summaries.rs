@@ -1,4 +1,4 @@
-//! Builds, submissions and agents as people see them.
+//! Builds and agents as people see them.
 
 use std::collections::BTreeMap;
 
@@ -7,57 +7,11 @@ use drover_messages::query::*;
 use drover_messages::{AgentId, Cause, Timestamp};
 use drover_scheduler_core::agent::{Agent, KnownAgent, fits};
 use drover_scheduler_core::breaker::Breaker;
-use drover_scheduler_core::{AttemptState, Build, BuildState, Heard, ItemState, Place, Submission, SubmissionState};
+use drover_scheduler_core::{AttemptState, Build, BuildState, Heard, ItemState, Place};
 use drover_store::StorePath;
 
 use crate::book::BookError;
 use crate::reign::Reign;
-
-/// A submission that lives, of so many builds.
-pub(crate) fn submission(reign: &Reign, submission: &Submission, builds: u64) -> Result<SubmissionStatus, BookError> {
-    let mut counts: BTreeMap<StateName, u64> = BTreeMap::new();
-    let (mut failed, mut blocked, mut unpublished, mut in_memory) = (Vec::new(), Vec::new(), 0, 0);
-    for build in reign.core().state().builds_of(submission.id) {
-        in_memory += 1;
-        let name = build.state.name();
-        *counts.entry(name).or_default() += 1;
-        unpublished += u64::from(name == StateName::Succeeded && !is_available(reign, build)?);
-        match name {
-            StateName::Failed if failed.len() < MAX_PAGE => failed.push(summary(reign, build)?),
-            StateName::Blocked if blocked.len() < MAX_PAGE => blocked.push(summary(reign, build)?),
-            _ => {}
-        }
-    }
-    // What is not in memory is finished: it succeeded, or failed with nothing behind it.
-    let finished = builds.saturating_sub(in_memory);
-    let mut roots = Vec::with_capacity(submission.roots.len().min(MAX_PAGE));
-    let mut failed_roots = 0;
-    for id in submission.roots.iter().take(MAX_PAGE) {
-        let Some(build) = reign.build(*id)? else { continue };
-        let root = summary(reign, &build)?;
-        if reign.core().state().build(*id).is_none() && root.state == StateName::Failed {
-            failed_roots += 1;
-            failed.push(root.clone());
-        }
-        roots.push(root);
-    }
-    *counts.entry(StateName::Succeeded).or_default() += finished.saturating_sub(failed_roots);
-    if failed_roots > 0 {
-        *counts.entry(StateName::Failed).or_default() += failed_roots;
-    }
-    counts.retain(|_, count| *count > 0);
-    Ok(SubmissionStatus {
-        submission: submission.id,
-        client: submission.client,
-        submitted_at: submission.submitted_at,
-        cancelled: matches!(submission.state, SubmissionState::Cancelled { .. }),
-        counts,
-        unpublished,
-        roots,
-        failed,
-        blocked,
-    })
-}
 
 /// A build in one line.
 pub(crate) fn summary(reign: &Reign, build: &Build) -> Result<BuildSummary, BookError> {
@@ -263,7 +217,7 @@ fn row(reign: &Reign, id: AgentId, hello: &Hello, breaker: &Breaker) -> AgentRow
     }
 }
 
-fn is_available(reign: &Reign, build: &Build) -> Result<bool, BookError> {
+pub(crate) fn is_available(reign: &Reign, build: &Build) -> Result<bool, BookError> {
     let paths: std::collections::BTreeSet<StorePath> = build.products().cloned().collect();
     let all = paths.len();
     Ok(reign.available(paths)?.len() == all)

@@ -99,8 +99,8 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use drover_messages::{AgentId, Epoch, Generation, StoreId};
-    use drover_scheduler_core::{AttemptState, Change, Place, State};
+    use drover_messages::{AgentId, ClientId, Epoch, Generation, StoreId};
+    use drover_scheduler_core::{AttemptState, BuildEvent, Change, Place, State, Submission};
 
     use super::super::samples::{self, needing_nothing, of, open_build};
     use super::*;
@@ -132,9 +132,13 @@ mod tests {
         let created = || Change::BuildCreated(Box::new(needing_nothing(made.clone())));
         commit(&book, &made, created());
         let over = Build { state: BuildState::Cancelled, ..made.clone() };
-        commit(&book, &over, Change::Priority { build: made.id, priority: 0 });
+        commit(&book, &over, Change::Build { build: made.id, event: BuildEvent::Cancel });
+        let of_it = Submission { id: made.submission, ..samples::submission(1, ClientId::new()) };
+        let cancelled = || book.stopped(&of_it).unwrap().count_cancelled().unwrap();
+        assert_eq!(cancelled(), 1);
         commit(&book, &made, created());
         assert_eq!(book.build(made.id).unwrap(), Some(made.clone()));
+        assert_eq!(cancelled(), 0);
     }
 
     #[test]

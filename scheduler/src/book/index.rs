@@ -48,7 +48,8 @@ pub(super) fn stops(event: &BuildEvent) -> bool {
     matches!(event, BuildEvent::Fail(..) | BuildEvent::KnownToFail(..) | BuildEvent::Cancel | BuildEvent::Retry(_))
 }
 
-/// Enters builds that came to nothing, and takes out those that are tried again: nothing else leaves these states.
+/// Enters builds that came to nothing, and takes out those that are tried again: nothing else leaves these states but being
+/// planned anew.
 pub(super) fn write_stopped(t: &WriteTransaction, changes: &[Change]) -> Result<(), BookError> {
     if !changes.iter().any(|change| matches!(change, Change::Build { event, .. } if stops(event))) {
         return Ok(());
@@ -60,13 +61,17 @@ pub(super) fn write_stopped(t: &WriteTransaction, changes: &[Change]) -> Result<
         match event {
             BuildEvent::Fail(..) | BuildEvent::KnownToFail(..) => drop(stopped.insert((FAILED, id), ())?),
             BuildEvent::Cancel => drop(stopped.insert((CANCELLED, id), ())?),
-            BuildEvent::Retry(_) => {
-                stopped.remove((FAILED, id))?;
-                stopped.remove((CANCELLED, id))?;
-            }
+            BuildEvent::Retry(_) => go_on(&mut stopped, id)?,
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Takes out a build, if it had come to nothing.
+pub(super) fn go_on(stopped: &mut Table<'_, (u8, Id), ()>, id: Id) -> Result<(), BookError> {
+    stopped.remove((FAILED, id))?;
+    stopped.remove((CANCELLED, id))?;
     Ok(())
 }
 
@@ -84,8 +89,5 @@ pub(super) fn forget_submission(t: &WriteTransaction, submission: &Submission) -
 /// Takes out a build that is forgotten.
 pub(super) fn forget_build(t: &WriteTransaction, drv: &DrvPath, id: Id) -> Result<(), BookError> {
     t.open_table(NAMES)?.remove((drv.name_without_drv(), id))?;
-    let mut stopped = t.open_table(STOPPED)?;
-    stopped.remove((FAILED, id))?;
-    stopped.remove((CANCELLED, id))?;
-    Ok(())
+    go_on(&mut t.open_table(STOPPED)?, id)
 }

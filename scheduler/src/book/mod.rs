@@ -22,6 +22,7 @@ mod segment;
 mod sheet;
 mod sieve;
 mod snapshot;
+mod stopped;
 mod store_dirs;
 mod tables;
 mod walk;
@@ -46,6 +47,7 @@ pub(crate) use find::{Candidates, ids, is_about_everything};
 pub(crate) use load::Memory;
 pub(crate) use retention::FAILURES_KNOWN_MILLIS;
 pub(crate) use sheet::{Page, Sheet};
+pub(crate) use stopped::Stopped;
 
 use journal::Journal;
 use paths::Known;

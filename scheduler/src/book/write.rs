@@ -81,10 +81,12 @@ impl Book {
         let mut members = t.open_table(MEMBERS)?;
         let mut makers = t.open_table(MAKERS)?;
         let mut names = t.open_table(NAMES)?;
+        let mut stopped = t.open_table(STOPPED)?;
         for WholeBuild { build, inputs } in created {
             let id = build.id.uuid().into_bytes();
             if builds.insert(id, made::row(build, inputs, &mut register)?.as_slice())?.is_some() {
                 forgotten.push((Key::Course(build.id), None));
+                index::go_on(&mut stopped, id)?;
             }
             members.insert((build.submission.uuid().into_bytes(), id), ())?;
             for path in build.products() {

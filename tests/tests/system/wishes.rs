@@ -122,6 +122,33 @@ async fn what_is_cancelled_can_be_wanted_again() {
 }
 
 #[tokio::test]
+async fn a_submission_counts_what_was_cancelled_and_what_failed_for_what_nobody_needs_any_more() {
+    let Some((mut farm, mut agent)) = ground().await else { return };
+    let bad = Recipe::new("bad", &[]);
+    let above = Recipe::new("above", &[&bad]);
+    let submission = farm.submit_recipes(&[&bad, &above]).await;
+    let offer = agent.offer().await;
+    agent.report(&offer, builder_failed()).await;
+    until_state(&farm, BuildId::derived(submission, &above.drv), StateName::Blocked).await;
+    farm.told(&["agent", "drain", "*"]).await;
+    let below = Recipe::new("below", &[]);
+    let unwanted = farm.submit_recipes(&[&below, &Recipe::new("unwanted", &[&below])]).await;
+    until_state(&farm, BuildId::derived(unwanted, &below.drv), StateName::Ready).await;
+    assert_eq!(farm.told(&["cancel", &submission.to_string()]).await, "1 build is cancelled.\n");
+    assert_eq!(farm.told(&["cancel", &unwanted.to_string()]).await, "2 builds are cancelled.\n");
+    for _ in 0..2 {
+        let shown = farm.told(&["show", &submission.to_string()]).await;
+        assert!(shown.contains("\nbuilds      1 failed, 1 cancelled\n"), "{shown}");
+        let (_, failed) = shown.split_once("\nFailed\n").expect("it names what failed");
+        assert!(failed.contains(&offer.build.to_string()), "{shown}");
+        let shown = farm.told(&["show", &unwanted.to_string()]).await;
+        assert!(shown.contains("\nbuilds      2 cancelled\n"), "{shown}");
+        farm.scheduler.kill();
+        farm.run_scheduler().await;
+    }
+}
+
+#[tokio::test]
 async fn a_build_of_higher_priority_goes_first_with_what_it_needs() {
     let Some((farm, mut agent)) = ground().await else { return };
     // One more fits: what is offered together comes in any order.
