@@ -57,7 +57,7 @@ impl Message for Submit {
     const VERSION: u16 = 2;
 }
 
-/// What a user asks of how the roots are built.
+/// What a user asks of how the roots are built, and of how sure a failure must be, theirs or of what they need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Terms {
@@ -77,6 +77,11 @@ impl Terms {
     /// Nothing in particular.
     pub const NONE: Self =
         Self { on: BTreeMap::new(), not_on: BTreeMap::new(), apart: false, confirm: false, known_failures: false };
+
+    /// What of it holds for the inputs of the roots.
+    pub fn of_inputs(&self) -> Self {
+        Self { confirm: self.confirm, ..Self::NONE }
+    }
 }
 
 /// What is to be done with a derivation.

@@ -13,10 +13,10 @@ pub(crate) struct TermsArgs {
     /// On no agent with this tag; can be given several times
     #[arg(long = "not-on", value_name = "KEY=VALUE", value_parser = roots::parse_tag)]
     not_on: Vec<(String, String)>,
-    /// On no agent that has built the same derivation before
+    /// On no agent that has built the same derivation before, or whose store another has that did
     #[arg(long)]
     apart: bool,
-    /// Let a failed builder count only when another agent has met the same
+    /// Let a failed builder count only when another agent has met the same, also of what is needed
     #[arg(long)]
     confirm: bool,
     /// Try inputs again that failed not long ago, and are known for it

@@ -1,5 +1,7 @@
 //! What comes back into memory when something speaks of what is finished, and what goes out of it.
 
+use std::sync::Arc;
+
 use drover_messages::{BuildId, SubmissionId};
 use drover_store::StorePath;
 
@@ -66,6 +68,13 @@ impl State {
         }
         if let Some(count) = self.of_client.get_mut(&node.client) {
             *count -= 1;
+            if *count == 0 {
+                self.of_client.remove(&node.client);
+            }
+        }
+        // The set has one, and the build.
+        if Arc::strong_count(&node.requirement) == 2 {
+            self.requirements.remove(&node.requirement);
         }
         self.durations.forget_build(node.package, no);
         for item in &node.products {

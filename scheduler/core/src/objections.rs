@@ -104,10 +104,15 @@ impl State {
         }
     }
 
+    /// Whether an agent, or another of the same store, has built the same derivation before.
     fn has_built_the_same(&self, build: &Build, agent: AgentId) -> bool {
+        let store_of = |agent: &AgentId| self.agents.get(agent).map(|known| &known.hello.store);
+        let Some(store) = store_of(&agent) else { return build.avoid.contains(&agent) };
         let products = build.recipe.outputs.values();
         let others = products.flat_map(|product| self.makers(&product.path)).filter(|other| other.id != build.id);
-        build.avoid.contains(&agent) || others.flat_map(|other| &other.attempts).any(|attempt| attempt.agent == agent)
+        let mut attempts = others.flat_map(|other| &other.attempts);
+        build.avoid.iter().any(|other| *other == agent || store_of(other) == Some(store))
+            || attempts.any(|attempt| attempt.agent == agent || attempt.store == *store)
     }
 
     /// Whether a build that failed on this agent can be tried by one on which it has not.

@@ -12,7 +12,7 @@ use drover_messages::event::What;
 use drover_messages::offer::Offer;
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
-use drover_messages::{AgentId, AttemptId, Cause, Epoch, Generation};
+use drover_messages::{AgentId, AttemptId, Cause, Epoch, Generation, StoreId};
 use drover_scheduler_core::plan::{Evidence, Planned};
 use drover_scheduler_core::{BuildState, Input, Limits};
 use drover_store::StoreDir;
@@ -161,17 +161,40 @@ fn the_same_derivation_goes_to_another_agent_where_that_is_asked_for() {
 }
 
 #[test]
+fn an_agent_of_the_same_store_is_no_other_agent() {
+    let mut farm = farm();
+    let first = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "same", &[], true)]);
+    let offers = farm.offers();
+    farm.built(first, &offers[0], 10);
+    let beside = farm.agent_with(2, 1, |hello| hello.store = StoreId::from("store-1".to_owned()));
+    let known = Planned { avoid: BTreeSet::from([first]), ..planned(3, "known", &[], true) };
+    for (n, again) in [(2, planned(2, "same", &[], true)), (3, known)] {
+        let id = again.id;
+        farm.submit_on(n, Terms { apart: true, ..Terms::default() }, vec![again]);
+        assert_eq!(farm.objection(id, beside), "it has built the same derivation before");
+    }
+}
+
+#[test]
 fn a_failure_that_is_to_be_confirmed_counts_when_another_agent_has_met_it() {
+    for root in [true, false] {
+        a_failure_is_confirmed(root);
+    }
+}
+
+fn a_failure_is_confirmed(root: bool) {
     let mut farm = farm();
     let (one, two) = (farm.agent(1, 1), farm.agent(2, 1));
-    farm.submit_on(1, Terms { confirm: true, ..Terms::default() }, vec![planned(1, "flaky", &[], true)]);
+    let top = planned(1, "top", &["flaky"], true);
+    farm.submit_on(1, Terms { confirm: true, ..Terms::default() }, vec![planned(1, "flaky", &[], root), top]);
     let offers = farm.offers();
     farm.failed(one, &offers[0], Cause::BuilderFailed);
     assert_eq!(farm.state(build(1, "flaky")), "deferred");
     farm.later(2_000);
     let again = farm.offers();
     let events = farm.failed(two, &again[0], Cause::BuilderFailed);
-    assert!(matches!(events[..], [What::BuildFailed { .. }]), "{events:?}");
+    assert!(matches!(events[..], [What::BuildFailed { .. }, What::BuildBlocked { .. }]), "{events:?}");
 }
 
 #[test]

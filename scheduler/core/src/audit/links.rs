@@ -143,13 +143,14 @@ impl State {
         let mut of_client: BTreeMap<ClientId, u64> = BTreeMap::new();
         let mut of_package: HashMap<Package, BTreeSet<BuildNo>> = HashMap::new();
         let mut members = BTreeMap::new();
-        let (mut deferred, mut tried_by) = (BTreeSet::new(), BTreeMap::new());
+        let (mut deferred, mut tried_by, mut requirements) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         for (no, node) in self.builds.numbers().filter_map(|no| Some((no, self.builds.at(no)?))) {
             let id = node.build.id;
             for attempt in &node.build.attempts {
                 tried_by.entry(attempt.agent).or_insert_with(BTreeSet::new).insert(id);
             }
             *of_client.entry(node.client).or_default() += 1;
+            requirements.insert(node.requirement.clone());
             of_package.entry(Package::of(&node.build.recipe)).or_default().insert(no);
             members.entry(node.build.submission).or_insert_with(BTreeSet::new).insert(no);
             if let BuildState::Deferred { until, .. } = &node.build.state {
@@ -159,8 +160,8 @@ impl State {
             let expected = self.durations.at(node.package).map(|known| known.expected_millis(&node.build.recipe));
             same(format!("what {id} is expected to take"), &Some(node.expected_millis), &expected)?;
         }
-        let some = |(client, count): (&ClientId, &u64)| (*count > 0).then_some((*client, *count));
-        same("the builds of clients", &self.of_client.iter().filter_map(some).collect(), &of_client)?;
+        same("the builds of clients", &self.of_client, &of_client)?;
+        same("what builds require", &self.requirements, &requirements)?;
         let idle = self.durations.iter().find(|known| known.builds.is_empty() && !known.is_built());
         same("a package of which nothing is known", &idle.map(|known| &known.package), &None)?;
         let some = self.durations.iter().filter(|known| !known.builds.is_empty());

@@ -16,7 +16,6 @@ use crate::item::ItemEvent;
 use crate::owed::Publication;
 use crate::packs::PackSet;
 use crate::plan::{Evidence, Planned};
-use crate::seldom::Seldom;
 use crate::submission::{Submission, SubmissionState};
 
 impl Step<'_> {
@@ -98,7 +97,7 @@ impl Step<'_> {
                 state: BuildState::Waiting { missing: planned.inputs.len() as u32 },
                 recipe: Arc::new(planned.recipe),
                 mode: planned.mode,
-                terms: if planned.root { submission.terms.clone().into() } else { Seldom::default() },
+                terms: if planned.root { submission.terms.clone() } else { submission.terms.of_inputs() }.into(),
                 avoid: planned.avoid.into(),
                 attempts: Vec::new(),
                 farm_failures: 0,
