@@ -2,7 +2,7 @@
 
 use drover_messages::{BuildId, Timestamp};
 use drover_scheduler_core::{Submission, SubmissionState};
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use uuid::{NoContext, Uuid};
 
 use super::find::{CLOCKS_DIFFER_MILLIS, QUEUED_AT_MOST_MILLIS};
@@ -20,8 +20,8 @@ impl Book {
     /// Forgets finished builds that were asked for before a moment; true if there may be more. What they made stays known:
     /// it is in the cache. Where it is lost, it is planned anew.
     ///
-    /// Submissions without builds, and wishes, go as well, but none that the broker may still bring again: it would be taken
-    /// for a new one. And so do failures that nobody goes by any more.
+    /// Submissions without builds, wishes, and cancellations of what never came go as well, but none that the broker may still
+    /// bring again: it would be taken for a new one. And so do failures that nobody goes by any more.
     pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
         let now = Timestamp::now().0;
         let gone_from_broker = now.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
@@ -31,7 +31,8 @@ impl Book {
         let forgotten = [
             forget_builds(&transaction, &writing, old)?,
             forget_submissions(&transaction, older)?,
-            forget_wishes(&transaction, older)?,
+            forget_ids(&transaction, WISHES, older)?,
+            forget_ids(&transaction, AHEAD, older)?,
             forget_failures(&transaction, now.saturating_sub(FAILURES_KNOWN_MILLIS))?,
         ];
         transaction.commit()?;
@@ -93,16 +94,14 @@ fn forget_submissions(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, B
     Ok(old.len())
 }
 
-fn forget_wishes(t: &WriteTransaction, before: [u8; 16]) -> Result<usize, BookError> {
-    let mut wishes = t.open_table(WISHES)?;
-    let mut old = Vec::new();
-    for row in wishes.range([0; 16]..before)?.take(FORGOTTEN_AT_ONCE) {
-        old.push(row?.0.value());
+fn forget_ids(t: &WriteTransaction, of: TableDefinition<[u8; 16], ()>, before: [u8; 16]) -> Result<usize, BookError> {
+    let mut ids = t.open_table(of)?;
+    let mut forgotten = 0;
+    for row in ids.extract_from_if([0; 16]..before, |_, ()| true)?.take(FORGOTTEN_AT_ONCE) {
+        row?;
+        forgotten += 1;
     }
-    for wish in &old {
-        wishes.remove(wish)?;
-    }
-    Ok(old.len())
+    Ok(forgotten)
 }
 
 /// Looks through all of them: there is one for each derivation that failed and did not succeed since.

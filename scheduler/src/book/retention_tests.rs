@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_messages::{ClientId, WishId};
+use drover_messages::{ClientId, SubmissionId, WishId};
 use drover_scheduler_core::{BuildState, Change, State};
 use redb::ReadableDatabase;
 
@@ -69,17 +69,20 @@ fn what_is_still_in_the_journal_is_not_forgotten() {
 fn what_the_broker_may_still_bring_again_is_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let book = Book::open(folder.path()).unwrap();
-    let young = Submission { id: drover_messages::SubmissionId::new(), ..submission(100, ClientId::new()) };
+    let young = Submission { id: SubmissionId::new(), ..submission(100, ClientId::new()) };
     let (young_wish, old_wish) = (WishId::new(), WishId::from_uuid(Uuid::from_bytes(id(1))));
     let transaction = book.database.begin_write().unwrap();
     record(&transaction, &[], std::slice::from_ref(&young));
     for wish in [young_wish, old_wish] {
-        transaction.open_table(WISHES).unwrap().insert(wish.uuid().into_bytes(), ()).unwrap();
+        for table in [WISHES, AHEAD] {
+            transaction.open_table(table).unwrap().insert(wish.uuid().into_bytes(), ()).unwrap();
+        }
     }
     transaction.commit().unwrap();
     book.forget_before(Timestamp(Timestamp::now().0 + 1000)).unwrap();
     assert!(book.submission(young.id).unwrap().is_some());
     assert!(book.has_heard(young_wish).unwrap() && !book.has_heard(old_wish).unwrap());
+    assert_eq!(book.remember().unwrap().cancelled_ahead, [SubmissionId::from_uuid(young_wish.uuid())]);
 }
 
 #[test]
