@@ -257,6 +257,11 @@ impl Build {
         self.attempts.iter().find(|attempt| attempt.id == id)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.id == id)
+    }
+
     /// The attempt that is under way, or that succeeded, or else the last one.
     pub fn newest_attempt(&self) -> Option<&Attempt> {
         let named = match &self.state {

@@ -96,8 +96,7 @@ impl State {
     }
 
     /// Sets the state that its table gave, and derives what follows.
-    pub(crate) fn set_state(&mut self, id: BuildId, next: BuildState) -> Vec<Turn> {
-        let Some(no) = self.builds.number(&id) else { return Vec::new() };
+    pub(crate) fn set_state(&mut self, no: BuildNo, next: BuildState) -> Vec<Turn> {
         self.replace_state(no, next);
         self.settle_build(no)
     }

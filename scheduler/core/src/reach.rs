@@ -20,6 +20,11 @@ impl Reach {
         self.agents.values().filter(|(_, reached)| !reached.is_disjoint(servers)).map(|(store, _)| store)
     }
 
+    /// Whether any item is had by other servers only: of most farms, none is.
+    pub(crate) fn has_items(&self) -> bool {
+        self.items.values().any(|items| !items.is_empty())
+    }
+
     /// An agent said what it reaches. Gives the items that may be had in other stores now.
     pub(crate) fn hear(&mut self, agent: AgentId, store: &StoreId, servers: &BTreeSet<String>) -> BTreeSet<StorePath> {
         let now = (!servers.is_empty()).then(|| (store.clone(), servers.clone()));

@@ -122,11 +122,11 @@ impl State {
             Change::Build { build, event } => self.befall(*build, event.clone()),
             Change::AttemptStarted { build, attempt } => self.start(*build, attempt.as_ref().clone()),
             Change::Attempt { build, attempt, event } => {
+                let build = &mut self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build;
                 if matches!(event, AttemptEvent::Publish | AttemptEvent::Check) {
-                    let build = &mut self.builds.get_mut(build).ok_or_else(|| unknown(build))?.build;
                     (build.farm_failures, build.failed_downloads) = (0, 0);
                 }
-                let attempt = self.attempt_mut(*build, *attempt)?;
+                let attempt = build.attempt_mut(*attempt).ok_or_else(|| unknown(attempt))?;
                 attempt.state = attempt.state.next(event.clone())?;
                 Ok(Vec::new())
             }
@@ -355,18 +355,18 @@ impl State {
 
     /// Something befell a build, by its table.
     fn befall(&mut self, id: BuildId, event: BuildEvent) -> Result<Vec<Turn>, Illegal> {
-        let node = self.node(id)?;
-        let next = node.build.state.next(event.clone())?;
-        let node = self.builds.get_mut(&id).ok_or_else(|| unknown(id))?;
+        let no = self.builds.number(&id).ok_or_else(|| unknown(id))?;
+        let build = &mut self.builds.at_mut(no).ok_or_else(|| unknown(id))?.build;
+        let next = build.state.next(event.clone())?;
         match event {
             BuildEvent::Defer(_, cause) => {
-                node.build.farm_failures += 1;
-                node.build.failed_downloads += u32::from(cause == Cause::DownloadFailed);
+                build.farm_failures += 1;
+                build.failed_downloads += u32::from(cause == Cause::DownloadFailed);
             }
-            BuildEvent::Retry(_) => (node.build.farm_failures, node.build.failed_downloads) = (0, 0),
+            BuildEvent::Retry(_) => (build.farm_failures, build.failed_downloads) = (0, 0),
             _ => {}
         }
-        Ok(self.set_state(id, next))
+        Ok(self.set_state(no, next))
     }
 
     pub(crate) fn node(&self, id: BuildId) -> Result<&Node, Illegal> {

@@ -34,7 +34,7 @@ impl State {
 
     pub(crate) fn attempt_mut(&mut self, build: BuildId, attempt: AttemptId) -> Result<&mut Attempt, Illegal> {
         let node = self.builds.get_mut(&build).ok_or_else(|| unknown(build))?;
-        node.build.attempts.iter_mut().find(|a| a.id == attempt).ok_or_else(|| unknown(attempt))
+        node.build.attempt_mut(attempt).ok_or_else(|| unknown(attempt))
     }
 
     pub(crate) fn set_unanswered(&mut self, agent: AgentId, attempt: AttemptId, since: Option<Heard>) {

@@ -87,8 +87,7 @@ impl Step<'_> {
         for owed in self.state.next_debts(self.limits) {
             let mut publication = Publication::clone(&owed.publication);
             self.name_candidates(&mut publication.origin);
-            let is_elsewhere = |path: &&StorePath| self.state.item(path).is_some_and(|state| state.servers().is_some());
-            let elsewhere = publication.references.iter().filter(is_elsewhere).cloned().collect();
+            let elsewhere = self.elsewhere(&publication.references);
             self.out.changes.push(Change::Asked { publication: publication.id, heard: Some(self.now.heard) });
             self.out.effects.push(Effect::Ask {
                 urgency: owed.urgency,
@@ -106,6 +105,15 @@ impl Step<'_> {
                 }),
             });
         }
+    }
+
+    /// Those of these paths that other servers have.
+    fn elsewhere(&self, paths: &[StorePath]) -> Vec<StorePath> {
+        if !self.state.reach.has_items() {
+            return Vec::new();
+        }
+        let is_elsewhere = |path: &&StorePath| self.state.item(path).is_some_and(|state| state.servers().is_some());
+        paths.iter().filter(is_elsewhere).cloned().collect()
     }
 
     /// What an output could refer to: its build's inputs, and all that the build makes.
