@@ -19,13 +19,14 @@ fn percent(loadavg: &str) -> u32 {
 pub struct LoadLimit {
     /// 0 for none.
     most_percent: u32,
-    exceeded: bool,
+    /// What was said when it was exceeded; the same until it is not, for each other word would be news.
+    exceeded: Option<String>,
 }
 
 impl LoadLimit {
     /// Not exceeded yet.
     pub fn new(most_percent: u32) -> Self {
-        Self { most_percent, exceeded: false }
+        Self { most_percent, exceeded: None }
     }
 
     /// Looks at the load as it is now.
@@ -33,17 +34,15 @@ impl LoadLimit {
     /// # Errors
     /// With the reason why no builds are taken, in words.
     pub fn check(&mut self, load_percent: u32) -> Result<(), String> {
-        let (most, enough) = (self.most_percent, self.enough_percent());
-        self.exceeded = most > 0 && load_percent > if self.exceeded { enough } else { most };
-        match self.exceeded {
-            true => Err(format!("its load is {load_percent} %, and {most} % is the most; it takes builds again at {enough} %")),
-            false => Ok(()),
+        let most = self.most_percent;
+        // What was too much must fall to three quarters of it.
+        let enough = most - most / 4;
+        if most == 0 || load_percent <= if self.exceeded.is_some() { enough } else { most } {
+            self.exceeded = None;
+            return Ok(());
         }
-    }
-
-    /// What load that was too much must fall to: three quarters of the most.
-    fn enough_percent(&self) -> u32 {
-        self.most_percent - self.most_percent / 4
+        let words = || format!("its load was {load_percent} %, and {most} % is the most; it takes builds again at {enough} %");
+        Err(self.exceeded.get_or_insert_with(words).clone())
     }
 }
 
@@ -62,7 +61,7 @@ mod tests {
         let mut limit = LoadLimit::new(300);
         let takes = [299, 300, 301, 300, 226, 225, 300, 412].map(|load| limit.check(load).is_ok());
         assert_eq!(takes, [true, true, false, false, false, true, true, false]);
-        assert_eq!(limit.check(412).unwrap_err(), "its load is 412 %, and 300 % is the most; it takes builds again at 225 %");
+        assert_eq!(limit.check(500).unwrap_err(), "its load was 412 %, and 300 % is the most; it takes builds again at 225 %");
     }
 
     #[test]

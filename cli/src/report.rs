@@ -3,7 +3,7 @@
 //! Everything here is for people; what cannot be had is left out, for the exit code says the rest.
 
 use drover_bucket::Bucket;
-use drover_messages::query::{AskBuild, AttemptDetail, BuildAnswer, BuildDetail, BuildSummary, SubmissionStatus};
+use drover_messages::query::{AskBuild, AttemptDetail, BuildAnswer, BuildDetail, BuildSummary, StateName, SubmissionStatus};
 use drover_messages::request::Submit;
 use drover_nats::Query;
 
@@ -39,17 +39,18 @@ pub(crate) async fn submission(connection: &Connection, status: &SubmissionStatu
 
 async fn failed(connection: &Connection, bucket: Option<&Bucket>, build: &BuildSummary) {
     let name = build.drv.name_without_drv();
+    let failed = if build.state == StateName::Deferred { "was given up" } else { "failed" };
     let answer = connection.ask_once(Query::Build, &AskBuild { build: build.build }).await;
     let detail = match answer {
         Ok(BuildAnswer::Known(detail)) => detail,
-        _ => return eprintln!("\n{name} failed: {}", printable(&build.reason)),
+        _ => return eprintln!("\n{name} {failed}: {}", printable(&build.reason)),
     };
     let Some(attempt) = last_failure(&detail) else {
-        eprintln!("\n{name} failed: {}", printable(&build.reason));
+        eprintln!("\n{name} {failed}: {}", printable(&build.reason));
         return detail.evidence.iter().for_each(|_| log_hint(build));
     };
     let cause = attempt.cause.as_ref().map(|cause| cause.words()).unwrap_or("it failed");
-    eprintln!("\n{name} failed: {cause}");
+    eprintln!("\n{name} {failed}: {cause}");
     let log = match (bucket, &attempt.log) {
         (Some(bucket), Some(log)) => sealed::tail(bucket, log, LOG_LINES).await.unwrap_or_default(),
         _ => Vec::new(),

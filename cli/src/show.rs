@@ -241,6 +241,7 @@ mod tests {
             submitted_at: Timestamp(1000),
             cancelled: false,
             counts: BTreeMap::from([(StateName::Succeeded, 3), (StateName::Ready, 1), (StateName::Failed, 0)]),
+            given_up: 0,
             unpublished: 2,
             roots: Vec::new(),
             failed: Vec::new(),

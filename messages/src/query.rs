@@ -88,9 +88,12 @@ pub struct SubmissionStatus {
     pub counts: BTreeMap<StateName, u64>,
     /// Of its succeeded builds, those with outputs that are not available yet.
     pub unpublished: u64,
+    /// Of its deferred builds, those that are tried again only when somebody says so.
+    #[serde(default)]
+    pub given_up: u64,
     /// Its roots.
     pub roots: Vec<BuildSummary>,
-    /// Its failed builds, at most [`MAX_PAGE`].
+    /// Its builds that failed, and then those that were given up, at most [`MAX_PAGE`] of each.
     pub failed: Vec<BuildSummary>,
     /// Its blocked builds, at most [`MAX_PAGE`].
     pub blocked: Vec<BuildSummary>,
@@ -298,7 +301,7 @@ pub struct AttemptDetail {
     pub kept: Vec<Kept>,
 }
 
-/// All agents that were ever seen. There are hundreds at most; the answer is bounded by [`MAX_PAGE`].
+/// Agents that are here, and those that were and are remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskAgents {
     /// Those behind this one; all, where there is none.
@@ -365,7 +368,7 @@ pub struct AgentRow {
     pub leases: u32,
     /// Milliseconds since its last beat, by the scheduler's hearing; nothing, of one that is not here.
     pub silent_millis: Option<u64>,
-    /// When one that is not here was heard last; nothing, if that was before the scheduler started.
+    /// When one that is not here was heard last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Timestamp>,
 }

@@ -81,7 +81,10 @@ impl Hands {
             Effect::Confirm { store_dir, paths, missed_by } => {
                 let (bucket, desk, servers) = (self.bucket.clone(), self.desk.clone(), self.servers.clone());
                 drop(tokio::spawn(async move {
+                    let asked = paths.len();
                     let items = look(&bucket, &store_dir, paths).await;
+                    // Of what the bucket does not answer, nobody knows whether it is there.
+                    let missed_by = missed_by.filter(|_| items.len() == asked);
                     let absent = items.iter().filter(|(_, there)| !there).map(|(path, _)| path.clone()).collect();
                     desk.bring(Input::Confirmed { store_dir: store_dir.clone(), items, missed_by }).await;
                     look_elsewhere(desk, servers, store_dir, absent).await;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use drover_messages::Message;
 use drover_messages::query::*;
 use drover_messages::why::*;
+use drover_messages::{AgentId, Message};
 use drover_nats::{Incoming, Query};
 use tokio::sync::Semaphore;
 
@@ -135,9 +135,11 @@ fn why(reign: &Reign, asked: AskWhy) -> Result<WhyAnswer, Unanswerable> {
 
 fn agents(reign: &Reign, asked: AskAgents) -> Result<Agents, Unanswerable> {
     let state = reign.core().state();
-    let here = state.agents().map(|(id, agent)| summaries::agent(reign, id, agent));
-    let absent = state.absent().map(|(id, known)| summaries::absent(reign, id, known));
-    let mut agents: Vec<AgentRow> = here.chain(absent).filter(|row| asked.after.is_none_or(|after| row.agent > after)).collect();
+    let is_behind = |id: &AgentId| asked.after.is_none_or(|after| *id > after);
+    let here = state.agents().filter(|(id, _)| is_behind(id)).take(MAX_PAGE + 1);
+    let absent = state.absent().filter(|(id, _)| is_behind(id)).take(MAX_PAGE + 1);
+    let mut agents: Vec<AgentRow> = here.map(|(id, agent)| summaries::agent(reign, id, agent)).collect();
+    agents.extend(absent.map(|(id, known)| summaries::absent(reign, id, known)));
     agents.sort_unstable_by_key(|row| row.agent);
     let more = agents.len() > MAX_PAGE;
     agents.truncate(MAX_PAGE);

@@ -61,6 +61,7 @@ impl InMemory {
             cancelled: matches!(submission.state, SubmissionState::Cancelled { .. }),
             counts: BTreeMap::new(),
             unpublished: 0,
+            given_up: 0,
             roots: summaries(reign, submission.roots.iter().take(MAX_PAGE))?,
             failed: summaries(reign, &stopped.failed(MAX_PAGE)?)?,
             blocked: Vec::new(),
@@ -71,6 +72,12 @@ impl InMemory {
             let name = build.state.name();
             *status.counts.entry(name).or_default() += 1;
             status.unpublished += u64::from(name == StateName::Succeeded && !is_available(reign, build)?);
+            if build.state.is_given_up() {
+                status.given_up += 1;
+                if status.given_up <= MAX_PAGE as u64 {
+                    status.failed.push(summary(reign, build)?);
+                }
+            }
             if name == StateName::Blocked && status.blocked.len() < MAX_PAGE {
                 status.blocked.push(summary(reign, build)?);
             }

@@ -93,8 +93,12 @@ fn reason(reign: &Reign, build: &Build) -> String {
         BuildState::Ready(place) => waits_for_slot(reign, build, place),
         BuildState::Leased(lease) => format!("on the agent {}", lease.agent),
         BuildState::Blocked { by } => {
-            let drv = reign.build(*by).ok().flatten().map_or_else(|| "a build".into(), |by| by.recipe.drv.to_string());
-            format!("an input cannot be had while {drv} ({by}) is failed")
+            let blocking = reign.build(*by).ok().flatten();
+            let drv = blocking.as_ref().map_or_else(|| "a build".into(), |blocking| blocking.recipe.drv.to_string());
+            match blocking.is_some_and(|blocking| blocking.state.is_given_up()) {
+                true => format!("an input cannot be had before {drv} ({by}) is retried"),
+                false => format!("an input cannot be had while {drv} ({by}) is failed"),
+            }
         }
         BuildState::Deferred { cause, until: Heard::NEVER } => {
             format!("{}, after {} tries in a row: `drover retry` has it tried again", cause.words(), build.farm_failures)
@@ -166,10 +170,9 @@ fn nobody_for(reign: &Reign, build: &Build) -> String {
         }
     }
     let could = reign.core().state().absent().filter(|(_, known)| fits(&known.hello, build));
-    match could.map(|(_, known)| (known.seen, &known.hello.name)).max() {
+    match could.map(|(_, known)| (known.seen.unwrap_or_default(), &known.hello.name)).max() {
         None => words + " was ever seen",
-        Some((None, name)) => format!("{words} is here; {name} was, before the scheduler started"),
-        Some((Some(seen), name)) => {
+        Some((seen, name)) => {
             let secs = Timestamp::now().millis_since(seen) / 1000;
             format!("{words} is here; {name} was, {secs} s ago")
         }

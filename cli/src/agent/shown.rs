@@ -72,7 +72,7 @@ fn in_words(agent: &AgentRow) -> String {
 
 fn heard(agent: &AgentRow) -> String {
     let silent_millis = agent.silent_millis.or(agent.seen.map(|seen| Timestamp::now().millis_since(seen)));
-    silent_millis.map_or_else(|| "not since the scheduler started".into(), |millis| format!("{} ago", human::duration(millis)))
+    silent_millis.map_or_else(|| "never".into(), |millis| format!("{} ago", human::duration(millis)))
 }
 
 fn leases(agent: &AgentRow) -> String {

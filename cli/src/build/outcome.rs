@@ -18,11 +18,12 @@ pub(crate) fn of(status: &SubmissionStatus) -> Outcome {
     if status.roots.iter().all(|root| root.state == StateName::Succeeded && root.available) {
         return Outcome::Succeeded;
     }
-    let can_change = |state: &StateName| match state {
-        StateName::Waiting | StateName::Ready | StateName::Leased | StateName::Deferred => true,
+    let can_change = |state: &StateName, count: u64| match state {
+        StateName::Waiting | StateName::Ready | StateName::Leased => count > 0,
+        StateName::Deferred => count > status.given_up,
         StateName::Succeeded | StateName::Failed | StateName::Blocked | StateName::Cancelled => false,
     };
-    let moving = status.counts.iter().any(|(state, count)| *count > 0 && can_change(state));
+    let moving = status.counts.iter().any(|(state, count)| can_change(state, *count));
     // Nobody waits for what was cancelled. What is built but not published yet makes others ready when it is.
     if !status.cancelled && (moving || status.unpublished > 0) { Outcome::Open } else { Outcome::Failed }
 }
@@ -42,6 +43,7 @@ pub(crate) mod tests {
             cancelled: false,
             counts: counts.iter().copied().collect(),
             unpublished: 0,
+            given_up: 0,
             roots: vec![summary("root", root)],
             failed: Vec::new(),
             blocked: Vec::new(),
@@ -52,6 +54,14 @@ pub(crate) mod tests {
     fn roots_that_can_be_fetched_are_success_whatever_else_goes_on() {
         use StateName::*;
         assert_eq!(of(&status(Succeeded, &[(Succeeded, 1), (Ready, 1)])), Outcome::Succeeded);
+    }
+
+    #[test]
+    fn what_is_given_up_does_not_change_by_itself() {
+        use StateName::*;
+        let all = status(Blocked, &[(Deferred, 2), (Blocked, 1)]);
+        assert_eq!(of(&SubmissionStatus { given_up: 1, ..all.clone() }), Outcome::Open);
+        assert_eq!(of(&SubmissionStatus { given_up: 2, ..all }), Outcome::Failed);
     }
 
     #[test]

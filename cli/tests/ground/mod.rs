@@ -171,6 +171,7 @@ pub fn live(submit: &Submit, state: StateName) -> SubmissionAnswer {
         submitted_at: submit.submitted_at,
         cancelled: false,
         counts: BTreeMap::from([(state, 1)]),
+        given_up: 0,
         unpublished: 0,
         roots: vec![root],
         failed,

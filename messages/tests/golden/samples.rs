@@ -489,6 +489,7 @@ pub fn submission_answers() -> Vec<(&'static str, SubmissionAnswer)> {
         submitted_at: at(0),
         cancelled: true,
         counts: BTreeMap::from([(StateName::Ready, 2), (StateName::Blocked, 1)]),
+        given_up: 0,
         unpublished: 4,
         roots: vec![summary()],
         failed: vec![],

@@ -44,7 +44,7 @@ pub struct Agent {
 pub struct KnownAgent {
     /// How it introduced itself last, without what it had then.
     pub hello: Hello,
-    /// When it was heard last; nothing, if it was here when that was recorded.
+    /// When it was heard last; nothing, if it was here when that was recorded. Of one that is not here, it is known.
     pub seen: Option<Timestamp>,
     /// Whether it is trusted.
     pub breaker: Breaker,
@@ -94,11 +94,6 @@ impl Agent {
     /// As it is recorded while it is here.
     pub(crate) fn known(&self) -> KnownAgent {
         KnownAgent::here(&self.hello, self.breaker.clone())
-    }
-
-    /// When an attempt that it holds was offered first; long ago, if it holds none of that id.
-    pub(crate) fn began(&self, attempt: AttemptId) -> Heard {
-        self.leases.get(&attempt).and_then(|held| held.since).unwrap_or_default()
     }
 
     /// How many offers more it would take.

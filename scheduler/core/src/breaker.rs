@@ -1,6 +1,7 @@
 //! Whether an agent is trusted. One whose builds fail again and again, or fail where others succeed, gets none for a while;
 //! then one to try, and that one alone decides whether it is trusted again: what was under way before says nothing new.
 
+use drover_messages::Epoch;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Heard;
@@ -19,61 +20,70 @@ pub struct Breaker {
     faults: u32,
     /// Times that it was opened since it was last trusted.
     opened: u32,
-    /// No builds until then; afterwards one to try.
-    until: Option<Heard>,
+    /// Whether it is open, and how.
+    open: Option<Open>,
     /// Of the last fault, in words.
     why: String,
 }
 
+/// An agent gets no builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Open {
+    /// Until then; afterwards one to try.
+    until: Heard,
+    /// That has such a number, or a higher one: what was leased before it was opened has a lower one.
+    tries: Epoch,
+}
+
 impl Breaker {
-    /// Something that began then went wrong, and says something of the agent. True if it is not trusted from now on, and was
-    /// before.
-    pub(crate) fn fault(&mut self, why: String, began: Heard, now: Heard) -> bool {
-        if !self.counts(began) {
+    /// An attempt of this number went wrong, and says something of the agent. True if it is not trusted from now on, and was
+    /// before. `next` is the number of the next lease.
+    pub(crate) fn fault(&mut self, why: String, attempt: Epoch, next: Epoch, now: Heard) -> bool {
+        if !self.counts(attempt) {
             return false;
         }
         self.faults += 1;
         self.why = why;
-        let was_open = self.until.is_some();
+        let was_open = self.open.is_some();
         // What was to try has failed, or it was one too many.
         if was_open || self.faults >= FAULTS {
             let millis = FIRST_MILLIS.saturating_mul(1 << self.opened.min(20)).min(LONGEST_MILLIS);
             self.opened += 1;
-            self.until = Some(now.plus_millis(millis));
+            self.open = Some(Open { until: now.plus_millis(millis), tries: next });
         }
-        !was_open && self.until.is_some()
+        !was_open && self.open.is_some()
     }
 
-    /// A build that began then succeeded there. True if it is trusted again, and was not.
-    pub(crate) fn success(&mut self, began: Heard) -> bool {
-        self.counts(began) && self.trust()
+    /// An attempt of this number succeeded. True if the agent is trusted again, and was not.
+    pub(crate) fn success(&mut self, attempt: Epoch) -> bool {
+        self.counts(attempt) && self.trust()
     }
 
     /// It is trusted from now on. True if it was not.
     pub(crate) fn trust(&mut self) -> bool {
-        let was_open = self.until.is_some();
+        let was_open = self.open.is_some();
         *self = Self::default();
         was_open
     }
 
-    /// Whether what began then says anything: of one that is not trusted, only what it got to try.
-    fn counts(&self, began: Heard) -> bool {
-        self.until.is_none_or(|until| began >= until)
+    /// Whether an attempt of this number says anything: of one that is not trusted, only what it got to try.
+    fn counts(&self, attempt: Epoch) -> bool {
+        self.open.is_none_or(|open| attempt >= open.tries)
     }
 
     /// How many builds it may have at once; no bound, if it is trusted.
     pub(crate) fn at_most(&self, now: Heard) -> Option<u32> {
-        self.until.map(|until| u32::from(now >= until))
+        self.open.map(|open| u32::from(now >= open.until))
     }
 
     /// Whether it is trusted.
     pub(crate) fn is_closed(&self) -> bool {
-        self.until.is_none()
+        self.open.is_none()
     }
 
     /// Why it is not trusted and when that is tried, in words; nothing, if it is.
     pub fn why(&self, now: Heard) -> Option<String> {
-        let left = self.until?.millis_since(now).div_ceil(1000);
+        let left = self.open?.until.millis_since(now).div_ceil(1000);
         Some(match left {
             0 => format!("{}; it gets one build to try", self.why),
             secs => format!("{}; it gets one build to try in {secs} s", self.why),
@@ -83,25 +93,32 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use drover_messages::Generation;
+
     use super::*;
 
-    fn fail(breaker: &mut Breaker, began: u64, now: u64) -> bool {
-        breaker.fault("its disk is full".into(), Heard(began), Heard(now))
+    fn epoch(n: u64) -> Epoch {
+        Epoch { generation: Generation(1), n }
     }
 
-    /// One that was opened at the start of time.
+    /// An attempt of this number fails, when so many leases were given.
+    fn fail(breaker: &mut Breaker, attempt: u64, given: u64, now: u64) -> bool {
+        breaker.fault("its disk is full".into(), epoch(attempt), epoch(given), Heard(now))
+    }
+
+    /// One that was opened at the start of time, when ten leases were given.
     fn open() -> Breaker {
         let mut breaker = Breaker::default();
-        assert_eq!((0..FAULTS).filter(|_| fail(&mut breaker, 0, 0)).count(), 1);
+        assert_eq!((0..FAULTS).filter(|_| fail(&mut breaker, 9, 10, 0)).count(), 1);
         breaker
     }
 
     #[test]
     fn it_opens_after_some_faults_in_a_row_and_says_why_and_for_how_long() {
         let mut breaker = Breaker::default();
-        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 0, 0)));
+        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 9, 10, 0)));
         assert_eq!((breaker.at_most(Heard(0)), breaker.why(Heard(0))), (None, None));
-        assert!(fail(&mut breaker, 0, 0));
+        assert!(fail(&mut breaker, 9, 10, 0));
         assert_eq!(breaker.at_most(Heard(0)), Some(0));
         assert_eq!(breaker.why(Heard(1_001)).unwrap(), "its disk is full; it gets one build to try in 299 s");
         assert_eq!(breaker.why(Heard(FIRST_MILLIS)).unwrap(), "its disk is full; it gets one build to try");
@@ -110,19 +127,19 @@ mod tests {
     #[test]
     fn a_success_between_faults_starts_the_count_anew() {
         let mut breaker = Breaker::default();
-        (1..FAULTS).for_each(|_| assert!(!fail(&mut breaker, 0, 0)));
-        assert!(!breaker.success(Heard(0)));
-        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 0, 0)));
+        (1..FAULTS).for_each(|_| assert!(!fail(&mut breaker, 9, 10, 0)));
+        assert!(!breaker.success(epoch(9)));
+        assert!((1..FAULTS).all(|_| !fail(&mut breaker, 9, 10, 0)));
     }
 
     #[test]
     fn after_a_while_one_build_is_tried_and_decides() {
         let mut breaker = open();
         assert_eq!(breaker.at_most(Heard(FIRST_MILLIS)), Some(1));
-        assert!(!fail(&mut breaker, FIRST_MILLIS, FIRST_MILLIS), "it was not trusted before");
+        assert!(!fail(&mut breaker, 10, 11, FIRST_MILLIS), "it was not trusted before");
         assert_eq!(breaker.at_most(Heard(2 * FIRST_MILLIS)), Some(0), "longer than the first time");
         assert_eq!(breaker.at_most(Heard(3 * FIRST_MILLIS)), Some(1));
-        assert!(breaker.success(Heard(3 * FIRST_MILLIS)));
+        assert!(breaker.success(epoch(11)));
         assert_eq!(breaker.at_most(Heard(3 * FIRST_MILLIS)), None);
     }
 
@@ -130,7 +147,7 @@ mod tests {
     fn what_was_under_way_when_it_opened_changes_nothing() {
         let mut breaker = open();
         for ends in [1, FIRST_MILLIS + 1] {
-            assert!(!fail(&mut breaker, 0, ends) && !breaker.success(Heard(0)));
+            assert!(!fail(&mut breaker, 9, 12, ends) && !breaker.success(epoch(9)));
         }
         assert_eq!(breaker, open());
     }

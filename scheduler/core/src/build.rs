@@ -224,7 +224,12 @@ impl BuildState {
 
     /// Whether it may still succeed by itself.
     pub fn is_hopeful(&self) -> bool {
-        !matches!(self, Self::Failed { .. } | Self::Blocked { .. } | Self::Cancelled)
+        !matches!(self, Self::Failed { .. } | Self::Blocked { .. } | Self::Cancelled) && !self.is_given_up()
+    }
+
+    /// Whether it is tried again only when somebody says so.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Self::Deferred { until: Heard::NEVER, .. })
     }
 
     /// Whether it succeeded, failed or was cancelled: it needs no inputs and takes no result.

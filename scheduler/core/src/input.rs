@@ -8,7 +8,7 @@ use drover_messages::publish::Done;
 use drover_messages::report::Report;
 use drover_messages::request::SourceNar;
 use drover_messages::wish::Wished;
-use drover_messages::{AgentId, AttemptId, BuildId, ClientId, PublicationId, SubmissionId, WishId};
+use drover_messages::{AgentId, AttemptId, BuildId, ClientId, Epoch, PublicationId, SubmissionId, WishId};
 use drover_store::{StoreDir, StorePath};
 
 use crate::build::WholeBuild;
@@ -17,7 +17,6 @@ use crate::item::Item;
 use crate::packs::PackSet;
 use crate::plan::Planned;
 use crate::submission::Submission;
-use crate::time::Heard;
 
 /// Something to decide about. Who sent it has been read from the subject, never from the payload.
 #[derive(Debug, Clone)]
@@ -124,8 +123,8 @@ pub enum Input {
         store_dir: StoreDir,
         /// Each, and whether the cache has it.
         items: Vec<(StorePath, bool)>,
-        /// The agent that missed them, and when it began to build what needs them, where that says something of it.
-        missed_by: Option<(AgentId, Heard)>,
+        /// The agent that missed them, and the number of its attempt, where that says something of it.
+        missed_by: Option<(AgentId, Epoch)>,
     },
     /// A publication could not be asked for: the broker did not take the question.
     NotAsked(PublicationId),

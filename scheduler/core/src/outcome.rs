@@ -4,11 +4,10 @@ use drover_messages::agent::{Abort, Verdict};
 use drover_messages::event::What;
 use drover_messages::offer::Offer;
 use drover_messages::publish::Publish;
-use drover_messages::{AgentId, AttemptId, BuildId, Generation};
+use drover_messages::{AgentId, AttemptId, BuildId, Epoch, Generation};
 use drover_store::{StoreDir, StorePath};
 
 use crate::change::Change;
-use crate::time::Heard;
 
 /// What a step comes to. The changes are applied already; the rest is for the shell, in this order: record the changes
 /// and events, carry out the effects, acknowledge.
@@ -58,8 +57,8 @@ pub enum Effect {
         store_dir: StoreDir,
         /// Those.
         paths: Vec<StorePath>,
-        /// The agent that missed them, and when it began to build what needs them, where that says something of it.
-        missed_by: Option<(AgentId, Heard)>,
+        /// The agent that missed them, and the number of its attempt, where that says something of it.
+        missed_by: Option<(AgentId, Epoch)>,
     },
     /// Plan what a build lacks: inputs that nothing makes any more.
     Replan {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use drover_messages::{AgentId, ClientId, Generation, SubmissionId};
+use drover_messages::{AgentId, ClientId, Generation, SubmissionId, Timestamp};
 use drover_store::StorePath;
 
 use crate::agent::KnownAgent;
@@ -129,9 +129,10 @@ impl State {
         self.drained.extend(agents);
     }
 
-    /// Takes back which agents were here. Those that were when that was recorded have not said hello yet.
-    pub fn remember_agents(&mut self, agents: impl IntoIterator<Item = (AgentId, KnownAgent)>) {
-        self.absent.extend(agents);
+    /// Takes back which agents were here. Those that were to the last were seen when the last reign ended.
+    pub fn remember_agents(&mut self, agents: impl IntoIterator<Item = (AgentId, KnownAgent)>, ended: Timestamp) {
+        let seen = |known: KnownAgent| KnownAgent { seen: known.seen.or(Some(ended)), ..known };
+        self.absent.extend(agents.into_iter().map(|(id, known)| (id, seen(known))));
     }
 
     /// Takes back which submissions were cancelled before they were heard of.

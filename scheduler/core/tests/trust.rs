@@ -5,11 +5,12 @@
 #[allow(dead_code)]
 mod farm;
 
+use drover_messages::event::What;
 use drover_messages::offer::Offer;
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
-use drover_messages::{AgentId, Cause, Timestamp};
-use drover_scheduler_core::{Effect, Input, Limits};
+use drover_messages::{AgentId, Cause, Generation, Timestamp};
+use drover_scheduler_core::{Change, Core, Effect, Input, KnownAgent, Limits, State};
 use drover_store::StoreDir;
 use farm::{Farm, build, path, planned, uuid};
 
@@ -90,6 +91,27 @@ fn a_build_that_fails_so_wherever_it_is_tried_takes_no_agent_from_the_others() {
 }
 
 #[test]
+fn what_is_given_up_holds_nobody_else_up() {
+    let mut farm = Farm::with(Limits { tries: 1, ..Limits::default() });
+    let agent = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "lib", &[], true)]);
+    farm.submit(2, vec![planned(2, "other", &["lib"], true)]);
+    let offer = farm.offers().remove(0);
+    farm.failed(agent, &offer, Cause::Killed);
+    assert_eq!((farm.state(build(1, "lib")), farm.state(build(2, "other"))), ("deferred", "blocked"));
+
+    farm.submit(3, vec![planned(3, "lib", &[], false), planned(3, "top", &["lib"], true)]);
+    assert_eq!((farm.state(build(3, "lib")), farm.state(build(2, "other"))), ("ready", "waiting"));
+    let offer = farm.offers().remove(0);
+    farm.failed(agent, &offer, Cause::Killed);
+    assert_eq!((farm.state(build(3, "top")), farm.state(build(2, "other"))), ("blocked", "blocked"));
+
+    let retried = farm.wish(2, Wished::Retry, &[2], &[]);
+    assert!(matches!(retried, What::WishFulfilled { builds: 2, .. }), "{retried:?}");
+    assert_eq!((farm.state(build(3, "top")), farm.state(build(2, "other"))), ("waiting", "waiting"));
+}
+
+#[test]
 fn after_too_many_failures_of_the_farm_in_a_row_a_build_waits_for_its_users_word() {
     let mut farm = Farm::with(Limits { tries: 3, ..Limits::default() });
     let agent = farm.agent(1, 1);
@@ -163,13 +185,56 @@ fn trust_is_not_regained_by_going_away_and_an_absent_agent_is_released_as_well()
 #[test]
 fn of_very_many_agents_that_are_away_those_seen_longest_ago_are_forgotten() {
     let mut farm = Farm::new();
-    for n in 1..=1_002 {
-        farm.agent(n, 1);
-        farm.now.wall = Timestamp(n as u64 * 1_000_000);
-        let heard = farm.now.heard.plus_millis(Limits::default().lease_millis + 1);
-        farm.now.heard = heard;
+    for round in 0..3 {
+        for n in 0..600 {
+            farm.agent(round * 600 + n, 1);
+        }
+        farm.now.wall = Timestamp((round as u64 + 1) * 1_000_000);
+        farm.now.heard = farm.now.heard.plus_millis(Limits::default().lease_millis + 1);
         farm.advance(Input::Tick);
     }
+    farm.advance(Input::Tick);
     let absent: Vec<AgentId> = farm.core.state().absent().map(|(id, _)| id).collect();
-    assert_eq!(absent, (3..=1_002).map(|n| AgentId::from_uuid(uuid(500 + n))).collect::<Vec<_>>());
+    assert_eq!(absent, (800..1_800).map(|n| AgentId::from_uuid(uuid(500 + n))).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_agent_that_was_here_to_the_last_was_seen_when_the_last_reign_ended() {
+    let mut farm = Farm::new();
+    let agent = farm.agent(1, 1);
+    let here = farm.core.state().agents().next().unwrap().1;
+    let known = KnownAgent { hello: here.hello.clone(), seen: None, breaker: here.breaker.clone() };
+    let mut state = State::new(Generation(2));
+    state.remember_agents([(agent, known.clone())], Timestamp(5));
+    farm.core = Core::new(state, Limits::default());
+    let noted = Change::AgentKnown { agent, known: Some(Box::new(KnownAgent { seen: Some(Timestamp(5)), ..known })) };
+    assert_eq!(farm.advance(Input::CaughtUp).changes, [Change::CaughtUp, noted]);
+}
+
+#[test]
+fn a_probe_that_fails_where_another_agent_succeeds_lengthens_the_quarantine() {
+    let mut farm = farm();
+    let (bad, good) = (farm.agent(1, 2), farm.agent(2, 1));
+    let confirmed = |farm: &mut Farm, n| {
+        farm.submit_on(n, Terms { confirm: true, ..Terms::default() }, vec![planned(n, &format!("flaky{n}"), &[], true)]);
+        let (agent, offer) = farm.offered_to().remove(0);
+        assert_eq!(agent, bad);
+        farm.failed(bad, &offer, Cause::BuilderFailed);
+        farm.later(2_000);
+        let again = farm.offers().remove(0);
+        farm.built(good, &again, 10);
+    };
+    (1..=5).for_each(|n| confirmed(&mut farm, n));
+    farm.later(FIRST_MILLIS);
+    // The other has its hands full, so that the one to be tried gets it.
+    farm.drain(good, true);
+    farm.submit_on(6, Terms { confirm: true, ..Terms::default() }, vec![planned(6, "flaky6", &[], true)]);
+    let (_, probe) = farm.offered_to().remove(0);
+    farm.advance(Input::Drain { agents: [good].into(), drained: false, deadline_millis: None });
+    farm.failed(bad, &probe, Cause::BuilderFailed);
+    farm.later(2_000);
+    let (agent, again) = farm.offered_to().remove(0);
+    assert_eq!(agent, good);
+    farm.built(good, &again, 10);
+    assert!(farm.distrust(bad).unwrap().ends_with("it gets one build to try in 600 s"));
 }

@@ -167,3 +167,16 @@ fn what_the_user_of_a_cancelled_submission_had_named_goes_with_the_last_who_need
     assert_eq!(changed(&farm.wish(2, Wished::Cancel, &[2], &[])), 2);
     assert_eq!(farm.state(build(1, "shared")), "cancelled");
 }
+
+#[test]
+fn only_what_blocks_is_tried_again_for_who_is_blocked() {
+    let mut farm = Farm::new();
+    let agent = farm.agent(1, 4);
+    farm.submit(1, vec![planned(1, "lib", &[], true)]);
+    farm.submit(2, vec![planned(2, "bad", &[], true)]);
+    farm.submit(3, vec![planned(3, "top", &["lib", "bad"], true)]);
+    farm.offers().iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::BuilderFailed)));
+    farm.submit(4, vec![planned(4, "lib", &[], true)]);
+    assert_eq!(changed(&farm.wish(3, Wished::Retry, &[3], &[])), 1);
+    assert_eq!(["lib", "bad"].map(|name| farm.state(build(if name == "lib" { 1 } else { 2 }, name))), ["failed", "ready"]);
+}

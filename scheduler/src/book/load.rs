@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{AgentId, ClientId, SubmissionId};
+use drover_messages::{AgentId, ClientId, SubmissionId, Timestamp};
 use drover_scheduler_core::{Heard, Item, KnownAgent, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
 use redb::{ReadableDatabase, ReadableTable};
@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     pub(crate) used: Vec<(ClientId, Used)>,
     pub(crate) drained: Vec<(AgentId, Option<Heard>)>,
     pub(crate) agents: Vec<(AgentId, KnownAgent)>,
+    /// When the last commit was made, by the clock on the wall.
+    pub(crate) ended: Timestamp,
 }
 
 impl Book {
@@ -53,8 +55,8 @@ impl Book {
         let (heard, told) = (Heard(self.meta(HEARD)?), Told { record: self.meta(TOLD)?, stream: self.meta(TOLD_TO)? });
         let cancelled_ahead = self.cancelled_ahead()?;
         let (took, used) = (self.took()?, self.used()?);
-        let (drained, agents) = (self.drained()?, self.agents()?);
-        Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained, agents })
+        let (drained, agents, ended) = (self.drained()?, self.agents()?, self.ended()?);
+        Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained, agents, ended })
     }
 
     /// Each path with what is recorded of it. They are read in order of their names: of most nothing is recorded, and those
@@ -104,6 +106,11 @@ impl Book {
             agents.push((AgentId::from_uuid(Uuid::from_bytes(agent.value())), decode("an agent", known.value())?));
         }
         Ok(agents)
+    }
+
+    fn ended(&self) -> Result<Timestamp, BookError> {
+        let last = self.news_after(self.meta(LAST_RECORD)?.saturating_sub(1), 1)?.pop();
+        Ok(last.map_or(Timestamp(0), |record| record.wall))
     }
 
     fn took(&self) -> Result<Vec<(Package, Took)>, BookError> {

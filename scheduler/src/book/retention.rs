@@ -33,10 +33,13 @@ impl Book {
             forget_submissions(&transaction, older)?,
             forget_ids(&transaction, WISHES, older)?,
             forget_ids(&transaction, AHEAD, older)?,
-            forget_failures(&transaction, now.saturating_sub(FAILURES_KNOWN_MILLIS))?,
         ];
+        let mut more = forgotten.contains(&FORGOTTEN_AT_ONCE);
+        if !more {
+            more = forget_failures(&transaction, now.saturating_sub(FAILURES_KNOWN_MILLIS))? == FORGOTTEN_AT_ONCE;
+        }
         transaction.commit()?;
-        Ok(forgotten.contains(&FORGOTTEN_AT_ONCE))
+        Ok(more)
     }
 }
 
@@ -104,7 +107,7 @@ fn forget_ids(t: &WriteTransaction, of: TableDefinition<[u8; 16], ()>, before: [
     Ok(forgotten)
 }
 
-/// Looks through all of them: there is one for each derivation that failed and did not succeed since.
+/// Looks through all of them, so it comes last: there is one for each derivation that failed and did not succeed since.
 fn forget_failures(t: &WriteTransaction, before_millis: u64) -> Result<usize, BookError> {
     let mut failures = t.open_table(FAILURES)?;
     let mut forgotten = 0;

@@ -90,7 +90,7 @@ impl Reign {
     ) -> Result<Self, BookError> {
         let mut state = State::new(generation);
         state.remember_drained(memory.drained);
-        state.remember_agents(memory.agents);
+        state.remember_agents(memory.agents, memory.ended);
         state.remember_usage(memory.took, memory.used);
         memory.builds.each(|builds| state.remember(memory.submissions, memory.paths, builds, memory.owed))?;
         state.remember_cancelled(memory.cancelled_ahead);

@@ -81,10 +81,13 @@ impl State {
     }
 
     /// Blocked are exactly those that need something that nobody has, and that can come only from builds that failed, were
-    /// cancelled or are blocked themselves. Each names one that failed or was cancelled.
+    /// given up or cancelled, or are blocked themselves. Each names one that is not.
     pub(super) fn audit_blocks(&self) -> Result<(), Discrepancy> {
-        let mut hopeless: BTreeSet<BuildId> =
-            self.builds().filter(|build| build.state.is_over() && !build.state.is_hopeful()).map(|build| build.id).collect();
+        let mut hopeless: BTreeSet<BuildId> = self
+            .builds()
+            .filter(|build| !build.state.follows_inputs() && !build.state.is_hopeful())
+            .map(|build| build.id)
+            .collect();
         let culprits = hopeless.clone();
         loop {
             let follow = self.builds().filter(|build| build.state.follows_inputs() && !hopeless.contains(&build.id));

@@ -233,16 +233,26 @@ impl<'a> Step<'a> {
             let silent_millis = self.now.heard.millis_since(here.heard);
             let seen = Some(Timestamp(self.now.wall.0.saturating_sub(silent_millis)));
             self.know(id, KnownAgent { seen, ..here.known() });
-            self.forget_absent();
         }
         self.event(What::AgentLost { agent: id });
     }
 
-    /// Makes room for one more that is not here.
-    fn forget_absent(&mut self) {
-        let oldest = self.state.absent.iter().filter_map(|(id, known)| Some((known.seen?, *id))).min();
-        if let Some((_, agent)) = oldest.filter(|_| self.state.absent.len() >= REMEMBERED) {
-            self.change(Change::AgentKnown { agent, known: None });
+    /// Of too many that are not here, those that were seen longest ago are forgotten.
+    pub(super) fn forget_absent(&mut self) {
+        let surplus = self.state.absent.len().saturating_sub(REMEMBERED);
+        if surplus > 0 {
+            let mut absent: Vec<_> = self.state.absent.iter().map(|(id, known)| (known.seen, *id)).collect();
+            absent.sort_unstable();
+            for (_, agent) in absent.into_iter().take(surplus) {
+                self.change(Change::AgentKnown { agent, known: None });
+            }
+        }
+    }
+
+    /// Notes when those were seen last that were here when the last reign ended.
+    pub(super) fn note_absent(&mut self) {
+        for (agent, known) in &self.state.absent {
+            self.know(*agent, known.clone());
         }
     }
 

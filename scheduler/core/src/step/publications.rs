@@ -6,7 +6,7 @@ use drover_messages::event::What;
 use drover_messages::publish::{Done, PublishVerdict};
 use drover_messages::report::Kept;
 use drover_messages::request::Nar;
-use drover_messages::{AgentId, Cause, PublicationId};
+use drover_messages::{AgentId, Cause, Epoch, PublicationId};
 use drover_store::{Sha256, StoreDir, StorePath};
 
 use super::Step;
@@ -17,7 +17,6 @@ use crate::item::{ItemEvent, ItemState};
 use crate::outcome::Effect;
 use crate::owed::Publication;
 use crate::state::State;
-use crate::time::Heard;
 
 impl<'a> Step<'a> {
     pub(super) fn published(&mut self, done: Done) {
@@ -119,12 +118,12 @@ impl<'a> Step<'a> {
     }
 
     /// What the bucket says decides: a suspicion alone changes nothing. Whoever cannot fetch what is there is doubted.
-    pub(super) fn confirmed(&mut self, store_dir: &StoreDir, items: Vec<(StorePath, bool)>, missed_by: Option<(AgentId, Heard)>) {
+    pub(super) fn confirmed(&mut self, store_dir: &StoreDir, items: Vec<(StorePath, bool)>, missed_by: Option<(AgentId, Epoch)>) {
         let is_there = |(path, there): &(StorePath, bool)| *there && self.state.item(path).is_some_and(ItemState::is_available);
-        if let Some((agent, began)) = missed_by
+        if let Some((agent, attempt)) = missed_by
             && let Some((path, _)) = items.first().filter(|_| items.iter().all(is_there))
         {
-            self.fault(agent, began, format!("it could not fetch {path}, which the cache has"));
+            self.fault(agent, attempt, format!("it could not fetch {path}, which the cache has"));
         }
         for (path, there) in items {
             let known = self.state.item(&path).is_some_and(ItemState::is_available);
@@ -182,6 +181,7 @@ impl<'a> Step<'a> {
     /// Everything that was queued has been read. What was about to be planned when the process ended is planned again.
     pub(super) fn caught_up(&mut self) {
         self.change(Change::CaughtUp);
+        self.note_absent();
         let state: &'a State = self.state;
         let needed = state.items.iter().filter(|entry| !entry.dependents.is_empty()).map(|entry| &entry.path);
         let orphaned: BTreeSet<&StorePath> = needed.filter(|path| self.is_orphaned(path)).collect();

@@ -1,5 +1,6 @@
 //! Reports of agents. A success is never thrown away; a failure counts only from the lease in force.
 
+use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use drover_messages::event::What;
 use drover_messages::publish::Origin;
 use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded, UploadedOutput};
 use drover_messages::request::Mode;
-use drover_messages::{AgentId, Cause, PublicationId, StoreId};
+use drover_messages::{AgentId, Cause, Epoch, PublicationId, StoreId};
 use drover_store::StorePath;
 
 use super::Step;
@@ -21,7 +22,6 @@ use crate::outcome::Effect;
 use crate::owed::Publication;
 use crate::package::Package;
 use crate::policy::Policy;
-use crate::time::Heard;
 
 /// About as many changes follow from a report.
 const CHANGES_OF_A_REPORT: usize = 12;
@@ -237,8 +237,7 @@ impl Step<'_> {
     /// An agent failed a build.
     fn doubt(&mut self, build: &Build, attempt: &Attempt, cause: &Cause) {
         if !has_failed_so(build, cause) {
-            let began = self.began(attempt);
-            self.fault(attempt.agent, began, format!("the newest of its failures: {}", cause.words()));
+            self.fault(attempt.agent, attempt.epoch, format!("the newest of its failures: {}", cause.words()));
         }
     }
 
@@ -246,7 +245,7 @@ impl Step<'_> {
     fn suspect(&mut self, build: &Build, attempt: &Attempt, cause: &Cause) {
         if let Cause::InputsUnavailable { missing } = cause {
             let (store_dir, paths) = (build.recipe.store_dir.clone(), missing.clone());
-            let missed_by = (!has_failed_so(build, cause)).then(|| (attempt.agent, self.began(attempt)));
+            let missed_by = (!has_failed_so(build, cause)).then_some((attempt.agent, attempt.epoch));
             self.effect(Effect::Confirm { store_dir, paths, missed_by });
         }
     }
@@ -269,35 +268,33 @@ impl Step<'_> {
         build.terms.confirm && first && others.into_iter().any(|id| self.state.could_try(build, *id, self.now.heard, self.limits))
     }
 
-    /// When an attempt was offered first; long ago, if its agent has not the lease.
-    fn began(&self, attempt: &Attempt) -> Heard {
-        self.state.agents.get(&attempt.agent).map_or(Heard::default(), |agent| agent.began(attempt.id))
-    }
-
-    /// Something that began then went wrong, and says something of an agent.
-    pub(super) fn fault(&mut self, agent: AgentId, began: Heard, why: String) {
+    /// An attempt of this number went wrong, and says something of its agent.
+    pub(super) fn fault(&mut self, agent: AgentId, attempt: Epoch, why: String) {
         let Some(known) = self.state.agents.get(&agent) else { return };
+        let next = Epoch { generation: self.state.generation, n: self.state.next_epoch };
         let mut breaker = known.breaker.clone();
-        if breaker.fault(why.clone(), began, self.now.heard) {
+        if breaker.fault(why.clone(), attempt, next, self.now.heard) {
             self.event(What::AgentQuarantined { agent, why });
         }
         self.trust(agent, known, breaker);
     }
 
-    /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted.
+    /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted, by the newest attempt of
+    /// each.
     fn sound(&mut self, build: &Build, attempt: &Attempt) {
         let agent = attempt.agent;
         let Some(known) = self.state.agents.get(&agent) else { return };
         let mut breaker = known.breaker.clone();
-        if breaker.success(self.began(attempt)) {
+        if breaker.success(attempt.epoch) {
             self.event(What::AgentReleased { agent });
         }
         self.trust(agent, known, breaker);
         let blamed =
             |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
-        for other in build.attempts.iter().filter(|other| other.agent != agent).filter(blamed) {
-            let why = format!("{} failed there and succeeded elsewhere", build.recipe.drv);
-            self.fault(other.agent, self.began(other), why);
+        let others = build.attempts.iter().filter(|other| other.agent != agent).filter(blamed);
+        let newest: BTreeMap<AgentId, Epoch> = others.map(|other| (other.agent, other.epoch)).collect();
+        for (other, attempt) in newest {
+            self.fault(other, attempt, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
         }
     }
 }

@@ -13,6 +13,7 @@ impl Step<'_> {
     pub(super) fn tick(&mut self) {
         self.end_delays();
         self.lose_silent_agents();
+        self.forget_absent();
         self.end_drains();
         self.offer_again();
         self.ask_again();

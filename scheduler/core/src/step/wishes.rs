@@ -107,7 +107,7 @@ impl<'a> Step<'a> {
         for id in again.iter().map(|build| build.submission).collect::<BTreeSet<_>>() {
             self.revive(id);
         }
-        let behind: Vec<&Build> = self.failed_below(all.values().copied());
+        let behind: Vec<&Build> = self.blocking(all.values().copied());
         let again: Vec<&Build> =
             again.into_iter().chain(behind.into_iter().filter(|build| !all.contains_key(&build.id))).collect();
         let given_up = self.given_up(all.values().copied());
@@ -124,23 +124,23 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The failed builds behind which these are blocked, whoever has submitted them: to try them again harms nobody.
-    fn failed_below(&self, builds: impl Iterator<Item = &'a Build>) -> Vec<&'a Build> {
+    /// The builds that failed, or were given up, behind which these are blocked, whoever has submitted them: to try them again
+    /// harms nobody.
+    fn blocking(&self, builds: impl Iterator<Item = &'a Build>) -> Vec<&'a Build> {
         let state: &'a State = self.state;
-        let is_blocked = |build: &&Build| matches!(build.state, BuildState::Blocked { .. });
-        let mut stack: Vec<&Build> = builds.filter(is_blocked).collect();
-        let (mut seen, mut failed) = (BTreeSet::new(), Vec::new());
-        while let Some(build) = stack.pop() {
-            for maker in state.inputs(build.id).flat_map(|(path, _)| state.makers(path)).filter(|maker| seen.insert(maker.id)) {
+        let mut stack: Vec<BuildId> = builds.map(|build| build.id).collect();
+        let (mut seen, mut blocking) = (BTreeSet::new(), Vec::new());
+        while let Some(blocked) = stack.pop() {
+            for maker in state.hopeless_below(blocked).filter(|maker| seen.insert(maker.id)) {
                 match maker.state {
-                    BuildState::Failed { .. } => failed.push(maker),
-                    BuildState::Blocked { .. } => stack.push(maker),
+                    BuildState::Failed { .. } | BuildState::Deferred { .. } => blocking.push(maker),
+                    BuildState::Blocked { .. } => stack.push(maker.id),
                     _ => {}
                 }
             }
         }
-        failed.sort_unstable_by_key(|build| build.id);
-        failed
+        blocking.sort_unstable_by_key(|build| build.id);
+        blocking
     }
 
     /// Tries a build again. What it needs may have gone with it when it was cancelled: that is planned again.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_messages::{AgentId, BuildId, ClientId, Generation, PublicationId, SubmissionId, WishId};
+use drover_messages::{AgentId, BuildId, ClientId, Generation, PublicationId, SubmissionId, Timestamp, WishId};
 use drover_scheduler_core::{
     Build, Change, Heard, Input, Item, KnownAgent, Limits, OpenBuild, Package, Paths, Publication, State, Submission,
     SubmissionState, Took, Used, WholeBuild,
@@ -51,7 +51,7 @@ impl Book {
     pub fn state(&self, generation: Generation, limits: &Limits) -> State {
         let mut state = State::new(generation);
         state.remember_drained(self.drained.clone());
-        state.remember_agents(self.agents.clone());
+        state.remember_agents(self.agents.clone(), Timestamp(0));
         state.remember_usage(self.took.clone(), self.used.clone());
         let mut builds: Vec<WholeBuild> = self.open.iter().filter_map(|id| self.whole(id)).collect();
         builds.sort_by_key(|whole| whole.build.seq);

@@ -18,6 +18,7 @@ pub fn reason(reign: &Reign, build: &Build) -> Result<String, String> {
         BuildState::Deferred { until, cause } if until.millis_since(reign.heard) <= reign.core.limits().retry_longest_millis => {
             Ok(format!("{}, and it is tried again", cause.words()))
         }
+        given_up if given_up.is_given_up() && build.farm_failures >= reign.core.limits().tries => Ok("it is given up".into()),
         other => Err(format!("{other:?}")),
     }
 }
