@@ -48,12 +48,15 @@ pub struct KnownAgent {
     pub seen: Option<Timestamp>,
     /// Whether it is trusted.
     pub breaker: Breaker,
+    /// How fast it builds.
+    #[serde(default)]
+    pub pace: Pace,
 }
 
 impl KnownAgent {
     /// One that is here.
-    pub(crate) fn here(hello: &Hello, breaker: Breaker) -> Self {
-        Self { hello: Hello { beat: Beat::default(), ..hello.clone() }, seen: None, breaker }
+    pub(crate) fn here(hello: &Hello, breaker: Breaker, pace: Pace) -> Self {
+        Self { hello: Hello { beat: Beat::default(), ..hello.clone() }, seen: None, breaker, pace }
     }
 }
 
@@ -93,7 +96,7 @@ impl Held {
 impl Agent {
     /// As it is recorded while it is here.
     pub(crate) fn known(&self) -> KnownAgent {
-        KnownAgent::here(&self.hello, self.breaker.clone())
+        KnownAgent::here(&self.hello, self.breaker.clone(), self.pace)
     }
 
     /// How many offers more it would take.

@@ -54,12 +54,30 @@ impl<'a> Crew<'a> {
         let Self { members, able } = self;
         let able = able.entry(requirement).or_insert_with(|| {
             let able = members.iter().filter(|(_, agent)| requirement.objection(&agent.hello).is_none());
-            able.map(|(_, agent)| (agent.pace, agent.hello.max_parallel_builds as usize)).collect()
+            able.map(|(_, agent)| strength(agent)).collect()
         });
-        let faster = able.iter().filter(|(pace, _)| than.is_slower_than(*pace));
-        let fastest = faster.clone().map(|(pace, _)| *pace).min()?;
-        Some(Faster { fastest, slots: faster.map(|(_, slots)| slots).sum::<usize>().min(KEPT_MAX) })
+        Faster::of(able.iter().copied(), than)
     }
+
+    /// The same of those that `may_have` a certain build.
+    pub(crate) fn faster_that(&self, may_have: impl Fn(AgentId, &Agent) -> bool, than: Pace) -> Option<Faster> {
+        let able = self.members.iter().filter(|(id, agent)| may_have(*id, agent));
+        Faster::of(able.map(|(_, agent)| strength(agent)), than)
+    }
+}
+
+impl Faster {
+    /// Of these, with the slots of each.
+    fn of(able: impl Iterator<Item = (Pace, usize)>, than: Pace) -> Option<Self> {
+        let faster = able.filter(|(pace, _)| than.is_slower_than(*pace));
+        let (fastest, slots) = faster.reduce(|(fastest, slots), (pace, more)| (fastest.min(pace), slots + more))?;
+        Some(Self { fastest, slots: slots.min(KEPT_MAX) })
+    }
+}
+
+/// How fast an agent is, and how much at once.
+fn strength(agent: &Agent) -> (Pace, usize) {
+    (agent.pace, agent.hello.max_parallel_builds as usize)
 }
 
 impl Horizon {

@@ -96,6 +96,13 @@ impl State {
         self.is_for_another(build, id, now, limits).then_some(Objection::FailedThere)
     }
 
+    /// Whether an agent may have this very build, once it has room.
+    pub(crate) fn may_have(&self, node: &Node, id: AgentId, agent: &Agent, now: Heard, limits: &Limits) -> bool {
+        node.requirement.objection(&agent.hello).is_none()
+            && self.objection_here(&node.build, agent).is_none()
+            && self.objection_by_tries(&node.build, id, now, limits).is_none()
+    }
+
     /// Whether what is ready only in some stores is ready here.
     pub(crate) fn objection_here(&self, build: &Build, agent: &Agent) -> Option<Objection> {
         match &build.state {
@@ -137,9 +144,9 @@ impl State {
             return None;
         }
         let crew = Crew::of(self, now, limits);
-        let faster = crew.members.iter().map(|(_, agent)| *agent).filter(|agent| pace.is_slower_than(agent.pace));
-        let able = faster.filter(|agent| node.requirement.objection(&agent.hello).is_none());
-        let free_in_millis = able.map(|agent| Slots::of(agent, now).free_in_millis()).min()?;
+        let faster = crew.members.iter().filter(|(_, agent)| pace.is_slower_than(agent.pace));
+        let able = faster.filter(|(id, agent)| self.may_have(node, *id, agent, now, limits));
+        let free_in_millis = able.map(|(_, agent)| Slots::of(agent, now).free_in_millis()).min()?;
         Some(Objection::Slower { free_in_secs: free_in_millis.div_ceil(1000) })
     }
 }

@@ -1,4 +1,6 @@
-//! How fast an agent builds, against what the farm expects: learned from each of its builds, and forgotten with it.
+//! How fast an agent builds, against what the farm expects: learned from each of its builds, and recorded with the agent.
+
+use serde::{Deserialize, Serialize};
 
 /// As fast as expected, in thousandths of the time.
 const USUAL: u64 = 1_000;
@@ -13,7 +15,7 @@ const FACTOR_MAX: u64 = 8;
 const ALIKE_PERCENT: u64 = 25;
 
 /// The time that an agent takes, in thousandths of what is expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pace {
     thousandths: u64,
     /// How many builds it was learned from, as far as that matters.
@@ -37,6 +39,12 @@ impl Pace {
         let part = (first + self.builds).min(last);
         self.thousandths = (self.thousandths * (part - 1) + told) / part;
         self.builds = part - first + 1;
+    }
+
+    /// As it is after that.
+    pub(crate) fn after(mut self, took_millis: u64, expected_millis: u64) -> Self {
+        self.learn(took_millis, expected_millis);
+        self
     }
 
     /// What it takes for a build that is expected to take so long, in milliseconds.

@@ -124,10 +124,7 @@ impl State {
 
     /// The agents that could have a build, if they had enough of what it takes.
     fn able(&self, node: &Node, now: Heard, limits: &Limits) -> Vec<(AgentId, &Agent)> {
-        let could = |(id, agent): &(AgentId, &Agent)| {
-            let lasting = node.requirement.objection(&agent.hello).or_else(|| self.objection_here(&node.build, agent));
-            lasting.or_else(|| self.objection_by_tries(&node.build, *id, now, limits)).is_none()
-        };
+        let could = |(id, agent): &(AgentId, &Agent)| self.may_have(node, *id, agent, now, limits);
         Crew::of(self, now, limits).members.into_iter().filter(could).collect()
     }
 

@@ -223,9 +223,10 @@ impl State {
             }
             Change::AgentHello { agent, hello, heard } => {
                 let absent = self.absent.remove(agent);
-                let (leases, breaker, pace) = match self.agents.remove(agent) {
-                    Some(known) => (known.leases, known.breaker, known.pace),
-                    None => (self.leases_of(*agent), absent.map(|known| known.breaker).unwrap_or_default(), Default::default()),
+                let (leases, breaker, pace) = match (self.agents.remove(agent), absent) {
+                    (Some(known), _) => (known.leases, known.breaker, known.pace),
+                    (None, Some(known)) => (self.leases_of(*agent), known.breaker, known.pace),
+                    (None, None) => (self.leases_of(*agent), Default::default(), Default::default()),
                 };
                 let not_ready = hello.beat.not_ready.clone();
                 self.hear_of_store(&hello.store, &hello.beat);

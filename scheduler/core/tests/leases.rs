@@ -179,3 +179,18 @@ fn another_attempt_that_is_under_way_is_stopped_when_the_build_fails() {
     let beaten = farm.beat_with(first, |beat| beat.held = vec![held(&offer, Phase::Building)]);
     assert_eq!(beaten.verdicts.iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::Abort]);
 }
+
+#[test]
+fn what_is_built_and_cannot_be_uploaded_is_built_again_later() {
+    let (mut farm, agent, offer) = offered();
+    farm.built(agent, &offer, 10);
+    // Its report may be lost: the next beat tells.
+    let beaten = farm.beat_with(agent, |beat| beat.held = vec![held(&offer, Phase::Failed)]);
+    assert_eq!(beaten.verdicts.iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::ReportAgain]);
+    farm.failed(agent, &offer, Cause::UploadFailed);
+    assert_eq!(farm.state(build(1, "top")), "deferred");
+    let beaten = farm.beat_with(agent, |beat| beat.held = vec![held(&offer, Phase::Failed)]);
+    assert_eq!(beaten.verdicts.iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::Settled]);
+    farm.later(2_000);
+    assert_eq!(farm.offered(), ["top"]);
+}

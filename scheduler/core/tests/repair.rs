@@ -5,9 +5,11 @@
 #[allow(dead_code)]
 mod farm;
 
+use std::collections::BTreeMap;
+
 use drover_messages::event::What;
 use drover_messages::wish::Wished;
-use drover_scheduler_core::{Effect, Input, ItemState, Limits, Outcome};
+use drover_scheduler_core::{Effect, Input, ItemState, Limits, Outcome, Product};
 use drover_store::StoreDir;
 use farm::{Farm, build, path, planned};
 
@@ -75,4 +77,28 @@ fn what_is_lost_again_and_again_is_given_up_until_somebody_wants_it() {
     assert_eq!(replanned(&farm.advance(Input::CaughtUp)), []);
     farm.wish(1, Wished::Retry, &[], &[build(1, "top")]);
     assert_eq!(replanned(&farm.advance(Input::CaughtUp)), [Effect::Replan { build: build(1, "top") }]);
+}
+
+#[test]
+fn a_build_of_which_two_outputs_are_lost_at_once_is_opened_again_once() {
+    let mut farm = Farm::new();
+    let agent = farm.agent(1, 1);
+    let mut two = planned(1, "two", &[], true);
+    let doc = Product { path: path("two-doc"), ca: None };
+    two.recipe.outputs = two
+        .recipe
+        .outputs
+        .iter()
+        .map(|(name, product)| (name.clone(), product.clone()))
+        .chain([("doc".parse().unwrap(), doc)])
+        .collect();
+    farm.submit(1, vec![two, planned(1, "user", &["two", "two-doc", "absent"], true)]);
+    let offer = farm.offers().remove(0);
+    let (out, doc) = ("out".parse().unwrap(), "doc".parse().unwrap());
+    farm.made(agent, &offer, BTreeMap::from([(out, path("two")), (doc, path("two-doc"))]), 10);
+    let items = |there| ["two", "two-doc"].map(|name| (path(name), there)).to_vec();
+    for there in [true, false] {
+        farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items: items(there), missed_by: None });
+    }
+    assert_eq!(farm.state(build(1, "two")), "ready");
 }

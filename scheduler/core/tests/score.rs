@@ -5,12 +5,12 @@
 #[allow(dead_code)]
 mod farm;
 
-use drover_messages::AgentId;
 use drover_messages::agent::Hello;
 use drover_messages::event::What;
 use drover_messages::holdings::{Fingerprint, Holdings};
 use drover_messages::placement::{Placement, Score};
 use drover_messages::wish::Wished;
+use drover_messages::{AgentId, Cause};
 use drover_scheduler_core::{Effect, Input, Limits, Order};
 use farm::{Farm, build, path, planned};
 
@@ -242,4 +242,18 @@ fn nothing_is_kept_for_an_agent_that_could_have_it_now() {
     let offers: Vec<AgentId> = farm.offered_to().into_iter().map(|(agent, _)| agent).collect();
     assert_eq!(offers, [slow]);
     assert_eq!(farm.core.state().placement(build(601, "long-601")).unwrap().others[0].agent, fast);
+}
+
+#[test]
+fn nothing_is_kept_for_an_agent_that_may_not_have_it() {
+    let mut farm = farm();
+    let (slow, fast) = uneven(&mut farm);
+    farm.drain(slow, true);
+    farm.submit(501, vec![planned(501, "long-501", &[], true)]);
+    let (_, offer) = farm.offered_to().remove(0);
+    farm.drain(slow, false);
+    farm.failed(fast, &offer, Cause::DiskFull);
+    farm.later(2_000);
+    assert_eq!(farm.objection(offer.build, slow), "");
+    assert_eq!(farm.offered_to().into_iter().map(|(agent, _)| agent).collect::<Vec<_>>(), [slow]);
 }

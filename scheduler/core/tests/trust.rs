@@ -10,6 +10,7 @@ use drover_messages::offer::Offer;
 use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
 use drover_messages::{AgentId, Cause, Generation, Timestamp};
+use drover_scheduler_core::pace::Pace;
 use drover_scheduler_core::{Change, Core, Effect, Input, KnownAgent, Limits, State};
 use drover_store::StoreDir;
 use farm::{Farm, build, path, planned, uuid};
@@ -203,7 +204,7 @@ fn an_agent_that_was_here_to_the_last_was_seen_when_the_last_reign_ended() {
     let mut farm = Farm::new();
     let agent = farm.agent(1, 1);
     let here = farm.core.state().agents().next().unwrap().1;
-    let known = KnownAgent { hello: here.hello.clone(), seen: None, breaker: here.breaker.clone() };
+    let known = KnownAgent { hello: here.hello.clone(), seen: None, breaker: here.breaker.clone(), pace: here.pace };
     let mut state = State::new(Generation(2));
     state.remember_agents([(agent, known.clone())], Timestamp(5));
     farm.core = Core::new(state, Limits::default());
@@ -237,4 +238,24 @@ fn a_probe_that_fails_where_another_agent_succeeds_lengthens_the_quarantine() {
     assert_eq!(agent, good);
     farm.built(good, &again, 10);
     assert!(farm.distrust(bad).unwrap().ends_with("it gets one build to try in 600 s"));
+}
+
+#[test]
+fn a_probe_that_says_how_fast_its_agent_is_as_well_ends_the_quarantine() {
+    let mut farm = farm();
+    let (agent, other) = (farm.agent(1, 5), farm.agent(2, 1));
+    let known = |n| planned(n, &format!("known-1.{n}"), &[], true);
+    farm.drain(agent, true);
+    farm.submit(1, vec![known(1)]);
+    let offer = farm.offers().remove(0);
+    farm.built(other, &offer, 60_000);
+    farm.drain(agent, false);
+    farm.drain(other, true);
+    farm.submit(2, (2..7).map(known).collect());
+    farm.offers().iter().for_each(|offer| drop(farm.failed(agent, offer, Cause::DiskFull)));
+    farm.later(FIRST_MILLIS);
+    let probe = farm.offers().remove(0);
+    farm.built(agent, &probe, 400_000);
+    assert_eq!(farm.distrust(agent), None);
+    assert!(farm.core.state().agents().any(|(_, agent)| agent.pace != Pace::default()));
 }

@@ -51,7 +51,7 @@ pub(super) fn known_agent(name: &str) -> KnownAgent {
         servers: BTreeSet::new(),
         beat: Beat::default(),
     };
-    KnownAgent { hello, seen: Some(TIME), breaker: Breaker::default() }
+    KnownAgent { hello, seen: Some(TIME), breaker: Breaker::default(), pace: Default::default() }
 }
 
 pub(crate) fn of(n: u8, name: &str, state: BuildState) -> Build {

@@ -16,6 +16,7 @@ use crate::change::Change;
 use crate::input::Answer;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
+use crate::pace::Pace;
 use crate::time::Heard;
 
 impl<'a> Step<'a> {
@@ -24,9 +25,9 @@ impl<'a> Step<'a> {
             self.event(What::AgentJoined { agent: id, name: hello.name.clone() });
         }
         let (beat, store) = (hello.beat.clone(), hello.store.clone());
-        let (here, absent) = (self.state.agents.get(&id), self.state.absent.get(&id));
-        let breaker = here.map(|here| &here.breaker).or(absent.map(|known| &known.breaker)).cloned().unwrap_or_default();
-        let known = KnownAgent::here(&hello, breaker);
+        let before = self.known(id);
+        let (breaker, pace) = before.map(|known| (known.breaker, known.pace)).unwrap_or_default();
+        let known = KnownAgent::here(&hello, breaker, pace);
         self.change(Change::AgentHello { agent: id, hello: Box::new(hello), heard: self.now.heard });
         self.know(id, known);
         for (build, attempt) in self.kept_by(id) {
@@ -90,6 +91,7 @@ impl<'a> Step<'a> {
             (AttemptState::Running, Phase::Accepted | Phase::Building) => None,
             (AttemptState::Running, _) | (AttemptState::Built, Phase::Uploaded) => Some(Order::ReportAgain),
             (AttemptState::Unloaded, Phase::Uploaded) => Some(Order::UploadAgain),
+            (AttemptState::Built | AttemptState::Unloaded, Phase::Failed) => Some(Order::ReportAgain),
             (AttemptState::Built | AttemptState::Uploaded | AttemptState::Unloaded, _) => None,
             (AttemptState::Published | AttemptState::Checked | AttemptState::Superseded, _) => Some(stop),
             (AttemptState::Ended { cause: Cause::PublicationRefused, .. }, _) | (AttemptState::Ended { .. }, Phase::Failed) => {
@@ -170,19 +172,46 @@ impl<'a> Step<'a> {
 
     /// An agent is trusted again, here or not.
     fn release(&mut self, agent: AgentId) {
-        let (here, absent) = (self.state.agents.get(&agent), self.state.absent.get(&agent));
-        let known = here.map(Agent::known).or(absent.cloned()).filter(|known| !known.breaker.is_closed());
-        if let Some(known) = known {
+        if let Some(known) = self.known(agent).filter(|known| !known.breaker.is_closed()) {
             self.know(agent, KnownAgent { breaker: Breaker::default(), ..known });
             self.event(What::AgentReleased { agent });
         }
     }
 
-    /// Notes how far an agent that is here is trusted from now on.
-    pub(super) fn trust(&mut self, agent: AgentId, here: &Agent, breaker: Breaker) {
-        if breaker != here.breaker {
-            self.know(agent, KnownAgent { breaker, ..here.known() });
+    /// Changes how far an agent that is here is trusted. Gives what the change comes to.
+    pub(super) fn trust(&mut self, agent: AgentId, change: impl FnOnce(&mut Breaker) -> bool) -> bool {
+        let Some(here) = self.state.agents.get(&agent) else { return false };
+        let before = self.news_of(agent).map_or(&here.breaker, |known| &known.breaker);
+        let mut breaker = before.clone();
+        let changed = change(&mut breaker);
+        if breaker != *before
+            && let Some(known) = self.known(agent)
+        {
+            self.know(agent, KnownAgent { breaker, ..known });
         }
+        changed
+    }
+
+    /// Notes how fast an agent that is here builds.
+    pub(super) fn note_pace(&mut self, agent: AgentId, pace: Pace) {
+        if let Some(known) = self.known(agent) {
+            self.know(agent, KnownAgent { pace, ..known });
+        }
+    }
+
+    /// What is known of an agent, here or not.
+    fn known(&self, agent: AgentId) -> Option<KnownAgent> {
+        let news = self.news_of(agent).cloned();
+        let here = || self.state.agents.get(&agent).map(Agent::known);
+        news.or_else(here).or_else(|| self.state.absent.get(&agent).cloned())
+    }
+
+    /// What this step has found out about an agent so far.
+    fn news_of(&self, agent: AgentId) -> Option<&KnownAgent> {
+        self.out.changes.iter().rev().find_map(|change| match change {
+            Change::AgentKnown { agent: of, known } if *of == agent => known.as_deref(),
+            _ => None,
+        })
     }
 
     fn know(&mut self, agent: AgentId, known: KnownAgent) {
@@ -262,7 +291,14 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn lose_outputs(&mut self, build: &Build, attempt: &Attempt, why: &str) {
-        self.attempt_event(build.id, attempt.id, AttemptEvent::End(Cause::AgentLost, why.into()));
+        if self.give_up_outputs(build, attempt, Cause::AgentLost, why.into()) {
+            self.reopen(build);
+        }
+    }
+
+    /// Nobody brings what an attempt has built. True if its build has come to nothing by that.
+    pub(super) fn give_up_outputs(&mut self, build: &Build, attempt: &Attempt, cause: Cause, why: String) -> bool {
+        self.attempt_event(build.id, attempt.id, AttemptEvent::End(cause, why));
         let mut lost = false;
         for path in build.products() {
             lost |= self
@@ -271,13 +307,16 @@ impl<'a> Step<'a> {
                 .is_some_and(|state| state.stores().is_some_and(|at| at.iter().all(|s| *s == attempt.store)));
             self.item_event(build, path, ItemEvent::Forget(attempt.store.clone()));
         }
-        if lost && matches!(build.state, BuildState::Succeeded { attempt: by } if by == attempt.id) {
-            self.reopen(build);
-        }
+        lost && matches!(build.state, BuildState::Succeeded { attempt: by } if by == attempt.id)
     }
 
-    /// A build that was done is wanted again.
+    /// A build that was done is wanted again. Several of its outputs may be lost at once.
     pub(super) fn reopen(&mut self, build: &Build) {
+        let reopens =
+            |change: &Change| matches!(change, Change::Build { build: id, event: BuildEvent::Reopen(_) } if *id == build.id);
+        if self.out.changes.iter().any(reopens) {
+            return;
+        }
         let item = build.products().next().cloned();
         self.build_event(build.id, BuildEvent::Reopen(self.inputs_of(build)));
         if let Some(item) = item {

@@ -7,6 +7,7 @@ use drover_messages::{BuildId, ClientId};
 
 use super::Step;
 use super::matching::{Matches, Taken};
+use crate::build::{Build, BuildState, Place};
 use crate::crew::{Crew, Faster, Horizon};
 use crate::limits::Order;
 use crate::links::Node;
@@ -53,7 +54,12 @@ impl<'a> Step<'a> {
         if !self.state.may_be_kept(node, pace, self.now.heard) {
             return None;
         }
-        crew.faster(&node.requirement, pace)
+        let Build { state, attempts, terms, .. } = &node.build;
+        // Of most builds nothing speaks against an agent but what they require.
+        if attempts.is_empty() && !terms.apart && !matches!(state, BuildState::Ready(Place::Stores(_))) {
+            return crew.faster(&node.requirement, pace);
+        }
+        crew.faster_that(|id, agent| self.state.may_have(node, id, agent, self.now.heard, self.limits), pace)
     }
 
     /// The nth build that came up in an agent's line and is not taken, which may still be had.

@@ -1,6 +1,5 @@
 //! Reports of agents. A success is never thrown away; a failure counts only from the lease in force.
 
-use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::sync::Arc;
 
@@ -129,12 +128,17 @@ impl Step<'_> {
         }
     }
 
-    /// Where the farm knew what to expect, the build says how fast its agent is.
+    /// Where the farm knew what to expect, the build says how fast its agent is. That is recorded when it is notably another.
     fn pace(&mut self, build: &Build, agent: AgentId, times: Times) {
-        let Some(node) = self.state.builds.get(&build.id) else { return };
-        if self.state.durations.is_built(node.package) {
-            let (took_millis, expected_millis) = (times.build_micros / 1000, node.expected_millis);
-            self.change(Change::Paced { agent, took_millis, expected_millis });
+        let Some(node) = self.state.builds.get(&build.id).filter(|node| self.state.durations.is_built(node.package)) else {
+            return;
+        };
+        let (took_millis, expected_millis) = (times.build_micros / 1000, node.expected_millis);
+        self.change(Change::Paced { agent, took_millis, expected_millis });
+        let Some(here) = self.state.agents.get(&agent) else { return };
+        let pace = here.pace.after(took_millis, expected_millis);
+        if pace.quarters() != here.pace.quarters() {
+            self.note_pace(agent, pace);
         }
     }
 
@@ -212,8 +216,10 @@ impl Step<'_> {
     }
 
     fn failed(&mut self, build: &Build, attempt: &Attempt, failed: Failed) {
-        if attempt.state != AttemptState::Running {
-            return;
+        match attempt.state {
+            AttemptState::Running => {}
+            AttemptState::Built | AttemptState::Unloaded => return self.not_brought(build, attempt, failed),
+            _ => return,
         }
         let in_force = build.state.lease().is_some_and(|lease| lease.attempt == attempt.id);
         let (times, log, kept) = (failed.times, failed.log.clone(), failed.kept.clone());
@@ -232,6 +238,19 @@ impl Step<'_> {
             Policy::Fail | Policy::FailAtLast | Policy::TryAgain => {}
         }
         self.void(build, attempt.id, failed.cause, failed.message);
+    }
+
+    /// What was built cannot be uploaded, and is tried again later.
+    fn not_brought(&mut self, build: &Build, attempt: &Attempt, failed: Failed) {
+        let Failed { cause, message, .. } = failed;
+        if Policy::of(&cause) == Policy::DoubtAgent {
+            self.doubt(build, attempt, &cause);
+        }
+        let (id, agent) = (attempt.id, attempt.agent);
+        self.event(What::AttemptVoid { build: build.id, attempt: id, agent, cause: cause.clone(), message: message.clone() });
+        if self.give_up_outputs(build, attempt, cause.clone(), message) {
+            self.build_event(build.id, self.deferral(build, cause));
+        }
     }
 
     /// An agent failed a build.
@@ -270,31 +289,23 @@ impl Step<'_> {
 
     /// An attempt of this number went wrong, and says something of its agent.
     pub(super) fn fault(&mut self, agent: AgentId, attempt: Epoch, why: String) {
-        let Some(known) = self.state.agents.get(&agent) else { return };
         let next = Epoch { generation: self.state.generation, n: self.state.next_epoch };
-        let mut breaker = known.breaker.clone();
-        if breaker.fault(why.clone(), attempt, next, self.now.heard) {
+        let heard = self.now.heard;
+        if self.trust(agent, |breaker| breaker.fault(why.clone(), attempt, next, heard)) {
             self.event(What::AgentQuarantined { agent, why });
         }
-        self.trust(agent, known, breaker);
     }
 
-    /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted, by the newest attempt of
-    /// each.
+    /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted, for each such attempt.
     fn sound(&mut self, build: &Build, attempt: &Attempt) {
         let agent = attempt.agent;
-        let Some(known) = self.state.agents.get(&agent) else { return };
-        let mut breaker = known.breaker.clone();
-        if breaker.success(attempt.epoch) {
+        if self.trust(agent, |breaker| breaker.success(attempt.epoch)) {
             self.event(What::AgentReleased { agent });
         }
-        self.trust(agent, known, breaker);
         let blamed =
             |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
-        let others = build.attempts.iter().filter(|other| other.agent != agent).filter(blamed);
-        let newest: BTreeMap<AgentId, Epoch> = others.map(|other| (other.agent, other.epoch)).collect();
-        for (other, attempt) in newest {
-            self.fault(other, attempt, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
+        for other in build.attempts.iter().filter(|other| other.agent != agent).filter(blamed) {
+            self.fault(other.agent, other.epoch, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
         }
     }
 }

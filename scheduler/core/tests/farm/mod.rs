@@ -239,8 +239,13 @@ impl Farm {
     /// An attempt succeeds, after so long.
     pub fn built(&mut self, agent: AgentId, offer: &Offer, millis: u64) {
         let out: OutputName = "out".parse().unwrap();
+        self.made(agent, offer, BTreeMap::from([(out, path(offer.drv.name_without_drv()))]), millis);
+    }
+
+    /// The same, with these outputs.
+    pub fn made(&mut self, agent: AgentId, offer: &Offer, outputs: BTreeMap<OutputName, StorePath>, millis: u64) {
         let built = Built {
-            outputs: BTreeMap::from([(out, path(offer.drv.name_without_drv()))]),
+            outputs,
             already_valid: false,
             times: Times { build_micros: millis * 1000, peak_memory_mib: self.peak_memory_mib, ..Times::default() },
             log: None,

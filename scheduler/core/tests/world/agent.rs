@@ -142,6 +142,10 @@ impl Machine {
                     self.store.extend(recipe.outputs.values().map(|product| product.path.clone()));
                     built(held, recipe)
                 }
+                Phase::Built if dice.chance(farm_failure) => {
+                    self.store.retain(|path| recipe.outputs.values().all(|product| product.path != *path));
+                    failed(held, Cause::UploadFailed)
+                }
                 Phase::Built => uploaded(held, derivation),
                 _ => continue,
             };
