@@ -55,6 +55,37 @@ async fn a_deferred_build_says_what_went_wrong_on_the_farm() {
 }
 
 #[tokio::test]
+async fn a_build_that_is_given_up_says_after_how_many_tries_and_what_needs_it_says_so_as_well() {
+    let options = Options { words: vec!["--tries", "2"], ..Options::default() };
+    let Some(mut farm) = Farm::without_stores(options).await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let below = Recipe::new("unlucky", &[]);
+    let (build, above) = submit_both(&farm, &below, &Recipe::new("above", &[&below])).await;
+    for _ in 0..2 {
+        let offer = agent.offer().await;
+        agent.report(&offer, failed(Cause::Killed)).await;
+    }
+    farm.until_reason(build, "the builder was killed, after 2 tries in a row: `drover retry` has it tried again").await;
+    farm.until_reason(above, &format!("({build}) is retried")).await;
+    farm.told(&["retry", &above.to_string()]).await;
+    assert_eq!(agent.offer().await.build, build);
+}
+
+#[tokio::test]
+async fn what_was_built_and_cannot_be_uploaded_says_so_and_is_built_again() {
+    let Some(mut farm) = farm().await else { return };
+    let mut agent = FakeAgent::join(&mut farm).await;
+    let recipe = Recipe::new("lost", &[]);
+    let build = submit(&farm, &recipe).await;
+    for _ in 0..3 {
+        let offer = agent.offer().await;
+        agent.report(&offer, recipe.built()).await;
+        agent.report(&offer, failed(Cause::UploadFailed)).await;
+    }
+    farm.until_reason(build, "the outputs could not be uploaded: it is tried again in ").await;
+}
+
+#[tokio::test]
 async fn an_agent_that_failed_a_build_by_the_farms_fault_waits_for_another_to_try_it() {
     let Some(mut farm) = farm().await else { return };
     let mut busy = FakeAgent::join_as(&mut farm, |hello| hello.tags = tag("name", "busy")).await;
