@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drover_messages::agent::{MAX_SERVERS, MAX_SYSTEMS};
+use drover_messages::agent::{MAX_SERVERS, MAX_SLOTS, MAX_SYSTEMS};
 use drover_messages::request::{MAX_TAG_BYTES, MAX_TAGS};
 use drover_nats::{NatsArgs, NatsError};
 use drover_store::StoreDir;
@@ -51,7 +51,7 @@ pub struct Args {
 
     /// Builds that run at once
     #[arg(long, env = "DROVER_AGENT_MAX_PARALLEL_BUILDS", default_value_t = 1, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=MAX_SLOTS))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
     pub max_parallel_builds: u32,
 
     /// Processors that a build is told to use [default: this machine's, shared among the builds that run at once]
@@ -119,9 +119,6 @@ pub struct Args {
     #[arg(long, env = "DROVER_AGENT_STORE_LOOK_SECS", default_value_t = 30, value_name = "SECS")]
     pub store_look_secs: u64,
 }
-
-/// The most builds at once of one agent.
-const MAX_SLOTS: i64 = 1024;
 
 impl Args {
     /// What the agent runs with.

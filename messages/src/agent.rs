@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::holdings::{Fingerprint, Holdings, read_gained};
 use crate::{AgentId, AttemptId, BuildId, Epoch, Generation, Message, StoreId};
 
+/// The most builds that one agent runs at once.
+pub const MAX_SLOTS: u32 = 1024;
 /// The most systems, or features, of one agent.
 pub const MAX_SYSTEMS: usize = 64;
 /// The most substitute servers of one agent, and of a farm.
@@ -37,7 +39,7 @@ pub struct Hello {
     /// What an operator says of it, for users to choose by.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// Builds it runs at once.
+    /// Builds it runs at once. At most [`MAX_SLOTS`].
     pub max_parallel_builds: u32,
     /// Substitute servers beyond the farm's own that its daemon reaches and trusts, by their URLs without a slash at the
     /// end. At most [`MAX_SERVERS`].

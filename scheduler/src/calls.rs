@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drover_messages::agent::{Beat, BeatAnswer, Drain, Drained, Hello};
+use drover_messages::agent::{Beat, BeatAnswer, Drain, Drained, Hello, MAX_SLOTS};
 use drover_messages::{AgentId, Generation};
 use drover_nats::service::{About, Asked, Service};
 use drover_nats::{Admin, Bus, Filter, Incoming, NatsError, Subject};
@@ -15,6 +15,9 @@ use crate::questions;
 use crate::reign::Reign;
 use crate::snapshots::Snapshots;
 use crate::work::Desk;
+
+/// The most that an agent says of itself of any kind, such as features. Ours say far less.
+const MAX_WORDS: usize = 1_000;
 
 /// What every answer to a beat says.
 #[derive(Debug, Clone, Copy)]
@@ -69,9 +72,29 @@ pub(crate) async fn serve(
 }
 
 async fn hello(desk: &Desk, here: Here, agent: AgentId, incoming: Incoming) {
-    match incoming.decode::<Hello>() {
+    match incoming.decode::<Hello>().map_err(|e| e.to_string()).and_then(within_bounds) {
         Ok(hello) => answer_with(desk, here, Input::Hello { agent, hello: Box::new(hello) }, incoming).await,
-        Err(error) => refuse(&incoming, &error.to_string()).await,
+        Err(why) => refuse(&incoming, &why).await,
+    }
+}
+
+/// The scheduler plans for each slot, and looks through all words: no single login may take it down by them.
+fn within_bounds(hello: Hello) -> Result<Hello, String> {
+    let slots = hello.max_parallel_builds;
+    if slots > MAX_SLOTS {
+        return Err(format!("an agent of {slots} slots; {MAX_SLOTS} is the limit"));
+    }
+    let words = [
+        ("systems", hello.systems.len()),
+        ("features", hello.features.len()),
+        ("mandatory features", hello.mandatory_features.len()),
+        ("resources", hello.resources.len()),
+        ("tags", hello.tags.len()),
+        ("servers", hello.servers.len()),
+    ];
+    match words.into_iter().find(|(_, n)| *n > MAX_WORDS) {
+        Some((what, n)) => Err(format!("an agent of {n} {what}; {MAX_WORDS} is the limit")),
+        None => Ok(hello),
     }
 }
 
@@ -152,6 +175,27 @@ pub(crate) fn told(result: Result<(), NatsError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::book::samples::known_agent;
+
+    #[test]
+    fn an_agent_that_says_too_much_of_itself_is_refused() {
+        let of = |alter: &dyn Fn(&mut Hello)| {
+            let mut hello = known_agent("a").hello;
+            alter(&mut hello);
+            within_bounds(hello).map(drop)
+        };
+        let named = |n: usize| (0..n).map(|n| n.to_string());
+        assert_eq!(of(&|hello| hello.max_parallel_builds = MAX_SLOTS), Ok(()));
+        assert_eq!(of(&|hello| hello.features = named(MAX_WORDS).collect()), Ok(()));
+        let refused = |alter: &dyn Fn(&mut Hello)| of(alter).unwrap_err();
+        assert_eq!(refused(&|hello| hello.max_parallel_builds = u32::MAX), "an agent of 4294967295 slots; 1024 is the limit");
+        assert_eq!(refused(&|hello| hello.systems = named(1_001).collect()), "an agent of 1001 systems; 1000 is the limit");
+        assert!(refused(&|hello| hello.features = named(1_001).collect()).contains("1001 features"));
+        assert!(refused(&|hello| hello.mandatory_features = named(1_001).collect()).contains("1001 mandatory features"));
+        assert!(refused(&|hello| hello.resources = named(1_001).map(|name| (name, 1)).collect()).contains("1001 resources"));
+        assert!(refused(&|hello| hello.tags = named(1_001).map(|key| (key.clone(), key)).collect()).contains("1001 tags"));
+        assert!(refused(&|hello| hello.servers = named(1_001).collect()).contains("1001 servers"));
+    }
 
     #[test]
     fn agents_are_meant_by_id_or_by_a_pattern_of_their_name() {

@@ -102,7 +102,7 @@ impl Agent {
     /// How many offers more it would take.
     pub fn room(&self, beyond_slots: u32) -> u32 {
         let taken = self.leases.len() + self.stopping.len();
-        (self.hello.max_parallel_builds + beyond_slots).saturating_sub(taken as u32)
+        self.hello.max_parallel_builds.saturating_add(beyond_slots).saturating_sub(taken as u32)
     }
 
     /// Whether it did not let go of something for so long that it is not trusted with more.

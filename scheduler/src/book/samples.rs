@@ -36,7 +36,7 @@ pub(super) fn id(n: u8) -> Id {
 }
 
 /// An agent that is away.
-pub(super) fn known_agent(name: &str) -> KnownAgent {
+pub(crate) fn known_agent(name: &str) -> KnownAgent {
     let hello = Hello {
         name: name.into(),
         version: "0".into(),
