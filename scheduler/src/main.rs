@@ -17,7 +17,7 @@ const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
 
 #[tokio::main]
 async fn main() {
-    let args = Args::parse();
+    let args = Args::parse().checked().unwrap_or_else(|error| error.exit());
     tell_allocator();
     // They would take a sixth more, much of it unused, and make nothing faster. Where they cannot be refused, that is so.
     #[cfg(target_os = "linux")]

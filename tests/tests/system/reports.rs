@@ -16,7 +16,7 @@ async fn asked_for(name: &str) -> Option<(Farm, FakeAgent, Recipe, SubmissionId)
 
 /// The same on a farm that gives an agent up soon.
 async fn asked_for_in_haste(name: &str) -> Option<(Farm, FakeAgent, Recipe, SubmissionId)> {
-    asked_for_on(name, Options { lease_secs: 2, ..Options::default() }).await
+    asked_for_on(name, Options { lease_secs: 3, ..Options::default() }).await
 }
 
 async fn asked_for_on(name: &str, options: Options) -> Option<(Farm, FakeAgent, Recipe, SubmissionId)> {

@@ -160,7 +160,7 @@ async fn an_agent_that_fails_again_and_again_is_in_quarantine_and_says_why() {
 
 #[tokio::test]
 async fn an_agent_that_is_away_is_remembered_and_can_be_drained() {
-    let options = Options { lease_secs: 2, ..Options::default() };
+    let options = Options { lease_secs: 3, ..Options::default() };
     let Some(mut farm) = Farm::without_stores(options).await else { return };
     let mut agent = FakeAgent::join(&mut farm).await;
     let name = format!("fake-{}", agent.id);
@@ -299,7 +299,9 @@ async fn a_client_that_has_all_the_slots_it_may_have_is_told_so() {
 
 #[tokio::test]
 async fn a_scheduler_that_has_just_started_says_that_it_hears_agents_first() {
-    let Some(mut farm) = Farm::without_stores(Options { beat_secs: 60, ..Options::default() }).await else { return };
+    let Some(mut farm) = Farm::without_stores(Options { lease_secs: 180, beat_secs: 60, ..Options::default() }).await else {
+        return;
+    };
     let agent = FakeAgent::join(&mut farm).await;
     farm.told(&["agent", "drain", &agent.id.to_string()]).await;
     let build = submit(&farm, &Recipe::new("patient", &[])).await;
