@@ -43,7 +43,7 @@ pub struct Args {
     /// Ask the pool `substitutes` what other servers have, before anything is planned to be built
     #[arg(long, env = "DROVER_ASK_SUBSTITUTES")]
     pub ask_substitutes: bool,
-    /// Forget builds so many days after they were asked for, once they are finished; by default they are kept
+    /// Forget builds so many days after they were asked for, once they are finished, and submissions without builds; by default they are kept
     #[arg(long, env = "DROVER_KEEP_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep_days: Option<u64>,
     /// Where `drover admin snapshot` has the state copied to [default: snapshots, in the state's folder]

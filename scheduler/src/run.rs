@@ -75,9 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(telling::tell(bus.clone(), book.clone(), told.clone(), fresh));
     tasks.spawn(upkeep::keep(bus.clone(), plans, link, declared, desk.clone(), told));
     tasks.spawn(upkeep::tick(desk.clone()));
-    if let Some(days) = args.keep_days {
-        tasks.spawn(upkeep::forget(book.clone(), days));
-    }
+    tasks.spawn(upkeep::forget(book.clone(), args.keep_days));
     tasks.spawn(overthrow::watch(bucket, generation));
     let consumer = streams::scheduler_consumer(generation);
     let requests = Intake::open(&bus, streams::REQ, &consumer, WINDOW);

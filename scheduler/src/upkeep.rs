@@ -69,10 +69,11 @@ pub(crate) async fn keep(
     }
 }
 
-/// Forgets what was finished so many days ago, a little at a time.
-pub(crate) async fn forget(book: Book, keep_days: u64) -> anyhow::Result<()> {
+/// Forgets what is of no use any more, and builds that were asked for so many days ago, if any go: a little at a time.
+pub(crate) async fn forget(book: Book, keep_days: Option<u64>) -> anyhow::Result<()> {
     loop {
-        let moment = Timestamp(Timestamp::now().0.saturating_sub(keep_days.saturating_mul(DAY_MILLIS)));
+        let now = Timestamp::now().0;
+        let moment = keep_days.map(|days| Timestamp(now.saturating_sub(days.saturating_mul(DAY_MILLIS))));
         let forgetting = book.clone();
         let more = tokio::task::spawn_blocking(move || forgetting.forget_before(moment)).await??;
         tokio::time::sleep(if more { FORGET_MORE_AFTER } else { FORGET_AGAIN_AFTER }).await;

@@ -173,7 +173,7 @@ fn a_farm_that_builds_starts_without_repair_after_a_kill() {
         assert!(!needs_repair(folder.path()));
         book.carry_all();
         assert!(!needs_repair(folder.path()));
-        book.forget_before(Timestamp(0)).unwrap();
+        book.forget_before(None).unwrap();
         assert!(!needs_repair(folder.path()));
     }
     append(&book, vec![(key(1), says("b"))]);

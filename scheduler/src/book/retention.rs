@@ -17,23 +17,22 @@ const FORGOTTEN_AT_ONCE: usize = 500;
 pub(crate) const FAILURES_KNOWN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Book {
-    /// Forgets finished builds that were asked for before a moment; true if there may be more. What they made stays known:
-    /// it is in the cache. Where it is lost, it is planned anew.
+    /// Forgets finished builds that were asked for before a moment, if there is one, and submissions without builds; true if
+    /// there may be more. What they made stays known: it is in the cache. Where it is lost, it is planned anew.
     ///
-    /// Submissions without builds, wishes, and cancellations of what never came go as well, but none that the broker may still
-    /// bring again: it would be taken for a new one. And so do failures that nobody goes by any more.
-    pub(crate) fn forget_before(&self, moment: Timestamp) -> Result<bool, BookError> {
+    /// Wishes, cancellations of what never came, and failures that nobody goes by any more are of no use to anybody: they go
+    /// in any case. But nothing goes that the broker may still bring again: it would be taken for a new one.
+    pub(crate) fn forget_before(&self, moment: Option<Timestamp>) -> Result<bool, BookError> {
         let now = Timestamp::now().0;
-        let gone_from_broker = now.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS);
-        let (old, older) = (first_id_of(moment), first_id_of(Timestamp(moment.0.min(gone_from_broker))));
+        let gone_from_broker = Timestamp(now.saturating_sub(QUEUED_AT_MOST_MILLIS + CLOCKS_DIFFER_MILLIS));
+        let gone = first_id_of(gone_from_broker);
         let writing = self.journal.begin();
         let transaction = carry::begin(&self.database, true)?;
-        let forgotten = [
-            forget_builds(&transaction, &writing, old)?,
-            forget_submissions(&transaction, older)?,
-            forget_ids(&transaction, WISHES, older)?,
-            forget_ids(&transaction, AHEAD, older)?,
-        ];
+        let mut forgotten = vec![forget_ids(&transaction, WISHES, gone)?, forget_ids(&transaction, AHEAD, gone)?];
+        if let Some(moment) = moment {
+            forgotten.push(forget_builds(&transaction, &writing, first_id_of(moment))?);
+            forgotten.push(forget_submissions(&transaction, first_id_of(moment.min(gone_from_broker)))?);
+        }
         let mut more = forgotten.contains(&FORGOTTEN_AT_ONCE);
         if !more {
             more = forget_failures(&transaction, now.saturating_sub(FAILURES_KNOWN_MILLIS))? == FORGOTTEN_AT_ONCE;

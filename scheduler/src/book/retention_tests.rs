@@ -36,7 +36,7 @@ fn a_submission_is_forgotten_with_its_client_and_its_tags_when_its_last_build_is
     }
     transaction.commit().unwrap();
 
-    assert!(!book.forget_before(Timestamp(TIME.0 + 1)).unwrap());
+    assert!(!book.forget_before(Some(Timestamp(TIME.0 + 1))).unwrap());
     let left = [tagged(101).id, planning.id];
     assert_eq!(book.tagged("branch", "main").unwrap(), left);
     let of_client = book.database.begin_read().unwrap().open_table(OF_CLIENT).unwrap();
@@ -57,7 +57,7 @@ fn what_is_still_in_the_journal_is_not_forgotten() {
     {
         commit(&book, vec![change], &state);
     }
-    let forget = || book.forget_before(Timestamp(TIME.0 + 1)).unwrap();
+    let forget = || book.forget_before(Some(Timestamp(TIME.0 + 1))).unwrap();
     forget();
     assert!(book.build(done.id).unwrap().is_some());
     book.carry_all();
@@ -79,7 +79,7 @@ fn what_the_broker_may_still_bring_again_is_not_forgotten() {
         }
     }
     transaction.commit().unwrap();
-    book.forget_before(Timestamp(Timestamp::now().0 + 1000)).unwrap();
+    book.forget_before(Some(Timestamp(Timestamp::now().0 + 1000))).unwrap();
     assert!(book.submission(young.id).unwrap().is_some());
     assert!(book.has_heard(young_wish).unwrap() && !book.has_heard(old_wish).unwrap());
     assert_eq!(book.remember().unwrap().cancelled_ahead, [SubmissionId::from_uuid(young_wish.uuid())]);
@@ -95,8 +95,30 @@ fn a_failure_is_forgotten_when_nobody_goes_by_it_any_more() {
         transaction.open_table(FAILURES).unwrap().insert(drv, (id(1), now - age)).unwrap();
     }
     transaction.commit().unwrap();
-    book.forget_before(Timestamp(0)).unwrap();
+    book.forget_before(None).unwrap();
     let failures = book.database.begin_read().unwrap().open_table(FAILURES).unwrap();
     let left: Vec<String> = failures.iter().unwrap().map(|row| row.unwrap().0.value().to_owned()).collect();
     assert_eq!(left, ["young.drv"]);
+}
+
+#[test]
+fn a_farm_that_keeps_its_builds_forgets_wishes_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(folder.path()).unwrap();
+    let client = ClientId::new();
+    let (young, old) = (WishId::new(), WishId::from_uuid(Uuid::from_bytes(id(1))));
+    let done = of(2, "done-1", BuildState::Cancelled);
+    let transaction = book.database.begin_write().unwrap();
+    record(&transaction, &[needing_nothing(done.clone())], &[submission(100, client), submission(101, client)]);
+    for wish in [young, old] {
+        for table in [WISHES, AHEAD] {
+            transaction.open_table(table).unwrap().insert(wish.uuid().into_bytes(), ()).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    assert!(!book.forget_before(None).unwrap());
+    assert!(book.has_heard(young).unwrap() && !book.has_heard(old).unwrap());
+    assert_eq!(book.remember().unwrap().cancelled_ahead, [SubmissionId::from_uuid(young.uuid())]);
+    assert!(book.build(done.id).unwrap().is_some());
+    assert!([100, 101].iter().all(|n| book.submission(submission(*n, client).id).unwrap().is_some()));
 }
