@@ -11,6 +11,8 @@ use super::graph::Graph;
 
 /// The longest time that is drawn, in seconds.
 const LONGEST_SECS: f64 = 8.0 * 3600.0;
+/// The longest time that is taken from a file, or a farm: a year, in milliseconds.
+pub(super) const MOST_MILLIS: u64 = 365 * 24 * 60 * 60 * 1000;
 /// How much builds of one package differ.
 const WITHIN_PACKAGE_SIGMA: f64 = 0.2;
 /// A farm that has learned has built so many other versions of each package.
@@ -47,7 +49,7 @@ impl Durations {
             if !secs.is_finite() || secs < 0.0 {
                 return Err(wrong());
             }
-            named.insert(base(name).to_owned(), millis(secs));
+            named.insert(base(name).to_owned(), bounded(millis(secs), n)?);
         }
         Ok(Self { named, recorded: None })
     }
@@ -58,7 +60,7 @@ impl Durations {
         for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let build: BuildSummary = serde_json::from_str(line).map_err(|e| format!("line {}: {e}", n + 1))?;
             if let Some(millis) = build.build_millis {
-                named.insert(base(build.drv.as_str()).to_owned(), millis.max(1));
+                named.insert(base(build.drv.as_str()).to_owned(), bounded(millis.max(1), n)?);
                 recorded.insert(build.drv);
             }
         }
@@ -126,6 +128,14 @@ fn drawn(recipe: &Recipe, seed: u64, one: &str) -> u64 {
     millis(secs.min(LONGEST_SECS))
 }
 
+/// What the line of this number, from 0, says that a build takes.
+fn bounded(millis: u64, line: usize) -> Result<u64, String> {
+    match millis <= MOST_MILLIS {
+        true => Ok(millis),
+        false => Err(format!("line {}: a build takes a year at most, {} seconds", line + 1, MOST_MILLIS / 1000)),
+    }
+}
+
 /// Never 0.
 fn millis(secs: f64) -> u64 {
     ((secs * 1000.0) as u64).max(1)
@@ -154,6 +164,15 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_more_than_a_year_is_refused() {
+        assert!(Durations::parse("gcc-* 31536000").is_ok());
+        for line in ["gcc-* 31536001", "gcc-* 1e300"] {
+            let why = Durations::parse(&format!("hello 1\n{line}")).unwrap_err();
+            assert_eq!(why, "line 2: a build takes a year at most, 31536000 seconds");
+        }
+    }
+
+    #[test]
     fn of_records_only_what_was_built_is_built_again() {
         let record = |name: &str, millis: &str| {
             let id = "0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b";
@@ -167,6 +186,7 @@ mod tests {
         assert!(!durations.is_built(&hello("b")), "it has no time");
         assert_eq!(durations.of(&graph(&[("a", &[])]), 1), [70]);
         assert!(Durations::parse(&record("b", "null")).unwrap_err().contains("no times"));
+        assert!(Durations::parse(&record("a", &u64::MAX.to_string())).unwrap_err().contains("a year at most"));
     }
 
     #[test]

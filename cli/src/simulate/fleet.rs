@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_messages::agent::MAX_SLOTS;
 use serde::Deserialize;
+
+use super::durations::MOST_MILLIS;
 
 /// The most agents of a fleet.
 const MAX_AGENTS: usize = 10_000;
-/// The most slots of an agent.
-const MAX_SLOTS: u32 = 1_024;
 
 /// All agents.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -82,8 +83,12 @@ impl Fleet {
         for group in &fleet.groups {
             group.check()?;
         }
+        if fleet.publish_millis > MOST_MILLIS {
+            return Err(format!("publish_millis is {}; a year at most, {MOST_MILLIS}, is possible", fleet.publish_millis));
+        }
         match fleet.agents().count() {
-            0 => Err("there is no agent in it: add a table [[agents]]".into()),
+            0 if fleet.groups.is_empty() => Err("there is no agent in it: add a table [[agents]]".into()),
+            0 => Err("there is no agent in it: each count is 0".into()),
             n if n > MAX_AGENTS => Err(format!("it has {n} agents; {MAX_AGENTS} is the limit")),
             _ => Ok(fleet),
         }
@@ -137,6 +142,9 @@ impl Group {
 
     fn check(&self) -> Result<(), String> {
         let name = &self.name;
+        if self.count > MAX_AGENTS {
+            return Err(format!("{name} is there {} times; {MAX_AGENTS} agents are the limit", self.count));
+        }
         if self.slots == 0 || self.slots > MAX_SLOTS {
             return Err(format!("{name} has {} slots; an agent has 1 to {MAX_SLOTS}", self.slots));
         }
@@ -145,6 +153,12 @@ impl Group {
         }
         if !(0.0..100.0).contains(&self.fails_percent) {
             return Err(format!("{name} fails in {} percent of its builds; that must be below 100", self.fails_percent));
+        }
+        if self.upload_millis > MOST_MILLIS {
+            return Err(format!(
+                "{name} has the upload_millis {}; a year at most, {MOST_MILLIS}, is possible",
+                self.upload_millis
+            ));
         }
         Ok(())
     }
@@ -175,6 +189,11 @@ mod tests {
         let wrong = |text: &str| Fleet::parse(text).unwrap_err();
         assert!(wrong("").contains("agents"));
         assert!(wrong("agents = []").contains("add a table [[agents]]"));
+        assert!(wrong("[[agents]]\ncount = 0\n[[agents]]\ncount = 0").ends_with("each count is 0"));
+        let many = "[[agents]]\ncount = 9223372036854775807\n".repeat(3);
+        assert!(wrong(&many).contains("10000 agents are the limit"));
+        assert!(wrong("publish_millis = 9223372036854775807\n[[agents]]").contains("publish_millis is 9223372036854775807"));
+        assert!(wrong("[[agents]]\nupload_millis = 9223372036854775807").contains("a year at most"));
         assert!(wrong("[[agents]]\nslots = 0").contains("0 slots"));
         assert!(wrong("[[agents]]\nspeed = 0.0").contains("speed 0"));
         assert!(wrong("[[agents]]\nfails_percent = 100.0").contains("below 100"));

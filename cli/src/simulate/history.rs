@@ -12,6 +12,7 @@ use drover_scheduler_core::plan::Planned;
 use drover_scheduler_core::{Product, Recipe};
 use drover_store::{PackId, StoreDir, StorePath};
 
+use super::durations::MOST_MILLIS;
 use super::graph::{Arrival, Graph};
 use crate::ask::Connection;
 use crate::exit::bad_input;
@@ -92,9 +93,9 @@ impl History {
         Graph::arriving(store_dir, self.records.iter().map(planned).collect(), arrivals.into_values().collect())
     }
 
-    /// What each build took, in milliseconds.
+    /// What each build took, in milliseconds, as its agent said: a year at most.
     pub(super) fn millis(&self) -> Vec<u64> {
-        self.records.iter().map(|record| (record.times.build_micros / 1000).max(1)).collect()
+        self.records.iter().map(|record| (record.times.build_micros / 1000).clamp(1, MOST_MILLIS)).collect()
     }
 }
 

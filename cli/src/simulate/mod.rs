@@ -26,6 +26,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use drover_messages::agent::MAX_SLOTS;
 use drover_messages::query::AskBuilds;
 use drover_messages::{SubmissionId, Timestamp};
 use drover_scheduler_core::{Order, Package, Took};
@@ -93,7 +94,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Orders::Both)]
     order: Orders,
     /// Builds that an agent may have waiting beyond its slots
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_SLOTS)))]
     beyond_slots: u32,
     /// Write what each slot did, for <https://ui.perfetto.dev>: of our order, if both are simulated, and on the other fleet, if
     /// one is given
@@ -250,4 +251,21 @@ fn read(file: &Path) -> anyhow::Result<String> {
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(file, text).map_err(|e| bad_input(format!("cannot write {}: {e}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::*;
+
+    #[test]
+    fn no_agent_has_more_waiting_than_slots_at_most() {
+        let parsed = |n: &str| {
+            let words = ["simulate", "--graph", "g", "--fleet", "f", "--beyond-slots", n];
+            Args::augment_args(Command::new("simulate")).try_get_matches_from(words)
+        };
+        assert!(parsed("0").is_ok() && parsed("1024").is_ok());
+        assert_eq!(parsed("4294967295").unwrap_err().exit_code(), 2);
+    }
 }
