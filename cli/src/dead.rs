@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use drover_messages::admin::{Disposal, Dispose, Disposed, MAX_DISPOSED};
 use drover_messages::envelope::to_json;
 use drover_messages::{Format, Timestamp};
@@ -28,7 +29,7 @@ enum Command {
     /// List what was set aside, oldest first, each with the reason
     List {
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
         limit: usize,
         /// Only what was set aside after the one of this number
         #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use drover_messages::query::{AskBuilds, BuildSummary, Builds, MAX_PAGE, StateName};
 use drover_messages::{BuildId, ClientId, SubmissionId, Timestamp};
 use drover_nats::Query;
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     to: Option<Timestamp>,
     /// At most so many builds
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
     /// Only what comes after this build in the list: the next page
     #[arg(long, value_name = "BUILD")]
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ask.client = Some(connection.client());
     }
     let mut found = Vec::new();
-    let mut more = args.limit > 0;
+    let mut more = true;
     while more && found.len() < args.limit {
         ask.limit = (args.limit - found.len()).min(MAX_PAGE) as u32;
         let page: Builds = connection.ask(Query::Builds, &ask).await?;
@@ -265,6 +266,14 @@ pub(crate) mod tests {
         let ago = Timestamp::now().millis_since(then);
         assert!((9_000_000..9_060_000).contains(&ago), "{ago}");
         assert!(parse_time("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_list_of_at_most_none_is_refused() {
+        use clap::Args as _;
+        let parsed = |n: &str| Args::augment_args(clap::Command::new("list")).try_get_matches_from(["list", "--limit", n]);
+        assert_eq!(parsed("0").unwrap_err().exit_code(), 2);
+        assert!(parsed("1").is_ok());
     }
 
     #[test]
