@@ -114,7 +114,9 @@ async fn dispose(connection: &Connection, numbers: &[u64], how: Disposal) -> any
         Disposal::Retry => "sent again",
         Disposal::Drop => "thrown away",
     };
-    println!("{} {word}.", human::count(disposed.done.len() as u64, "message"));
+    if !disposed.done.is_empty() {
+        println!("{} {word}.", human::count(disposed.done.len() as u64, "message"));
+    }
     for (number, why) in &disposed.refused {
         eprintln!("drover: {number}: {}", printable(why));
     }

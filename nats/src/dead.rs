@@ -72,6 +72,9 @@ pub enum DeadError {
     Nats(#[from] NatsError),
 }
 
+/// What the broker says of a number that no message has any more, and of one that none has had yet.
+const NOT_THERE: [&str; 2] = ["no message found", "stream store EOF"];
+
 /// What the broker tells when it gives up.
 #[derive(Deserialize)]
 struct Advisory {
@@ -84,7 +87,7 @@ struct Advisory {
 impl Bus {
     /// The first message that was set aside after the one of that number.
     pub async fn dead_after(&self, sequence: u64) -> Result<Option<Dead>, NatsError> {
-        let mut from = sequence + 1;
+        let mut from = sequence.saturating_add(1);
         while let Some(message) = self.stored(DEAD, from).await? {
             from = message.sequence + 1;
             if let Some(dead) = read(message) {
@@ -120,7 +123,7 @@ impl Bus {
             let stream: Stream<()> = self.jetstream().get_stream_no_info(DEAD).await.map_err(|e| e.to_string())?;
             match stream.delete_message(sequence).await {
                 Ok(there) => Ok(there),
-                Err(error) if error.to_string().contains("no message found") => Ok(false),
+                Err(error) if NOT_THERE.iter().any(|words| error.to_string().contains(words)) => Ok(false),
                 Err(error) => Err(error.to_string()),
             }
         };

@@ -51,7 +51,10 @@ async fn what_is_thrown_away_is_gone_and_the_rest_stays() {
     let left = bus.dead_after(0).await.unwrap().unwrap();
     assert_eq!(left.number, 2);
     assert!(bus.dead_after(left.sequence).await.unwrap().is_none());
-    assert!(matches!(bus.throw_away(first.sequence).await, Err(DeadError::Unknown)));
+    for unknown in [first.sequence, left.sequence + 1, 99, u64::MAX] {
+        assert!(matches!(bus.throw_away(unknown).await, Err(DeadError::Unknown)), "{unknown}");
+        assert!(matches!(bus.dead(unknown).await, Err(DeadError::Unknown)), "{unknown}");
+    }
 }
 
 #[tokio::test]

@@ -43,8 +43,12 @@ async fn what_nobody_could_read_is_listed_shown_sent_again_and_thrown_away() {
     assert!(again["number"].as_u64() > dead["number"].as_u64(), "{again}");
     assert_eq!(farm.told(&["dead", "drop", &again["number"].to_string()]).await, "1 message thrown away.\n");
     assert_eq!(farm.told(&["dead", "list"]).await, "Nothing was set aside.\n");
-    let gone = farm.drover(&["dead", "drop", &number]).await;
-    assert_eq!(gone.status.code(), Some(2), "{gone:?}");
+    for unknown in [&number, "99"] {
+        let gone = farm.drover(&["dead", "drop", unknown]).await;
+        assert_eq!(gone.status.code(), Some(2), "{gone:?}");
+        let said = format!("drover: {unknown}: no message that was set aside has this number\n");
+        assert_eq!((String::from_utf8_lossy(&gone.stderr).as_ref(), gone.stdout.as_slice()), (said.as_str(), &b""[..]));
+    }
     farm.until_why(offer.build, |why| why.build.state == StateName::Leased).await;
 }
 
