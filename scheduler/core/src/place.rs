@@ -142,18 +142,23 @@ impl Requirement {
     /// Of a build.
     pub(crate) fn of(build: &Build) -> Self {
         let recipe = &build.recipe;
-        let (takes, features): (Vec<_>, Vec<_>) = recipe.features.iter().partition(|feature| amount(feature).is_some());
+        let (amounts, features): (Vec<_>, Vec<_>) = recipe.features.iter().partition(|feature| amount(feature).is_some());
+        let mut takes = Resources::new();
+        for (name, takes_of_it) in amounts.into_iter().filter_map(|feature| amount(feature)) {
+            let most = takes.entry(name).or_default();
+            *most = takes_of_it.max(*most);
+        }
         Self {
             store_dir: recipe.store_dir.clone(),
             system: recipe.system.clone(),
             features: features.into_iter().cloned().collect(),
-            takes: takes.into_iter().filter_map(|feature| amount(feature)).collect(),
+            takes,
             on: build.terms.on.clone(),
             not_on: build.terms.not_on.clone(),
         }
     }
 
-    /// What of the things that an agent's builds share it takes.
+    /// What of the things that an agent's builds share it takes: the most that it says of each.
     pub(crate) fn takes(&self) -> &Resources {
         &self.takes
     }

@@ -269,3 +269,11 @@ fn what_has_failed_itself_is_named_rather_than_what_was_known_to_fail() {
         }
     }
 }
+
+#[test]
+fn of_two_amounts_of_the_same_a_build_takes_the_larger() {
+    let mut farm = farm();
+    farm.submit(1, vec![requiring(1, "greedy", &["mem:9", "mem:16"])]);
+    let agent = farm.agent_with(1, 1, |hello| hello.resources = BTreeMap::from([("mem".into(), 12)]));
+    assert_eq!(farm.objection(build(1, "greedy"), agent), "the build takes 16 of mem, and it has 12 in all");
+}
