@@ -85,6 +85,7 @@ impl Heart {
                     return answer;
                 }
                 Ok(_) => tracing::warn!("the scheduler wants another hello"),
+                Err(RequestError::Problem(why)) => tracing::warn!(why, "the scheduler does not take this agent"),
                 Err(error) => tracing::debug!(%error, "nobody heard hello"),
             }
             backoff.wait().await;
