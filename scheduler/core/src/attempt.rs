@@ -115,6 +115,12 @@ impl AttemptState {
         matches!(self, Self::Published | Self::Checked | Self::Ended { .. } | Self::Superseded)
     }
 
+    /// Whether it came to nothing by its agent's own word. Of the others the scheduler has only not heard, or wanted no more.
+    pub fn is_told_to_have_failed(&self) -> bool {
+        use Cause::{Aborted, AgentLost, Refused};
+        matches!(self, Self::Ended { cause, .. } if !matches!(cause, AgentLost | Aborted | Refused))
+    }
+
     /// Whether what it brought was no good. That is no success, and telling of it again makes it none.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Ended { cause: Cause::PublicationRefused, .. })

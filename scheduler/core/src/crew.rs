@@ -61,7 +61,7 @@ impl<'a> Crew<'a> {
 
     /// The same of those that `may_have` a certain build.
     pub(crate) fn faster_that(&self, may_have: impl Fn(AgentId, &Agent) -> bool, than: Pace) -> Option<Faster> {
-        let able = self.members.iter().filter(|(id, agent)| may_have(*id, agent));
+        let able = self.members.iter().filter(|(id, agent)| than.is_slower_than(agent.pace) && may_have(*id, agent));
         Faster::of(able.map(|(_, agent)| strength(agent)), than)
     }
 }

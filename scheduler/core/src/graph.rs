@@ -330,12 +330,12 @@ impl State {
     }
 }
 
-/// How little a build says of why what it makes cannot be had: what has failed itself has a log, what was known to fail names
-/// one, and what was cancelled has none.
+/// How little a build says of why what it makes cannot be had: what has failed itself, or was given up, has a log, what was known
+/// to fail names one, and what was cancelled has none.
 fn says_little(state: &BuildState) -> u8 {
     match state {
         BuildState::Failed { cause: Cause::KnownFailure { .. }, .. } => 1,
-        BuildState::Failed { .. } | BuildState::Blocked { .. } => 0,
+        BuildState::Failed { .. } | BuildState::Blocked { .. } | BuildState::Deferred { .. } => 0,
         _ => 2,
     }
 }

@@ -92,9 +92,9 @@ impl State {
         makers.filter_map(|no| Some(&self.builds.at(no)?.build))
     }
 
-    /// The builds that make what an open build cannot have: none of them may still succeed by itself.
+    /// The builds that make what a build cannot have: none of them may still succeed by itself.
     pub(crate) fn hopeless_below(&self, build: BuildId) -> impl Iterator<Item = &Build> {
-        let edges = self.builds.get(&build).filter(|node| node.linked).into_iter().flat_map(|node| &node.inputs);
+        let edges = self.builds.get(&build).into_iter().flat_map(|node| &node.inputs);
         let entries = edges.filter_map(|edge| self.items.at(edge.item)).filter(|entry| entry.offers.blocked_by().is_some());
         entries.flat_map(|entry| entry.makers()).filter_map(|no| Some(&self.builds.at(no)?.build))
     }

@@ -193,4 +193,8 @@ fn what_is_built_and_cannot_be_uploaded_is_built_again_later() {
     assert_eq!(beaten.verdicts.iter().map(|verdict| verdict.order).collect::<Vec<_>>(), [Order::Settled]);
     farm.later(2_000);
     assert_eq!(farm.offered(), ["top"]);
+    // The stream is read again at each start, and an agent that starts again tells all it has.
+    farm.built(agent, &offer, 10);
+    farm.failed(agent, &offer, Cause::UploadFailed);
+    assert_eq!((farm.state(build(1, "top")), farm.core.state().build(build(1, "top")).unwrap().farm_failures), ("leased", 1));
 }

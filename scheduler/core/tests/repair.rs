@@ -7,6 +7,7 @@ mod farm;
 
 use std::collections::BTreeMap;
 
+use drover_messages::Cause;
 use drover_messages::event::What;
 use drover_messages::wish::Wished;
 use drover_scheduler_core::{Effect, Input, ItemState, Limits, Outcome, Product};
@@ -101,4 +102,19 @@ fn a_build_of_which_two_outputs_are_lost_at_once_is_opened_again_once() {
         farm.advance(Input::Confirmed { store_dir: StoreDir::nix(), items: items(there), missed_by: None });
     }
     assert_eq!(farm.state(build(1, "two")), "ready");
+}
+
+#[test]
+fn what_is_lost_is_made_again_by_who_made_it_beside_a_build_that_is_given_up() {
+    let mut farm = Farm::with(Limits { tries: 1, ..Limits::default() });
+    let agent = farm.agent(1, 1);
+    farm.submit(1, vec![planned(1, "lib", &[], true)]);
+    let offer = farm.offers().remove(0);
+    farm.failed(agent, &offer, Cause::Killed);
+    farm.submit(2, vec![planned(2, "lib", &[], false), planned(2, "top", &["lib", "absent"], true)]);
+    let offer = farm.offers().remove(0);
+    farm.built(agent, &offer, 10);
+    confirm(&mut farm, "lib", true);
+    confirm(&mut farm, "lib", false);
+    assert_eq!(["deferred", "ready"], [1, 2].map(|n| farm.state(build(n, "lib"))));
 }

@@ -269,7 +269,8 @@ impl<'a> Step<'a> {
     /// Of too many that are not here, those that were seen longest ago are forgotten.
     pub(super) fn forget_absent(&mut self) {
         let surplus = self.state.absent.len().saturating_sub(REMEMBERED);
-        if surplus > 0 {
+        // At first those are not here that have not said hello yet.
+        if surplus > 0 && self.state.gives_leases(self.now.heard) {
             let mut absent: Vec<_> = self.state.absent.iter().map(|(id, known)| (known.seen, *id)).collect();
             absent.sort_unstable();
             for (_, agent) in absent.into_iter().take(surplus) {

@@ -153,9 +153,12 @@ impl<'a> Step<'a> {
         let state: &'a State = self.state;
         let makers: Vec<&Build> = state.makers(path).collect();
         let done = |build: &&&Build| matches!(build.state, BuildState::Succeeded { .. });
+        let under_way = |build: &&Build| !build.state.is_over() && build.state.is_hopeful();
         match makers.iter().rev().find(done) {
-            _ if makers.iter().any(|build| !build.state.is_over()) => {}
+            _ if makers.iter().any(under_way) => {}
             Some(build) => self.reopen(build),
+            // What is blocked, or given up, is tried again when somebody says so.
+            None if makers.iter().any(|build| !build.state.is_over()) => {}
             None => self.replan(path),
         }
     }

@@ -100,7 +100,9 @@ impl Step<'_> {
             let message = "it reported outputs that are not those of the derivation".into();
             return self.void(build, attempt.id, Cause::PublicationRefused, message);
         }
-        if !matches!(attempt.state, AttemptState::Running | AttemptState::Ended { .. }) {
+        // What was built and could not be uploaded may be told of again, by an agent or by the stream: that is no news.
+        let is_news = matches!(attempt.state, AttemptState::Running | AttemptState::Ended { .. });
+        if !is_news || attempt.state.is_told_to_have_failed() {
             return;
         }
         if self.succeed(build, attempt, built.times, built.already_valid) {

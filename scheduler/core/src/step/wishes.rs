@@ -124,11 +124,12 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The builds that failed, or were given up, behind which these are blocked, whoever has submitted them: to try them again
-    /// harms nobody.
+    /// The builds that failed, or were given up, behind which these are blocked, or will be when they are tried again, whoever has
+    /// submitted them: to try them again harms nobody.
     fn blocking(&self, builds: impl Iterator<Item = &'a Build>) -> Vec<&'a Build> {
         let state: &'a State = self.state;
-        let mut stack: Vec<BuildId> = builds.map(|build| build.id).collect();
+        let wants = |build: &&Build| !matches!(build.state, BuildState::Succeeded { .. });
+        let mut stack: Vec<BuildId> = builds.filter(wants).map(|build| build.id).collect();
         let (mut seen, mut blocking) = (BTreeSet::new(), Vec::new());
         while let Some(blocked) = stack.pop() {
             for maker in state.hopeless_below(blocked).filter(|maker| seen.insert(maker.id)) {

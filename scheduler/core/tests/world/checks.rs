@@ -88,7 +88,7 @@ fn outputs(reign: &Reign) -> Result<(), String> {
             let (state, item) = (reign.core.state(), item(reign, path));
             let brought = build.attempts.iter().any(|attempt| attempt.state.word() == "to be uploaded again")
                 || state.owed().any(|owed| owed.path == *path)
-                || state.makers(path).any(|maker| !maker.state.is_over());
+                || state.makers(path).any(|maker| !maker.state.is_over() && maker.state.is_hopeful());
             match item {
                 Some((ItemState::Wanted | ItemState::Lost, losses)) if !brought && losses < reign.core.limits().losses => {
                     return Err(format!("{} succeeded, and {path} is gone: {:?}", build.id, build.attempts));

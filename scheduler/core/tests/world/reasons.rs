@@ -57,7 +57,7 @@ fn inputs(reign: &Reign, build: &Build) -> Result<String, String> {
 fn input(reign: &Reign, build: &Build, path: &StorePath) -> Option<String> {
     let state = reign.core.state();
     let made_by = |wanted: &dyn Fn(&Build) -> bool| state.makers(path).find(|maker| wanted(maker)).map(|maker| maker.id);
-    let unfinished = made_by(&|maker| !matches!(maker.state, BuildState::Succeeded { .. }));
+    let unfinished = made_by(&|maker| maker.state.is_hopeful() && !maker.state.is_over());
     let by_agent = made_by(&|maker| maker.attempts.iter().any(|attempt| is_brought(&attempt.state)));
     let owed = state.owed().any(|owed| owed.path == *path);
     let given_up = state.recorded_item(path).is_some_and(|item| item.losses >= reign.core.limits().losses);

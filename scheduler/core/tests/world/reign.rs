@@ -91,9 +91,10 @@ impl Reign {
         let attempt = build.attempt(report.attempt)?;
         let success = !matches!(report.outcome, Told::Failed(_));
         let counts = success && attempt.agent == *agent && !attempt.state.is_refused() && !build.state.is_over();
-        // What is built already and was lost since is not made by telling of it again.
+        // What is built already and was lost since is not made by telling of it again, nor what could not be uploaded.
         let news = !matches!(attempt.state.word(), "built" | "uploaded" | "published" | "checked" | "superseded");
-        (counts && news).then_some(build.id)
+        let told_late = matches!(report.outcome, Told::Built(_)) && attempt.state.is_told_to_have_failed();
+        (counts && news && !told_late).then_some(build.id)
     }
 
     /// Prints what changes, where `DROVER_SIM_TRACE` is some of its words.
