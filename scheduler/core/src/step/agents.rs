@@ -8,15 +8,13 @@ use drover_messages::offer::{OfferAnswer, Refusal};
 use drover_messages::{AgentId, AttemptId, BuildId, Cause, StoreId, Timestamp};
 
 use super::Step;
-use crate::agent::{Agent, KnownAgent, REMEMBERED};
+use crate::agent::KnownAgent;
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
-use crate::breaker::Breaker;
 use crate::build::{Build, BuildEvent, BuildState, Lease};
 use crate::change::Change;
 use crate::input::Answer;
 use crate::item::ItemEvent;
 use crate::outcome::Effect;
-use crate::pace::Pace;
 use crate::time::Heard;
 
 impl<'a> Step<'a> {
@@ -170,54 +168,6 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// An agent is trusted again, here or not.
-    fn release(&mut self, agent: AgentId) {
-        if let Some(known) = self.known(agent).filter(|known| !known.breaker.is_closed()) {
-            self.know(agent, KnownAgent { breaker: Breaker::default(), ..known });
-            self.event(What::AgentReleased { agent });
-        }
-    }
-
-    /// Changes how far an agent that is here is trusted. Gives what the change comes to.
-    pub(super) fn trust(&mut self, agent: AgentId, change: impl FnOnce(&mut Breaker) -> bool) -> bool {
-        let Some(here) = self.state.agents.get(&agent) else { return false };
-        let before = self.news_of(agent).map_or(&here.breaker, |known| &known.breaker);
-        let mut breaker = before.clone();
-        let changed = change(&mut breaker);
-        if breaker != *before
-            && let Some(known) = self.known(agent)
-        {
-            self.know(agent, KnownAgent { breaker, ..known });
-        }
-        changed
-    }
-
-    /// Notes how fast an agent that is here builds.
-    pub(super) fn note_pace(&mut self, agent: AgentId, pace: Pace) {
-        if let Some(known) = self.known(agent) {
-            self.know(agent, KnownAgent { pace, ..known });
-        }
-    }
-
-    /// What is known of an agent, here or not.
-    fn known(&self, agent: AgentId) -> Option<KnownAgent> {
-        let news = self.news_of(agent).cloned();
-        let here = || self.state.agents.get(&agent).map(Agent::known);
-        news.or_else(here).or_else(|| self.state.absent.get(&agent).cloned())
-    }
-
-    /// What this step has found out about an agent so far.
-    fn news_of(&self, agent: AgentId) -> Option<&KnownAgent> {
-        self.out.changes.iter().rev().find_map(|change| match change {
-            Change::AgentKnown { agent: of, known } if *of == agent => known.as_deref(),
-            _ => None,
-        })
-    }
-
-    fn know(&mut self, agent: AgentId, known: KnownAgent) {
-        self.change(Change::AgentKnown { agent, known: Some(Box::new(known)) });
-    }
-
     /// What drained agents still have when their time is over is stopped, and built elsewhere.
     pub(super) fn end_drains(&mut self) {
         let due = |deadline: &Option<Heard>| deadline.is_some_and(|deadline| deadline <= self.now.heard);
@@ -264,26 +214,6 @@ impl<'a> Step<'a> {
             self.know(id, KnownAgent { seen, ..here.known() });
         }
         self.event(What::AgentLost { agent: id });
-    }
-
-    /// Of too many that are not here, those that were seen longest ago are forgotten.
-    pub(super) fn forget_absent(&mut self) {
-        let surplus = self.state.absent.len().saturating_sub(REMEMBERED);
-        // At first those are not here that have not said hello yet.
-        if surplus > 0 && self.state.gives_leases(self.now.heard) {
-            let mut absent: Vec<_> = self.state.absent.iter().map(|(id, known)| (known.seen, *id)).collect();
-            absent.sort_unstable();
-            for (_, agent) in absent.into_iter().take(surplus) {
-                self.change(Change::AgentKnown { agent, known: None });
-            }
-        }
-    }
-
-    /// Notes when those were seen last that were here when the last reign ended.
-    pub(super) fn note_absent(&mut self) {
-        for (agent, known) in &self.state.absent {
-            self.know(*agent, known.clone());
-        }
     }
 
     /// Attempts whose outputs only this agent can bring.

@@ -8,6 +8,7 @@ mod publications;
 mod reports;
 mod submissions;
 mod tick;
+mod trust;
 mod wishes;
 
 use drover_messages::event::What;

@@ -1,6 +1,5 @@
 //! Reports of agents. A success is never thrown away; a failure counts only from the lease in force.
 
-use std::mem::discriminant;
 use std::sync::Arc;
 
 use drover_messages::agent::Abort;
@@ -9,10 +8,11 @@ use drover_messages::event::What;
 use drover_messages::publish::Origin;
 use drover_messages::report::{Built, Checked, Failed, Outcome, Report, Times, Uploaded, UploadedOutput};
 use drover_messages::request::Mode;
-use drover_messages::{AgentId, Cause, Epoch, PublicationId, StoreId};
+use drover_messages::{AgentId, Cause, PublicationId, StoreId};
 use drover_store::StorePath;
 
 use super::Step;
+use super::trust::has_failed_so;
 use crate::attempt::{Attempt, AttemptEvent, AttemptState};
 use crate::build::{Build, BuildEvent};
 use crate::change::Change;
@@ -255,13 +255,6 @@ impl Step<'_> {
         }
     }
 
-    /// An agent failed a build.
-    fn doubt(&mut self, build: &Build, attempt: &Attempt, cause: &Cause) {
-        if !has_failed_so(build, cause) {
-            self.fault(attempt.agent, attempt.epoch, format!("the newest of its failures: {}", cause.words()));
-        }
-    }
-
     /// What an agent misses may be gone: the bucket is asked.
     fn suspect(&mut self, build: &Build, attempt: &Attempt, cause: &Cause) {
         if let Cause::InputsUnavailable { missing } = cause {
@@ -288,32 +281,4 @@ impl Step<'_> {
         let others = self.state.agents.keys().filter(|id| **id != attempt.agent);
         build.terms.confirm && first && others.into_iter().any(|id| self.state.could_try(build, *id, self.now.heard, self.limits))
     }
-
-    /// An attempt of this number went wrong, and says something of its agent.
-    pub(super) fn fault(&mut self, agent: AgentId, attempt: Epoch, why: String) {
-        let next = Epoch { generation: self.state.generation, n: self.state.next_epoch };
-        let heard = self.now.heard;
-        if self.trust(agent, |breaker| breaker.fault(why.clone(), attempt, next, heard)) {
-            self.event(What::AgentQuarantined { agent, why });
-        }
-    }
-
-    /// An attempt made the outputs. Agents that failed the build by the derivation's fault are doubted, for each such attempt.
-    fn sound(&mut self, build: &Build, attempt: &Attempt) {
-        let agent = attempt.agent;
-        if self.trust(agent, |breaker| breaker.success(attempt.epoch)) {
-            self.event(What::AgentReleased { agent });
-        }
-        let blamed =
-            |other: &&Attempt| matches!(&other.state, AttemptState::Ended { cause, .. } if cause.blame() == Blame::Derivation);
-        for other in build.attempts.iter().filter(|other| other.agent != agent).filter(blamed) {
-            self.fault(other.agent, other.epoch, format!("{} failed there and succeeded elsewhere", build.recipe.drv));
-        }
-    }
-}
-
-/// Whether a build has failed for such a cause before, there or elsewhere: then that says more of the build than of an agent.
-fn has_failed_so(build: &Build, cause: &Cause) -> bool {
-    let is_such = |known: &Cause| discriminant(known) == discriminant(cause);
-    build.attempts.iter().any(|attempt| matches!(&attempt.state, AttemptState::Ended { cause, .. } if is_such(cause)))
 }
