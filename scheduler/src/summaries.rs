@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drover_messages::agent::Hello;
 use drover_messages::query::*;
 use drover_messages::{AgentId, Cause, Timestamp};
-use drover_scheduler_core::agent::{Agent, KnownAgent, fits};
+use drover_scheduler_core::agent::{Agent, KnownAgent, could_build};
 use drover_scheduler_core::breaker::Breaker;
 use drover_scheduler_core::{AttemptState, Build, BuildState, Heard, ItemState, Place};
 use drover_store::StorePath;
@@ -145,8 +145,9 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
     if !reign.core().state().gives_leases(reign.heard()) {
         return "a slot; a scheduler that has just started hears first what agents hold".into();
     }
-    if !reign.core().state().agents().any(|(_, agent)| fits(&agent.hello, build)) {
-        return nobody_for(reign, build);
+    let could = could_build(build);
+    if !reign.core().state().agents().any(|(_, agent)| could(&agent.hello)) {
+        return nobody_for(reign, build, could);
     }
     if reign.core().state().is_at_limit(build, reign.core().limits()) {
         return "a slot; its client has as many builds under way as it may".into();
@@ -158,7 +159,7 @@ fn waits_for_slot(reign: &Reign, build: &Build, place: &Place) -> String {
 }
 
 /// Of agents that were not heard for longer than a lease, the one that was heard last is named, if any could build it.
-fn nobody_for(reign: &Reign, build: &Build) -> String {
+fn nobody_for(reign: &Reign, build: &Build, could: impl Fn(&Hello) -> bool) -> String {
     let tag = |(key, value): (&String, &String)| format!("the tag {key}={value}");
     let with: Vec<String> = build.recipe.features.iter().cloned().chain(build.terms.on.iter().map(tag)).collect();
     let without: Vec<String> = build.terms.not_on.iter().map(tag).collect();
@@ -169,8 +170,8 @@ fn nobody_for(reign: &Reign, build: &Build) -> String {
             words.push_str(&format!(" {word} {}", things.join(", ")));
         }
     }
-    let could = reign.core().state().absent().filter(|(_, known)| fits(&known.hello, build));
-    match could.map(|(_, known)| (known.seen.unwrap_or_default(), &known.hello.name)).max() {
+    let absent = reign.core().state().absent().filter(|(_, known)| could(&known.hello));
+    match absent.map(|(_, known)| (known.seen.unwrap_or_default(), &known.hello.name)).max() {
         None => words + " was ever seen",
         Some((seen, name)) => {
             let secs = Timestamp::now().millis_since(seen) / 1000;

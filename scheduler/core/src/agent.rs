@@ -60,9 +60,10 @@ impl KnownAgent {
     }
 }
 
-/// Whether an agent that introduces itself so could build this, were it idle.
-pub fn fits(hello: &Hello, build: &Build) -> bool {
-    Requirement::of(build).objection(hello).is_none()
+/// Says of agents, by how they introduce themselves, whether they could build this, were they idle.
+pub fn could_build(build: &Build) -> impl Fn(&Hello) -> bool {
+    let requirement = Requirement::of(build);
+    move |hello| requirement.objection(hello).is_none()
 }
 
 /// What is known of a lease beyond what is recorded.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_messages::{AgentId, ClientId, SubmissionId, Timestamp};
 use drover_scheduler_core::{Heard, Item, KnownAgent, Package, Publication, Submission, Took, Used};
 use drover_store::StorePath;
-use redb::{ReadableDatabase, ReadableTable};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::journal::{Key, Row};
@@ -54,8 +55,9 @@ impl Book {
         items.for_each(|item| item.store_dir = store_dirs.shared(&item.store_dir));
         let (heard, told) = (Heard(self.meta(HEARD)?), Told { record: self.meta(TOLD)?, stream: self.meta(TOLD_TO)? });
         let cancelled_ahead = self.cancelled_ahead()?;
-        let (took, used) = (self.took()?, self.used()?);
-        let (drained, agents, ended) = (self.drained()?, self.agents()?, self.ended()?);
+        let (took, used) = (self.took()?, self.each_of(USED, "what a client used", ClientId::from_uuid)?);
+        let drained = self.each_of(DRAINED, "a drain", AgentId::from_uuid)?;
+        let (agents, ended) = (self.each_of(AGENTS, "an agent", AgentId::from_uuid)?, self.ended()?);
         Ok(Memory { heard, told, submissions, builds, paths, owed, cancelled_ahead, took, used, drained, agents, ended })
     }
 
@@ -86,26 +88,21 @@ impl Book {
         Ok(ids)
     }
 
-    fn drained(&self) -> Result<Vec<(AgentId, Option<Heard>)>, BookError> {
+    /// All rows of a table, each with whose it is. `what` is said of one that cannot be read.
+    fn each_of<I, T: DeserializeOwned>(
+        &self,
+        table: TableDefinition<[u8; 16], &[u8]>,
+        what: &'static str,
+        id: impl Fn(Uuid) -> I,
+    ) -> Result<Vec<(I, T)>, BookError> {
         let read = self.database.begin_read()?;
-        let table = read.open_table(DRAINED)?;
-        let mut agents = Vec::new();
+        let table = read.open_table(table)?;
+        let mut rows = Vec::new();
         for row in table.iter()? {
-            let (agent, deadline) = row?;
-            agents.push((AgentId::from_uuid(Uuid::from_bytes(agent.value())), decode("a drain", deadline.value())?));
+            let (key, value) = row?;
+            rows.push((id(Uuid::from_bytes(key.value())), decode(what, value.value())?));
         }
-        Ok(agents)
-    }
-
-    fn agents(&self) -> Result<Vec<(AgentId, KnownAgent)>, BookError> {
-        let read = self.database.begin_read()?;
-        let table = read.open_table(AGENTS)?;
-        let mut agents = Vec::new();
-        for row in table.iter()? {
-            let (agent, known) = row?;
-            agents.push((AgentId::from_uuid(Uuid::from_bytes(agent.value())), decode("an agent", known.value())?));
-        }
-        Ok(agents)
+        Ok(rows)
     }
 
     fn ended(&self) -> Result<Timestamp, BookError> {
@@ -123,17 +120,6 @@ impl Book {
             packages.push((Package { name: name.into(), system: system.into() }, decode("durations", took.value())?));
         }
         Ok(packages)
-    }
-
-    fn used(&self) -> Result<Vec<(ClientId, Used)>, BookError> {
-        let read = self.database.begin_read()?;
-        let table = read.open_table(USED)?;
-        let mut clients = Vec::new();
-        for row in table.iter()? {
-            let (client, used) = row?;
-            clients.push((ClientId::from_uuid(Uuid::from_bytes(client.value())), decode("what a client used", used.value())?));
-        }
-        Ok(clients)
     }
 
     fn owed(&self) -> Result<Vec<Publication>, BookError> {
