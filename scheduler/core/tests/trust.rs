@@ -11,7 +11,7 @@ use drover_messages::request::Terms;
 use drover_messages::wish::Wished;
 use drover_messages::{AgentId, Cause, Generation, Timestamp};
 use drover_scheduler_core::pace::Pace;
-use drover_scheduler_core::{Change, Core, Effect, Input, KnownAgent, Limits, State};
+use drover_scheduler_core::{BuildState, Change, Core, Effect, Input, KnownAgent, Limits, State};
 use drover_store::StoreDir;
 use farm::{Farm, build, path, planned, uuid};
 
@@ -258,4 +258,38 @@ fn a_probe_that_says_how_fast_its_agent_is_as_well_ends_the_quarantine() {
     farm.built(agent, &probe, 400_000);
     assert_eq!(farm.distrust(agent), None);
     assert!(farm.core.state().agents().any(|(_, agent)| agent.pace != Pace::default()));
+}
+
+#[test]
+fn agents_that_have_not_said_hello_yet_after_a_start_are_not_forgotten_for_room() {
+    let mut farm = Farm::new();
+    farm.agent(1, 1);
+    let here = farm.core.state().agents().next().unwrap().1;
+    let known = KnownAgent { hello: here.hello.clone(), seen: None, breaker: here.breaker.clone(), pace: here.pace };
+    let mut state = State::new(Generation(2));
+    state.remember_agents((0..1_002).map(|n| (AgentId::from_uuid(uuid(500 + n)), known.clone())), Timestamp(5));
+    state.begin_reign(farm.now.heard, &Limits::default());
+    farm.core = Core::new(state, Limits::default());
+    farm.advance(Input::Tick);
+    assert_eq!(farm.core.state().absent().count(), 1_002);
+    farm.later(Limits::default().hear_first_millis());
+    assert_eq!(farm.core.state().absent().count(), 1_000);
+}
+
+#[test]
+fn what_was_given_up_is_named_rather_than_what_was_cancelled() {
+    // Their ids come in any order.
+    for n in 0..8 {
+        let (cancelled, given_up, top) = (3 * n + 1, 3 * n + 2, 3 * n + 3);
+        let mut farm = Farm::with(Limits { tries: 1, ..Limits::default() });
+        let agent = farm.agent(1, 1);
+        farm.submit(cancelled, vec![planned(cancelled, "lib", &[], true)]);
+        farm.wish(cancelled, Wished::Cancel, &[cancelled], &[]);
+        farm.submit(given_up, vec![planned(given_up, "lib", &[], true)]);
+        let offer = farm.offers().remove(0);
+        farm.failed(agent, &offer, Cause::Killed);
+        farm.submit(top, vec![planned(top, "top", &["lib"], true)]);
+        let state = &farm.core.state().build(build(top, "top")).unwrap().state;
+        assert_eq!(*state, BuildState::Blocked { by: build(given_up, "lib") });
+    }
 }
